@@ -1,0 +1,85 @@
+// swift-tools-version: 6.1
+// Martlet: a self-hosted service for large models.
+import PackageDescription
+
+/// libtorch as `scripts/setup` leaves it: a folder or a link at `.deps/libtorch` with `include/` and `lib/`.
+let libtorch = Context.packageDirectory + "/.deps/libtorch"
+
+/// `make` sets this on the compiler that we develop with; another compiler's new warnings must not stop a user's build.
+let strict = Context.environment["MARTLET_WARNINGS_AS_ERRORS"] == "1"
+let swift: [SwiftSetting] = strict ? [.unsafeFlags(["-warnings-as-errors"])] : []
+
+/// Where the engine looks for libtorch: beside an installed engine, or in the working copy. Both move with it.
+let runpaths = ["$ORIGIN/../lib/martlet", "$ORIGIN/../../../.deps/libtorch/lib"]
+let linkTorch: [LinkerSetting] = [
+    .unsafeFlags(["-L\(libtorch)/lib"] + runpaths.flatMap { ["-Xlinker", "-rpath", "-Xlinker", $0] }),
+    .linkedLibrary("torch"), .linkedLibrary("torch_cpu"), .linkedLibrary("c10"),
+]
+
+func target(_ name: String, _ dependencies: [Target.Dependency], links: [LinkerSetting] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swift, linkerSettings: links)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: swift)
+}
+
+let package = Package(
+    name: "martlet",
+    platforms: [.macOS(.v15)],
+    dependencies: [
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    ],
+    targets: [
+        // Both sides: messages, the recipe and its checks, errors. No tensors, no database.
+        .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        target("MartletWire", ["CCrypto", "Yams"]),
+
+        // The engine side, which links libtorch.
+        .target(
+            name: "CTorch",
+            cxxSettings: [
+                .unsafeFlags([
+                    "-isystem", "\(libtorch)/include", "-isystem", "\(libtorch)/include/torch/csrc/api/include",
+                    "-D_GLIBCXX_USE_CXX11_ABI=1", "-Wno-deprecated-declarations",
+                ])
+            ],
+            linkerSettings: linkTorch),
+        .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),
+        .target(
+            name: "CImages",
+            linkerSettings: [.linkedLibrary("png"), .linkedLibrary("turbojpeg"), .linkedLibrary("z")]),
+        target("MartletTensor", ["CTorch", "CKernels", "MartletWire"]),
+        target("MartletNN", ["MartletTensor"]),
+        target("MartletData", ["MartletWire", "CImages"]),
+        target("MartletModels", ["MartletNN", "MartletWire"]),
+        target("MartletTraining", ["MartletModels", "MartletData"]),
+        target("MartletServing", ["MartletModels", "MartletData"]),
+        .executableTarget(
+            name: "martlet-engine", dependencies: ["MartletTraining", "MartletServing"], swiftSettings: swift),
+
+        // The platform side, which does not.
+        target("MartletStore", ["MartletWire", .product(name: "GRDB", package: "GRDB.swift")]),
+        target(
+            "MartletPlatform",
+            ["MartletStore", .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOCore", package: "swift-nio")]),
+        target(
+            "MartletServer",
+            [
+                "MartletPlatform", .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+            ]),
+        .executableTarget(
+            name: "martlet",
+            dependencies: ["MartletServer", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: swift),
+
+        tests("MartletWireTests", ["MartletWire"]),
+    ],
+    cLanguageStandard: .c11,
+    cxxLanguageStandard: .cxx20
+)
