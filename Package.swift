@@ -11,9 +11,10 @@ let swift: [SwiftSetting] = strict ? [.unsafeFlags(["-warnings-as-errors"])] : [
 
 /// Where the engine looks for libtorch: beside an installed engine, or in the working copy. Both move with it.
 let runpaths = ["$ORIGIN/../lib/martlet", "$ORIGIN/../../../.deps/libtorch/lib"]
+func runpathFlags(_ paths: [String]) -> [String] { paths.flatMap { ["-Xlinker", "-rpath", "-Xlinker", $0] } }
 let linkTorch: [LinkerSetting] = [
-    .unsafeFlags(["-L\(libtorch)/lib"] + runpaths.flatMap { ["-Xlinker", "-rpath", "-Xlinker", $0] }),
-    .linkedLibrary("torch"), .linkedLibrary("torch_cpu"), .linkedLibrary("c10"),
+    .unsafeFlags(["-L\(libtorch)/lib"] + runpathFlags(runpaths)),
+    .linkedLibrary("torch_cpu"), .linkedLibrary("c10"),
 ]
 
 func target(_ name: String, _ dependencies: [Target.Dependency], links: [LinkerSetting] = []) -> Target {
@@ -66,7 +67,10 @@ let package = Package(
         target("MartletStore", ["MartletWire", .product(name: "GRDB", package: "GRDB.swift")]),
         target(
             "MartletPlatform",
-            ["MartletStore", .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOCore", package: "swift-nio")]),
+            [
+                "MartletStore", .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ]),
         target(
             "MartletServer",
             [
@@ -76,7 +80,9 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: ["MartletServer", .product(name: "ArgumentParser", package: "swift-argument-parser")],
-            swiftSettings: swift),
+            swiftSettings: swift,
+            // An installed martlet has Swift's own libraries there, and needs no toolchain.
+            linkerSettings: [.unsafeFlags(runpathFlags(["$ORIGIN/../lib/martlet"]))]),
 
         tests("MartletWireTests", ["MartletWire"]),
     ],
