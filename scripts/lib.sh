@@ -17,3 +17,9 @@ fail() {
 pinned_wheels() { awk -v name="$1" '$1 == "wheel" && $2 == name { print $3, $4, $5 }' "$pins_file"; }
 
 sha256_of() { sha256sum "$1" | cut -d ' ' -f 1; }
+
+# quietly COMMAND...: shows what it prints only where it fails.
+quietly() {
+    local output
+    output=$("$@" 2>&1) || { printf '%s\n' "$output" | tail -n 30 >&2; return 1; }
+}
