@@ -10,11 +10,8 @@ import MartletWire
 
 /// Where a training run is, besides its tensors.
 public struct CheckpointState: Codable, Sendable, Equatable {
-    /// Optimizer steps done.
+    /// Optimizer steps done; with the seed it fixes the place in the data and every random number that follows.
     public var step: Int
-    public var epoch: Int
-    /// Batches of the epoch that are done.
-    public var batch: Int
     /// Sums behind the epoch's running loss, so that a resumed epoch reports what an undisturbed one does.
     public var lossSum: Double
     public var lossCount: Double
@@ -22,6 +19,7 @@ public struct CheckpointState: Codable, Sendable, Equatable {
     /// Epochs since the watched metric last improved.
     public var epochsWithoutImprovement: Int
     public var secondsTrained: Double
+    public var rowsTrained: Int
     /// What the numbers depend on; going on elsewhere may change the last bits.
     public var environment: [String: String]
     public var recipeHash: String
