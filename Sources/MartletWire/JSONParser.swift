@@ -122,7 +122,9 @@ public struct JSONParser: ~Copyable {
         }
         while true {
             skipSpace()
-            guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else { throw fault("a key must follow") }
+            guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else {
+                throw fault("a key must follow")
+            }
             let key = try text()
             guard object[key] == nil else {
                 throw MartletError(

@@ -33,7 +33,8 @@ public enum Name {
         let name = try check(String(parts[0]), what: what)
         guard parts.count == 2 else { return (name, nil) }
         guard let version = Int(parts[1]), version > 0 else {
-            throw MartletError(.invalidRequest, "'\(parts[1].prefix(20))' is not a version of \(name); use a number from 1")
+            throw MartletError(
+                .invalidRequest, "'\(parts[1].prefix(20))' is not a version of \(name); use a number from 1")
         }
         return (name, version)
     }
