@@ -1,4 +1,5 @@
 import MartletTensor
+import MartletWire
 
 extension Op {
     static let embedding = Op("aten::embedding")
@@ -45,10 +46,7 @@ public final class Flatten: Layer {
     public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor { try x.flatten() }
 }
 
-/// A function of each element (softmax: of the last dimension).
-public enum Activation: String, Codable, Sendable, CaseIterable {
-    case none, relu, gelu, geluTanh = "gelu_tanh", sigmoid, tanh, silu, elu, leakyRelu = "leaky_relu", softplus, softmax
-
+extension Activation {
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
         switch self {
         case .none: x
@@ -62,6 +60,14 @@ public enum Activation: String, Codable, Sendable, CaseIterable {
         case .leakyRelu: try x.leakyRelu()
         case .softplus: try x.softplus()
         case .softmax: try x.softmax()
+        }
+    }
+
+    /// Whether a larger input never gives a smaller result, so that taking a maximum before or after is the same.
+    public var isMonotonic: Bool {
+        switch self {
+        case .none, .relu, .sigmoid, .tanh, .elu, .leakyRelu, .softplus: true
+        case .gelu, .geluTanh, .silu, .softmax: false
         }
     }
 }
