@@ -35,7 +35,10 @@ extension Tensor {
     }
 
     /// Adds to the elements in place.
-    public func add_(_ other: Tensor, scale: Double = 1) throws {
+    public func add_(_ other: Tensor) throws { try Op.add_.run(.tensor(self), .tensor(other)) }
+
+    /// Adds a multiple of another tensor to the elements in place.
+    public func add_(_ other: Tensor, scale: Double) throws {
         try Op.add_.run(.tensor(self), .tensor(other), .double(scale))
     }
 
