@@ -1,0 +1,90 @@
+import Foundation
+import MartletWire
+
+extension Preprocessing {
+    /// Answers in the data's own terms, one object a row.
+    ///
+    /// `scores` has, by output name, the model's raw result row by row: logits of a category (one a label), the logit
+    /// of a boolean, scaled values of a number or vector, logits of each token of a sequence. A category gives
+    /// `label`, `label_probability` and `label_probabilities`; a boolean its value and `…_probability` of true.
+    public func predictions(scores: [String: [Float]], count: Int) throws -> [JSONObject] {
+        var rows = [JSONObject](repeating: JSONObject(), count: count)
+        for target in targets {
+            guard let values = scores[target.name] else {
+                throw MartletError(.internal, "the model gave no result for the output '\(target.name)'")
+            }
+            let width = try width(of: target, values.count, count)
+            for row in 0..<count {
+                let slice = values[(row * width)..<((row + 1) * width)]
+                Self.describe(target, slice, into: &rows[row])
+            }
+        }
+        return rows
+    }
+
+    private func width(of target: FittedFeature, _ total: Int, _ count: Int) throws -> Int {
+        let width: Int =
+            switch target.kind {
+            case .category: target.categories.count
+            case .vector: target.length
+            case .sequence: target.categories.count * target.length
+            default: 1
+            }
+        guard total == width * count else {
+            throw MartletError(
+                .internal,
+                "the model gave \(total) values for the output '\(target.name)' where \(width * count) belong")
+        }
+        return width
+    }
+
+    private static func describe(_ target: FittedFeature, _ values: ArraySlice<Float>, into row: inout JSONObject) {
+        let name = target.name
+        switch target.kind {
+        case .category:
+            let probabilities = Probability.softmax(values)
+            let best = Probability.best(probabilities)
+            row[name] = .string(target.categories[best])
+            row[name + "_probability"] = .double(Probability.rounded(probabilities[best]))
+            row[name + "_probabilities"] = .object(
+                JSONObject(zip(target.categories, probabilities.map { JSON.double(Probability.rounded($0)) })))
+        case .boolean:
+            let probability = Probability.sigmoid(values.first ?? 0)
+            row[name] = .bool(probability >= 0.5)
+            row[name + "_probability"] = .double(Probability.rounded(probability))
+        case .vector:
+            row[name] = .array(values.enumerated().map { .double(target.restored($1, $0)) })
+        case .sequence:
+            let labels = target.categories.count
+            row[name] = .array(
+                (0..<target.length).map { position in
+                    let start = values.startIndex + position * labels
+                    let scores = values[start..<(start + labels)].map(Double.init)
+                    return .string(target.categories[Probability.best(scores)])
+                })
+        default: row[name] = .double(target.restored(values.first ?? 0, 0))
+        }
+    }
+}
+
+/// From logits to probabilities.
+enum Probability {
+    static func softmax(_ logits: ArraySlice<Float>) -> [Double] {
+        let top = Double(logits.max() ?? 0)
+        let powers = logits.map { exp(Double($0) - top) }
+        let sum = powers.reduce(0, +)
+        return powers.map { $0 / sum }
+    }
+
+    static func sigmoid(_ logit: Float) -> Double { 1 / (1 + exp(-Double(logit))) }
+
+    /// The first of the largest.
+    static func best(_ values: [Double]) -> Int {
+        var best = 0
+        for index in values.indices where values[index] > values[best] { best = index }
+        return best
+    }
+
+    /// To six digits, which is what float32 is good for.
+    static func rounded(_ value: Double) -> Double { (value * 1e6).rounded() / 1e6 }
+}

@@ -1,0 +1,109 @@
+import Foundation
+import MartletWire
+
+/// Reads one part of a source from its start to its end.
+protocol RowReader: AnyObject {
+    /// Fills `row`, whose cells live until the next call; false at the end.
+    func next(_ row: Row) throws -> Bool
+}
+
+/// The splits of the data.
+public enum Split: String, Codable, Sendable, CaseIterable {
+    case train, validation, test
+
+    /// A split by the names that people give it.
+    static func named(_ word: String) -> Split? {
+        switch word.lowercased() {
+        case "train", "training", "训练", "训练集": .train
+        case "validation", "valid", "val", "dev", "验证", "验证集": .validation
+        case "test", "testing", "测试", "测试集": .test
+        default: nil
+        }
+    }
+}
+
+/// One file or folder of rows.
+struct TablePart {
+    var name: String
+    /// The split that these rows were published in; nil where the recipe divides them.
+    var split: Split?
+    var columns: [String]
+    /// Names the format in the report: `csv`, `jsonl`, `idx`, `images`, `text`.
+    var format: String
+    var dialect: CSVDialect?
+    /// Starts at the first row, with cells in the order of the given columns.
+    var open: ([String]) throws -> any RowReader
+}
+
+/// All rows of a recipe's sources, in a fixed order; each pass reads the files again.
+struct Table {
+    let parts: [TablePart]
+    let columns: [String]
+    private let places: [String: Int]
+
+    init(parts: [TablePart]) throws {
+        guard let first = parts.first else {
+            throw MartletError(
+                .invalidData, "there is no data to read; give files or folders in data.source", param: "data.source")
+        }
+        self.parts = parts
+        // JSON lines may leave keys out, so the table has every column of every such part.
+        var columns = first.columns
+        if first.format == "jsonl" {
+            for part in parts.dropFirst() where part.format == "jsonl" {
+                columns += part.columns.filter { !columns.contains($0) }
+            }
+        }
+        self.columns = columns
+        places = Dictionary(columns.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// The place of a column. Throws `invalidRecipe` that names the nearest column.
+    func place(of column: String, for purpose: String) throws -> Int {
+        if let place = places[column.precomposedStringWithCanonicalMapping] ?? places[column] { return place }
+        let nearest = NearestName.of(column, among: columns).map { "; did you mean '\($0)'?" } ?? ""
+        throw MartletError(
+            .invalidRecipe,
+            "\(purpose) needs the column '\(column)', which the data does not have\(nearest) It has: "
+                + columns.prefix(20).joined(separator: ", ") + (columns.count > 20 ? ", …" : ""),
+            param: column)
+    }
+
+    /// Every row with its number, counted from 0 over all parts, and the number of its part.
+    func forEach(_ body: (Row, Int, Int) throws -> Void) throws {
+        var index = 0
+        let row = Row()
+        for (number, part) in parts.enumerated() {
+            let reader = try part.open(columns)
+            while try reader.next(row) {
+                try body(row, index, number)
+                index += 1
+            }
+        }
+    }
+}
+
+/// The nearest of the names that exist, for messages.
+enum NearestName {
+    /// By edit distance (Levenshtein), where it is at most a third of the name's length.
+    static func of(_ name: String, among names: [String]) -> String? {
+        let wanted = Array(name.lowercased())
+        let best = names.prefix(1000).map { ($0, distance(wanted, Array($0.lowercased()))) }.min { $0.1 < $1.1 }
+        guard let best, best.1 <= max(1, wanted.count / 3) else { return nil }
+        return best.0
+    }
+
+    private static func distance(_ a: [Character], _ b: [Character]) -> Int {
+        var row = Array(0...b.count)
+        for (i, left) in a.enumerated() {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for (j, right) in b.enumerated() {
+                let above = row[j + 1]
+                row[j + 1] = min(above + 1, row[j] + 1, diagonal + (left == right ? 0 : 1))
+                diagonal = above
+            }
+        }
+        return row[b.count]
+    }
+}
