@@ -28,7 +28,7 @@ public struct OpenInferenceAnswer: Sendable {
         }
     }
 
-    private enum Values {
+    fileprivate enum Values {
         case floats([Float])
         case bools([Bool])
         case strings([String])

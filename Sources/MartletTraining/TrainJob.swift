@@ -28,7 +28,6 @@ public struct TrainJob {
 
     /// Runs on the compute thread until the job is done or asked to stop.
     public func run() throws -> JobOutcome {
-        try Torch.setThreadCount(task.share.threads)
         try Torch.setDeterministic(true)
         let started = clock.now
         link.progress(JobProgress(phase: "preparing"))
@@ -40,8 +39,7 @@ public struct TrainJob {
         let data = try prepare(fold: nil)
         announce(data)
         let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
-        try network.initialize(seed: UInt64(recipe.training.seed))
-        try network.move(to: device)
+        try start(network)
         var loop = try TrainingLoop(
             recipe: recipe, network: network, data: data, directory: "\(task.directory)/checkpoints",
             environment: environment, link: link, device: device)
@@ -68,6 +66,17 @@ public struct TrainJob {
         ]
     }
 
+    private func start(_ network: FeatureNetwork) throws {
+        try Torch.setThreadCount(Self.threads(for: network, share: task.share.threads))
+        try network.initialize(seed: UInt64(recipe.training.seed))
+        try network.move(to: device)
+    }
+
+    /// Threads that pay: a step of a tiny network is over before a second thread has woken.
+    public static func threads(for network: FeatureNetwork, share: Int) -> Int {
+        network.parameterCount < 20_000 ? 1 : share
+    }
+
     private func prepare(fold: Int?) throws -> PreparedData {
         let name = fold.map { "cache-fold-\($0)" } ?? "cache"
         let sources = try ResolvedSources(recipe.data.source, mounts: task.datasets)
@@ -90,8 +99,7 @@ public struct TrainJob {
         if !FileManager.default.fileExists(atPath: resultPath) {
             let data = try prepare(fold: fold)
             let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
-            try network.initialize(seed: UInt64(recipe.training.seed))
-            try network.move(to: device)
+            try start(network)
             var loop = try TrainingLoop(
                 recipe: recipe, network: network, data: data, directory: "\(task.directory)/checkpoints-fold-\(fold)",
                 environment: environment, link: link, device: device, label: "fold-\(fold + 1)-")
