@@ -1,4 +1,5 @@
 import MartletTensor
+import MartletWire
 
 /// What the blocks of a Transformer share.
 public struct TransformerConfig: Codable, Sendable, Equatable {
