@@ -45,6 +45,17 @@ enum ImageEncoder {
             let bytes = try ImageFile.read(path)
             let what = row.line > 0 ? "\(row.place), column '\(column)': the image" : "the image '\(row.file)'"
             return try bytes.withUnsafeBufferPointer { try body($0, what) }
+        case .text where !row.folder.isEmpty:
+            // A table may name the image files that lie beside it.
+            let name = cell.string
+            guard !name.hasPrefix("/"), !name.split(separator: "/").contains("..") else {
+                throw row.fault(
+                    column, cell, "points outside the data's folder", remedy: "name a file beside the table")
+            }
+            let bytes = try ImageFile.read(row.folder + "/" + name)
+            return try bytes.withUnsafeBufferPointer {
+                try body($0, "\(row.place), column '\(column)': the image '\(name)'")
+            }
         default:
             throw row.fault(column, cell, "is not an image", remedy: "give a folder of PNG or JPEG files")
         }

@@ -10,10 +10,8 @@ extension Preprocessing {
     public func predictions(scores: [String: [Float]], count: Int) throws -> [JSONObject] {
         var rows = [JSONObject](repeating: JSONObject(), count: count)
         for target in targets {
-            guard let values = scores[target.name] else {
-                throw MartletError(.internal, "the model gave no result for the output '\(target.name)'")
-            }
-            let width = try width(of: target, values.count, count)
+            let values = try checkedScores(target, scores, count)
+            let width = count > 0 ? values.count / count : 0
             for row in 0..<count {
                 let slice = values[(row * width)..<((row + 1) * width)]
                 Self.describe(target, slice, into: &rows[row])
@@ -22,7 +20,11 @@ extension Preprocessing {
         return rows
     }
 
-    private func width(of target: FittedFeature, _ total: Int, _ count: Int) throws -> Int {
+    /// The scores of one output, as many as its rows need.
+    func checkedScores(_ target: FittedFeature, _ scores: [String: [Float]], _ count: Int) throws -> [Float] {
+        guard let values = scores[target.name] else {
+            throw MartletError(.internal, "the model gave no result for the output '\(target.name)'")
+        }
         let width: Int =
             switch target.kind {
             case .category: target.categories.count
@@ -30,12 +32,12 @@ extension Preprocessing {
             case .sequence: target.categories.count * target.length
             default: 1
             }
-        guard total == width * count else {
+        guard values.count == width * count else {
             throw MartletError(
                 .internal,
-                "the model gave \(total) values for the output '\(target.name)' where \(width * count) belong")
+                "the model gave \(values.count) values for the output '\(target.name)' where \(width * count) belong")
         }
-        return width
+        return values
     }
 
     private static func describe(_ target: FittedFeature, _ values: ArraySlice<Float>, into row: inout JSONObject) {

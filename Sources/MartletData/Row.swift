@@ -80,6 +80,8 @@ package final class Row {
     package var file = ""
     /// Counted from 1; 0 where the source has no lines.
     package var line = 0
+    /// The folder of the file, where cells may name files beside it.
+    var folder = ""
     /// How text cells write numbers.
     package var numbers = NumberFormat.plain
 

@@ -39,8 +39,13 @@ final class ServingEncoder: @unchecked Sendable {
         }
     }
 
-    /// Rows of raw values as the model's inputs. `what` names a row in messages, counted from 1.
-    func encode(count: Int, what: (Int) -> String, fill: (Int, Row, Arena) throws -> Void) throws -> FeatureBatch {
+    func place(_ column: String) -> Int { columns.firstIndex(of: column) ?? 0 }
+
+    /// Rows of raw values as the model's inputs (all, or those named in `only`). `what` names a row in messages.
+    func encode(count: Int, only: Set<String>? = nil, what: (Int) -> String, fill: (Int, Row, Arena) throws -> Void)
+        throws -> FeatureBatch
+    {
+        let encoders = encoders.filter { only?.contains($0.feature.name) ?? true }
         let buffers = encoders.map { encoder in
             UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, count * encoder.layout.byteCount), alignment: 16)
         }

@@ -13,6 +13,7 @@ enum TextLimits {
 final class CSVReader: RowReader {
     private let stream: TextStream
     private let file: String
+    private let folder: String
     private let dialect: CSVDialect
     private var buffer: UnsafeMutableBufferPointer<UInt8>
     private var position = 0
@@ -32,6 +33,7 @@ final class CSVReader: RowReader {
     init(path: String, dialect: CSVDialect) throws {
         stream = try TextStream(path: path, encoding: dialect.encoding)
         file = (path as NSString).lastPathComponent
+        folder = (path as NSString).deletingLastPathComponent
         self.dialect = dialect
         buffer = .allocate(capacity: 1 << 20)
         missing = dialect.missing.map { Array($0.utf8) }.filter { !$0.isEmpty }
@@ -84,6 +86,7 @@ final class CSVReader: RowReader {
 
     func next(_ row: Row) throws -> Bool {
         row.file = file
+        row.folder = folder
         row.numbers = dialect.numbers
         if let cells = held {
             held = nil

@@ -53,18 +53,126 @@ enum SourceCatalog {
         case .csv:
             let dialect = try CSVDialect.infer(path: path, config: csv)
             let reader = try CSVReader(path: path, dialect: dialect)
-            return TablePart(name: name, split: nil, columns: reader.columns, format: "csv", dialect: dialect) {
+            return TablePart(name: name, columns: reader.columns, format: "csv", dialect: dialect) {
                 let reader = try CSVReader(path: path, dialect: dialect)
                 try reader.align(to: $0)
                 return reader
             }
-        case .lines, .text, .idx, .image:
-            throw MartletError(.unsupportedFormat, "'\(name)' is not a table; give CSV")
+        case .lines:
+            let columns = try JSONLinesReader.columns(path: path)
+            return TablePart(name: name, columns: columns, format: "jsonl") {
+                try JSONLinesReader(path: path, table: $0)
+            }
+        case .text:
+            let encoding = try textEncoding(path, csv)
+            return TablePart(name: name, columns: [TextReader.column], format: "text") { _ in
+                try TextReader(path: path, encoding: encoding)
+            }
+        case .idx: return try idx(path)
+        case .image:
+            throw MartletError(
+                .unsupportedFormat, "'\(name)' is one image; give a folder of images, one subfolder for each label")
         }
     }
 
-    private static func folder(_ path: String, csv: CSVConfig) throws -> [TablePart] {
-        let names = try FileManager.default.contentsOfDirectory(atPath: path).filter { !$0.hasPrefix(".") }.sorted()
-        return try names.map { try file(path + "/" + $0, csv: csv) }
+    private static func textEncoding(_ path: String, _ csv: CSVConfig) throws -> TextEncoding {
+        let sample = try ByteStream(path: path).read(upTo: 1 << 16)
+        guard !sample.isEmpty else {
+            throw MartletError(
+                .invalidData, "the file '\((path as NSString).lastPathComponent)' is empty; give one row a line")
+        }
+        if let name = csv.encoding { return try TextEncoding.named(name, sample: sample) }
+        return TextEncoding.infer(sample, isWhole: sample.count < 1 << 16)
+    }
+
+    /// An IDX file: images with the labels that lie beside them, or labels alone.
+    private static func idx(_ path: String) throws -> TablePart {
+        let name = (path as NSString).lastPathComponent
+        let folder = (path as NSString).deletingLastPathComponent
+        let isImages = try IDXFile(path: path).dimensions.count >= 3
+        var labels: String?
+        if isImages {
+            let partner = name.replacingOccurrences(of: "images", with: "labels")
+                .replacingOccurrences(of: "idx3", with: "idx1")
+            let bare = partner.hasSuffix(".gz") ? String(partner.dropLast(3)) : partner
+            labels = [bare, bare + ".gz"].map { folder + "/" + $0 }
+                .first { $0 != path && FileManager.default.fileExists(atPath: $0) }
+        }
+        let words = try labelNames(folder + "/labels.txt")
+        let columns = (isImages ? ["image"] : []) + (labels != nil || !isImages ? ["label"] : [])
+        var part = TablePart(name: name, columns: columns, format: "idx") { table in
+            try IDXReader(
+                images: isImages ? path : nil, labels: isImages ? labels : path, labelNames: words, columns: columns,
+                table: table)
+        }
+        let first = name.lowercased()
+        part.split = first.hasPrefix("t10k") ? .test : Split.named(String(first.prefix { $0.isLetter }))
+        return part
+    }
+
+    private static func labelNames(_ path: String) throws -> [String] {
+        guard FileManager.default.fileExists(atPath: path) else { return [] }
+        let lines = try LineReader(path: path, encoding: .utf8)
+        var words: [String] = []
+        while words.count < 256, let line = try lines.next() {
+            words.append(String(decoding: line, as: UTF8.self).trimmingCharacters(in: .whitespaces))
+        }
+        return words
+    }
+
+    private static func folder(_ path: String, csv: CSVConfig, depth: Int = 0) throws -> [TablePart] {
+        let name = (path as NSString).lastPathComponent
+        let entries = try FileManager.default.contentsOfDirectory(atPath: path).filter { !$0.hasPrefix(".") }.sorted()
+        var folders: [String] = []
+        var files: [String] = []
+        for entry in entries {
+            var isFolder: ObjCBool = false
+            guard FileManager.default.fileExists(atPath: path + "/" + entry, isDirectory: &isFolder) else { continue }
+            if isFolder.boolValue { folders.append(entry) } else { files.append(entry) }
+        }
+        if !folders.isEmpty, depth == 0, folders.allSatisfy({ Split.named($0) != nil }) {
+            return try folders.flatMap { sub in
+                try folder(path + "/" + sub, csv: csv, depth: 1).map {
+                    var part = $0
+                    part.name = sub + "/" + part.name
+                    part.split = Split.named(sub)
+                    return part
+                }
+            }
+        }
+        let tables = try self.tables(path, files, csv)
+        if !tables.isEmpty { return tables }
+        if let images = try ImageFolder(path: path, folders: folders, files: files) {
+            return [
+                TablePart(name: name, columns: images.partColumns, format: "images") {
+                    ImageFolder.Reader(images, table: $0)
+                }
+            ]
+        }
+        throw MartletError(
+            .invalidData,
+            "the folder '\(name)' holds no data that can be read; give CSV, JSON lines, IDX, text, or one subfolder of PNG "
+                + "or JPEG files for each label", param: "data.source")
+    }
+
+    /// The files of a folder that are tables of one kind; documents beside them are left alone.
+    private static func tables(_ path: String, _ files: [String], _ csv: CSVConfig) throws -> [TablePart] {
+        var byFormat: [FileFormat: [String]] = [:]
+        for file in files { byFormat[try FileFormat.of(path + "/" + file), default: []].append(file) }
+        if let idx = byFormat[.idx] {
+            let images = idx.filter { $0.contains("images") || $0.contains("idx3") }
+            return try (images.isEmpty ? idx : images).map { try file(path + "/" + $0, csv: csv) }
+        }
+        for format in [FileFormat.csv, .lines, .text] {
+            guard let found = byFormat[format] else { continue }
+            if format == .text, byFormat[.image] != nil { continue }
+            let splits = found.map { Split.named(($0 as NSString).deletingPathExtension) }
+            return try zip(found, splits).map { name, split in
+                var part = try file(path + "/" + name, csv: csv)
+                if found.count > 1, !splits.contains(nil) { part.split = split }
+                return part
+            }
+        }
+        return []
     }
 }

@@ -26,11 +26,11 @@ public enum Split: String, Codable, Sendable, CaseIterable {
 struct TablePart {
     var name: String
     /// The split that these rows were published in; nil where the recipe divides them.
-    var split: Split?
+    var split: Split? = nil
     var columns: [String]
     /// Names the format in the report: `csv`, `jsonl`, `idx`, `images`, `text`.
     var format: String
-    var dialect: CSVDialect?
+    var dialect: CSVDialect? = nil
     /// Starts at the first row, with cells in the order of the given columns.
     var open: ([String]) throws -> any RowReader
 }
@@ -52,6 +52,15 @@ struct Table {
         if first.format == "jsonl" {
             for part in parts.dropFirst() where part.format == "jsonl" {
                 columns += part.columns.filter { !columns.contains($0) }
+            }
+        }
+        for part in parts where part.format != "jsonl" || first.format != "jsonl" {
+            guard Set(part.columns) == Set(columns) else {
+                throw MartletError(
+                    .invalidData,
+                    "\(part.name) has the columns \(part.columns.prefix(8).joined(separator: ", ")) where \(first.name) has "
+                        + "\(columns.prefix(8).joined(separator: ", ")); give sources with the same columns",
+                    param: "data.source")
             }
         }
         self.columns = columns

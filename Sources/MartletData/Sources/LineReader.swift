@@ -1,0 +1,196 @@
+import Foundation
+import MartletWire
+
+/// Cuts a text into lines; memory is one line and a buffer.
+final class LineReader {
+    private let stream: TextStream
+    let file: String
+    private var buffer: UnsafeMutableBufferPointer<UInt8>
+    private var position = 0
+    private var limit = 0
+    private var atEnd = false
+    /// The number of the last line given, counted from 1.
+    private(set) var line = 0
+
+    init(path: String, encoding: TextEncoding) throws {
+        stream = try TextStream(path: path, encoding: encoding)
+        file = (path as NSString).lastPathComponent
+        buffer = .allocate(capacity: 1 << 20)
+    }
+
+    deinit { buffer.deallocate() }
+
+    /// The next line without its end, which lives until the next call; nil at the end.
+    func next() throws -> UnsafeBufferPointer<UInt8>? {
+        var searched = position
+        while true {
+            guard let base = buffer.baseAddress else { return nil }
+            if let found = memchr(base + searched, 0x0A, limit - searched) {
+                let end = base.distance(to: found.assumingMemoryBound(to: UInt8.self))
+                return take(to: end, skipping: 1)
+            }
+            if atEnd { return position < limit ? take(to: limit, skipping: 0) : nil }
+            searched = limit - position
+            if position > 0 {
+                memmove(base, base + position, limit - position)
+                limit -= position
+                position = 0
+            }
+            if limit == buffer.count { try grow() }
+            let room = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[limit...])
+            let count = try stream.read(into: room)
+            atEnd = count == 0
+            limit += count
+        }
+    }
+
+    private func take(to end: Int, skipping: Int) -> UnsafeBufferPointer<UInt8> {
+        line += 1
+        var last = end
+        if last > position, buffer[last - 1] == 0x0D { last -= 1 }
+        defer { position = end + skipping }
+        return UnsafeBufferPointer(rebasing: buffer[position..<last])
+    }
+
+    private func grow() throws {
+        guard buffer.count < TextLimits.rowBytes else {
+            throw MartletError(.tooLarge, "\(file), line \(line + 1): the line has more than 64 MiB; cut it into rows")
+        }
+        let larger = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: buffer.count * 2)
+        if let from = buffer.baseAddress, let to = larger.baseAddress { memcpy(to, from, limit) }
+        buffer.deallocate()
+        buffer = larger
+    }
+}
+
+/// Plain text: every line that is not blank is a row with the column `text`.
+final class TextReader: RowReader {
+    static let column = "text"
+    private let lines: LineReader
+    private let isUTF8: Bool
+
+    init(path: String, encoding: TextEncoding) throws {
+        lines = try LineReader(path: path, encoding: encoding)
+        isUTF8 = encoding == .utf8
+    }
+
+    func next(_ row: Row) throws -> Bool {
+        while let line = try lines.next() {
+            guard line.contains(where: { $0 > 0x20 }), let start = line.baseAddress else { continue }
+            row.file = lines.file
+            row.line = lines.line
+            if isUTF8, UTF8Check.firstFault(line) != nil {
+                throw MartletError(
+                    .invalidData,
+                    "\(row.place): the bytes are not UTF-8; set data.csv.encoding, or save the file as UTF-8")
+            }
+            row.cells = [Cell(.text, start, line.count)]
+            return true
+        }
+        return false
+    }
+}
+
+/// JSON lines: every line is an object, whose keys are columns; a `.json` file may also hold one list of objects.
+final class JSONLinesReader: RowReader {
+    private let lines: LineReader?
+    private let file: String
+    private let folder: String
+    private var rows: ArraySlice<JSON> = []
+    private var places: [String: Int] = [:]
+    private let width: Int
+    private let missing = Set(CSVDialect.usualMissing)
+    private var arena = Arena()
+    private var number = 0
+
+    init(path: String, table: [String]) throws {
+        file = (path as NSString).lastPathComponent
+        folder = (path as NSString).deletingLastPathComponent
+        for (index, name) in table.enumerated() { places[name] = index }
+        width = table.count
+        if let whole = try Self.list(path, file) {
+            rows = whole[...]
+            lines = nil
+        } else {
+            lines = try LineReader(path: path, encoding: .utf8)
+        }
+    }
+
+    /// The items of a file that is one JSON list; nil for JSON lines.
+    private static func list(_ path: String, _ file: String) throws -> [JSON]? {
+        let start = try ByteStream(path: path).read(upTo: 4096)
+        guard start.first(where: { $0 > 0x20 && ![0xEF, 0xBB, 0xBF].contains($0) }) == UInt8(ascii: "[") else {
+            return nil
+        }
+        var bytes = try ByteStream(path: path).read(upTo: TextLimits.rowBytes + 1)
+        guard bytes.count <= TextLimits.rowBytes else {
+            throw MartletError(.tooLarge, "\(file) is one JSON list of more than 64 MiB; save it as JSON lines")
+        }
+        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
+        do {
+            return try JSONParser.parse(bytes).array
+        } catch let error as MartletError {
+            throw MartletError(.invalidData, "\(file): \(error.message)")
+        }
+    }
+
+    /// The keys of the first 1,000 objects, in the order of their first appearance.
+    static func columns(path: String) throws -> [String] {
+        let reader = try JSONLinesReader(path: path, table: [])
+        var columns: [String] = []
+        var seen: Set<String> = []
+        for _ in 0..<1000 {
+            guard let object = try reader.object() else { break }
+            for key in object.keys where seen.insert(key).inserted { columns.append(key) }
+            guard columns.count <= TextLimits.columns else {
+                throw MartletError(.tooLarge, "\(reader.file) has more than 100,000 columns; put lists into one key")
+            }
+        }
+        guard !columns.isEmpty else {
+            throw MartletError(.invalidData, "the file '\(reader.file)' is empty; give one JSON object a line")
+        }
+        return columns
+    }
+
+    private func object() throws -> JSONObject? {
+        var value: JSON?
+        if let lines {
+            while let line = try lines.next() {
+                guard line.contains(where: { $0 > 0x20 }) else { continue }
+                var bytes = UnsafeRawBufferPointer(line)
+                if lines.line == 1, bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes = .init(rebasing: bytes[3...]) }
+                do {
+                    value = try JSONParser.parse(bytes)
+                } catch let error as MartletError {
+                    throw MartletError(.invalidData, "\(file), line \(lines.line): \(error.message)")
+                }
+                break
+            }
+            number = lines.line
+        } else {
+            value = rows.popFirst()
+            number += 1
+        }
+        guard let value else { return nil }
+        guard let object = value.object else {
+            throw MartletError(
+                .invalidData,
+                "\(file), line \(number): \(value.kind) stands where an object must be; write {\"column\": value}")
+        }
+        return object
+    }
+
+    func next(_ row: Row) throws -> Bool {
+        guard let object = try object() else { return false }
+        arena = Arena()
+        row.file = file
+        row.folder = folder
+        row.line = number
+        row.numbers = .plain
+        row.cells = Array(repeating: .missing, count: width)
+        for (key, value) in object {
+            if let place = places[key] { row.cells[place] = JSONCell.cell(value, missing: missing, arena) }
+        }
+        return true
+    }
+}
