@@ -56,13 +56,17 @@ let package = Package(
             name: "CImages",
             linkerSettings: [.linkedLibrary("png"), .linkedLibrary("turbojpeg"), .linkedLibrary("z")]),
         target("MartletTensor", ["CTorch", "CKernels", "MartletWire"]),
-        target("MartletNN", ["MartletTensor"]),
+        target("MartletNN", ["MartletTensor", "MartletWire"]),
         target("MartletData", ["MartletWire", "CImages"]),
-        target("MartletModels", ["MartletNN", "MartletWire"]),
-        target("MartletTraining", ["MartletModels", "MartletData"]),
-        target("MartletServing", ["MartletModels", "MartletData"]),
+        target("MartletModels", ["MartletNN", "MartletTensor", "MartletData", "MartletWire"]),
+        target("MartletTraining", ["MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletWire"]),
+        target("MartletServing", ["MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletWire"]),
         .executableTarget(
-            name: "martlet-engine", dependencies: ["MartletTraining", "MartletServing"], swiftSettings: swift),
+            name: "martlet-engine",
+            dependencies: [
+                "MartletServing", "MartletTraining", "MartletModels", "MartletTensor", "MartletData", "MartletWire",
+            ],
+            swiftSettings: swift),
 
         // The platform side, which does not.
         target("MartletStore", ["MartletWire", .product(name: "GRDB", package: "GRDB.swift")]),

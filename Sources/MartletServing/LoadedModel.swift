@@ -22,7 +22,7 @@ public final class LoadedModel {
         } catch let error as DecodingError {
             throw MartletError(.invalidData, "\(BundleFile.config) cannot be read: \(error.plainMessage)")
         }
-        preprocessing = try Preprocessing(contentsOf: "\(bundle)/\(BundleFile.preprocessing)")
+        preprocessing = try Preprocessing.read(from: "\(bundle)/\(BundleFile.preprocessing)")
         signature = preprocessing.signature
         network = try FeatureNetwork(config)
         try network.load(SafeTensors(path: "\(bundle)/\(BundleFile.weights)").tensors())
@@ -83,9 +83,9 @@ extension FeatureValues {
             return
         }
         if parts.allSatisfy({ if case .bytes = $0 { true } else { false } }) {
-            self = .bytes(parts.flatMap { if case .bytes(let values) = $0 { values } else { [] } })
+            self = .bytes(parts.flatMap { part -> [UInt8] in if case .bytes(let values) = part { values } else { [] } })
         } else if parts.allSatisfy({ if case .ints = $0 { true } else { false } }) {
-            self = .ints(parts.flatMap { if case .ints(let values) = $0 { values } else { [] } })
+            self = .ints(parts.flatMap { part -> [Int64] in if case .ints(let values) = part { values } else { [] } })
         } else {
             var all: [Float] = []
             all.reserveCapacity(parts.reduce(0) { $0 + $1.count })

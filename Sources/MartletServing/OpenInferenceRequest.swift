@@ -1,31 +1,15 @@
-import Foundation
+import MartletData
 import MartletWire
 
 /// A request of the Open Inference Protocol (KServe v2), read from JSON with or without binary tensors behind it.
 ///
 /// Shapes are checked against the data before anything is allocated by them.
 struct OpenInferenceRequest {
-    enum Data {
-        case floats([Float])
-        case ints([Int64])
-        case bytes([UInt8])
-        case strings([[UInt8]])
-
-        var count: Int {
-            switch self {
-            case .floats(let values): values.count
-            case .ints(let values): values.count
-            case .bytes(let values): values.count
-            case .strings(let values): values.count
-            }
-        }
-    }
-
     struct Tensor {
         var name: String
         var datatype: String
         var shape: [Int]
-        var data: Data
+        var data: RawTensor.Values
     }
 
     struct OutputWish {
@@ -94,6 +78,18 @@ struct OpenInferenceRequest {
         for tensor in inputs { try Self.check(tensor) }
     }
 
+    /// The inputs as the model sees them. Throws `invalidRequest`.
+    func encoded(by preprocessing: Preprocessing) throws -> FeatureBatch {
+        var tensors: [String: RawTensor] = [:]
+        for tensor in inputs {
+            let raw = RawTensor(shape: tensor.shape, values: tensor.data)
+            guard tensors.updateValue(raw, forKey: tensor.name) == nil else {
+                throw MartletError(.invalidRequest, "the input '\(tensor.name)' stands twice; give it once", param: tensor.name)
+            }
+        }
+        return try preprocessing.encode(tensors: tensors)
+    }
+
     // MARK: JSON
 
     private static func tensor(_ parser: inout JSONParser) throws -> (Tensor, Int?) {
@@ -144,24 +140,36 @@ struct OpenInferenceRequest {
         }
     }
 
-    private static func data(_ parser: inout JSONParser, _ tensor: Tensor) throws -> Data {
+    private static func data(_ parser: inout JSONParser, _ tensor: Tensor) throws -> RawTensor.Values {
         switch tensor.datatype {
         case "FP32", "FP64":
             var numbers: [Float] = []
             numbers.reserveCapacity(1024)
             try parser.appendNumbers(to: &numbers, limit: elementLimit)
             return .floats(numbers)
-        case "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "BOOL":
+        case "INT8", "INT16", "INT32", "INT64", "UINT16", "UINT32", "UINT64":
             var values: [Int64] = []
             try flatten(parser.value()) { element in
-                switch element {
-                case .bool(let value): values.append(value ? 1 : 0)
-                default:
-                    guard let number = element.int else { throw notA(tensor, element) }
-                    values.append(Int64(number))
-                }
+                guard let number = element.int else { throw notA(tensor, element) }
+                values.append(Int64(number))
             }
             return .ints(values)
+        case "UINT8":
+            var values: [UInt8] = []
+            try flatten(parser.value()) { element in
+                guard let number = element.int, let value = UInt8(exactly: number) else { throw notA(tensor, element) }
+                values.append(value)
+            }
+            return .bytes(values)
+        case "BOOL":
+            var values: [Bool] = []
+            try flatten(parser.value()) { element in
+                guard let value = element.bool ?? element.int.flatMap({ $0 == 0 ? false : $0 == 1 ? true : nil }) else {
+                    throw notA(tensor, element)
+                }
+                values.append(value)
+            }
+            return .bools(values)
         case "BYTES":
             var values: [[UInt8]] = []
             try flatten(parser.value()) { element in
@@ -203,7 +211,7 @@ struct OpenInferenceRequest {
 
     // MARK: binary
 
-    private static func binary(_ bytes: UnsafeRawBufferPointer, _ tensor: Tensor) throws -> Data {
+    private static func binary(_ bytes: UnsafeRawBufferPointer, _ tensor: Tensor) throws -> RawTensor.Values {
         func numbers<Number: BitwiseCopyable>(_ type: Number.Type) throws -> [Number] {
             let size = MemoryLayout<Number>.size
             guard bytes.count % size == 0 else {
@@ -228,7 +236,7 @@ struct OpenInferenceRequest {
         case "UINT8": return .bytes(Array(bytes))
         case "UINT16": return .ints(try numbers(UInt16.self).map { Int64($0) })
         case "UINT32": return .ints(try numbers(UInt32.self).map { Int64($0) })
-        case "BOOL": return .ints(bytes.map { $0 == 0 ? 0 : 1 })
+        case "BOOL": return .bools(bytes.map { $0 != 0 })
         case "BYTES":
             var values: [[UInt8]] = []
             var offset = 0

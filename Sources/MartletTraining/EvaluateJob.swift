@@ -24,7 +24,7 @@ public struct EvaluateJob {
         link.progress(JobProgress(phase: "preparing"))
         let card = try JSONDecoder.wire.decode(ModelCard.self, from: read(BundleFile.card))
         let recipe = try RecipeReader.read(json: card.recipe).recipe
-        let preprocessing = try Preprocessing(contentsOf: "\(task.bundle)/\(BundleFile.preprocessing)")
+        let preprocessing = try Preprocessing.read(from: "\(task.bundle)/\(BundleFile.preprocessing)")
         let network = try FeatureNetwork(try JSONDecoder.wire.decode(NetworkConfig.self, from: read(BundleFile.config)))
         try network.load(SafeTensors(path: "\(task.bundle)/\(BundleFile.weights)").tensors())
         try network.move(to: device)

@@ -1,4 +1,5 @@
 import MartletData
+import MartletModels
 import MartletNN
 import MartletTensor
 
@@ -81,17 +82,5 @@ final class RowTensors {
 
     private func tensor(_ layout: FeatureLayout, _ values: FeatureValues, rows: Int) throws -> Tensor {
         try Tensor(values, layout: layout, rows: rows, device: device)
-    }
-}
-
-extension Tensor {
-    /// One feature of a batch: [rows] + layout.shape.
-    public convenience init(_ values: FeatureValues, layout: FeatureLayout, rows: Int, device: Device) throws {
-        let shape = [rows] + layout.shape
-        switch values {
-        case .floats(let values): try self.init(values, shape: shape, device: device)
-        case .ints(let values): try self.init(values, shape: shape, device: device)
-        case .bytes(let values): try self.init(values, shape: shape, device: device)
-        }
     }
 }
