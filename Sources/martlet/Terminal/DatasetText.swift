@@ -1,0 +1,63 @@
+import MartletWire
+
+/// A dataset as text: what is in it, and for each column its range or categories with a small histogram.
+enum DatasetText {
+    static func summary(_ info: DatasetInfo) -> String {
+        var line =
+            "\(info.name)@\(info.version)  \(Format.count(info.files.count)) files, \(Format.bytes(info.byteCount))"
+        if let rows = info.profile?["rows"]?.int { line += ", \(Format.count(rows)) rows" }
+        return line + "  hash \(Format.short(hash: info.contentHash))"
+    }
+
+    static func whole(_ info: DatasetInfo) -> String {
+        var parts = [summary(info)]
+        guard let profile = info.profile else {
+            return parts[0] + "\nnot described yet" + (info.profileJob.map { " (job \($0))" } ?? "")
+        }
+        let facts = (profile.object ?? [:]).filter { !["columns", "rows"].contains($0.key) }
+        parts += facts.filter { $0.value.array == nil && $0.value.object == nil }
+            .map { "\($0.key): \(Format.cell($0.value))" }
+        for (key, value) in facts {
+            guard let nested = value.object else { continue }
+            parts.append(key + ": " + nested.map { "\($0.key) \(Format.cell($0.value))" }.joined(separator: ", "))
+        }
+        parts += (profile["warnings"]?.array ?? []).map { "warning: \(Format.cell($0["message"] ?? $0))" }
+        if let columns = profile["columns"]?.array, !columns.isEmpty { parts.append(Self.columns(columns)) }
+        return parts.joined(separator: "\n")
+    }
+
+    private static func columns(_ columns: [JSON]) -> String {
+        var table = Table(["COLUMN", "TYPE", ">MISSING", ">DISTINCT", ">MIN", ">MEAN", ">MAX", "VALUES"])
+        for column in columns {
+            table.add(
+                ["name", "type", "missing", "distinct", "min", "mean", "max"].map { Format.cell(column[$0]) }
+                    + [bars(column["histogram"]) ?? categories(column["categories"] ?? column["top"]) ?? ""])
+        }
+        return table.text
+    }
+
+    /// A histogram's counts as blocks: `▁▂▅█▃`.
+    static func bars(_ histogram: JSON?) -> String? {
+        let list = histogram?["counts"]?.array ?? histogram?.array
+        guard let counts = list?.map({ $0.double ?? $0["count"]?.double ?? 0 }), let most = counts.max(), most > 0
+        else {
+            return nil
+        }
+        let blocks = Array("▁▂▃▄▅▆▇█")
+        return String(counts.map { $0 == 0 ? " " : blocks[min(7, max(0, Int(($0 / most * 8).rounded(.up)) - 1))] })
+    }
+
+    /// The first categories with their counts.
+    static func categories(_ value: JSON?) -> String? {
+        let pairs: [(String, String)]
+        if let object = value?.object {
+            pairs = object.map { ($0.key, Format.cell($0.value)) }
+        } else if let list = value?.array {
+            pairs = list.map { (Format.cell($0["value"] ?? $0["name"] ?? $0), Format.cell($0["count"])) }
+        } else {
+            return nil
+        }
+        let shown = pairs.prefix(5).map { $0.1.isEmpty ? $0.0 : "\($0.0) \($0.1)" }.joined(separator: ", ")
+        return pairs.count > 5 ? shown + ", … (\(pairs.count))" : shown
+    }
+}
