@@ -22,7 +22,8 @@ struct Plan: AsyncParsableCommand {
         let folders = DatasetFolders(options: options)
         defer { folders.remove() }
         for source in file.sources {
-            let path = try await DataResolver.path(source, in: file.folders) ?? folders.path(of: source)
+            var path = DataResolver.path(source, in: file.folders) ?? ""
+            if path.isEmpty { path = try await folders.path(of: source) }
             arguments += ["--data", source + "=" + URL(fileURLWithPath: path).path]
         }
         let (data, status) = try EngineTool.run(arguments)
