@@ -9,6 +9,11 @@ public struct HomeOwner: Codable, Sendable, Equatable {
     /// Empty until it listens.
     public var url: String
 
+    public init(pid: Int32, url: String) {
+        self.pid = pid
+        self.url = url
+    }
+
     /// The live owner of HOME; nil where there is none.
     public static func current(home: String) -> HomeOwner? {
         let descriptor = open(home + "/martlet.lock", O_RDONLY | O_CLOEXEC)
@@ -54,6 +59,12 @@ final class HomeLock: Sendable {
     }
 
     deinit { close(descriptor) }
+
+    /// Gives HOME to whoever comes next; the URL goes first, so that nobody dials it.
+    func release() {
+        ftruncate(descriptor, 0)
+        flock(descriptor, LOCK_UN)
+    }
 
     /// In place: another file of the same name would not be locked.
     func announce(url: String) throws {

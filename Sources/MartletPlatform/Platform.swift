@@ -143,6 +143,7 @@ public final class Platform: Sendable {
             } catch {
                 logger.error("the database was not closed in order: \(error)")
             }
+            lock.release()
         }.value
         life.withLock { $0.phase = .stopped }
     }
