@@ -63,7 +63,7 @@ public enum DataPipeline {
             preprocessing: preprocessing, report: report, train: encoded[0], validation: encoded[1], test: encoded[2])
     }
 
-    private static func cleaner(_ steps: [FittedStep], _ table: Table) throws -> Cleaner {
+    static func cleaner(_ steps: [FittedStep], _ table: Table) throws -> Cleaner {
         try Cleaner(steps, columns: table.columns, isServing: false) { try table.place(of: $0, for: "data.clean") }
     }
 
@@ -100,7 +100,7 @@ public enum DataPipeline {
         return (splitter.codes, effects)
     }
 
-    private static func encode(
+    static func encode(
         _ preprocessing: Preprocessing, _ table: Table, _ rows: RowPass, _ folder: String, _ report: inout DataReport
     ) throws -> [EncodedRows] {
         do {

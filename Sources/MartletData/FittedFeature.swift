@@ -58,6 +58,27 @@ public struct FittedFeature: Codable, Sendable, Equatable {
         }
     }
 
+    /// Whether the values belong together: a file from elsewhere may say anything.
+    var isComplete: Bool {
+        func scales(_ count: Int) -> Bool {
+            offset.count == count && scale.count == count && scale.allSatisfy { $0 != 0 && $0.isFinite }
+        }
+        guard !columns.isEmpty, role == .input || !categories.isEmpty || kind != .category else { return false }
+        switch kind {
+        case .number: return scales(1)
+        case .datetime: return scales(DateParts.count)
+        case .vector:
+            return (1...100_000_000).contains(length) && scales(length)
+                && (columns.count == 1 || columns.count == length)
+        case .image:
+            let sides = 1...ImageCodec.maxSide
+            return sides.contains(height) && sides.contains(width) && (channels == 1 || channels == 3)
+                && scales(channels)
+        case .text, .sequence: return (1...1_000_000).contains(length) && tokenizer != nil
+        case .category, .boolean: return true
+        }
+    }
+
     /// A raw value as the model sees it.
     @inline(__always)
     func normalized(_ value: Double, _ index: Int) -> Float {

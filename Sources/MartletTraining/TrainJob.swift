@@ -177,7 +177,7 @@ extension Duration {
 
 extension ResolvedSources {
     /// The folders behind a recipe's sources. Throws `notFound` for one without a mount.
-    init(_ source: DataSource, mounts: [DatasetMount]) throws {
+    public init(_ source: DataSource, mounts: [DatasetMount]) throws {
         func paths(_ references: [String]) throws -> [String] {
             try references.map { reference in
                 guard let mount = mounts.first(where: { $0.reference == reference }) else {

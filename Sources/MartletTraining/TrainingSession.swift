@@ -105,7 +105,7 @@ public final class TrainingSession {
                         + "or set training.clip_norm")
             }
         }
-        return state.map { ("model." + $0.0, $0.1) } + optimizer.state.map { ("optimizer." + $0.0, $0.1) }
+        return state.map { ("model." + $0.0, $0.1) } + (try optimizer.state).map { ("optimizer." + $0.0, $0.1) }
     }
 
     /// Goes on from a checkpoint's tensors after `steps` steps.

@@ -52,7 +52,7 @@ final class FrameSocket: Sendable {
                 var sent = 0
                 while sent < buffer.count {
                     let count = send(
-                        descriptor, buffer.baseAddress.map { $0 + sent }, buffer.count - sent, Int32(MSG_NOSIGNAL.rawValue))
+                        descriptor, buffer.baseAddress.map { $0 + sent }, buffer.count - sent, Int32(MSG_NOSIGNAL))
                     if count < 0 {
                         if errno == EINTR { continue }
                         throw MartletError(.unavailable, "the connection to martlet serve is gone: \(Self.reason)")

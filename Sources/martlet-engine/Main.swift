@@ -6,7 +6,6 @@ import MartletWire
 @main
 enum Main {
     static func main() {
-        setvbuf(stdout, nil, Int32(_IOLBF), 0)
         var arguments = Array(CommandLine.arguments.dropFirst())
         let command = arguments.isEmpty ? "" : arguments.removeFirst()
         do {

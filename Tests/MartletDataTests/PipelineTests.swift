@@ -31,4 +31,50 @@ import Testing
         #expect(request.ints("color") == [0, 1])
         #expect(request.features.count == 2)
     }
+
+    @Test func `encoded rows outlive a second pass into the same folder`() throws {
+        let scratch = try Scratch()
+        let file = try scratch.write("t.csv", "x,y\n1,0\n2,1\n")
+        let plan = recipe(
+            [input("x", .number) { $0.normalize = InputConfig.Normalization.none }], [output("y", .number)])
+        let cache = scratch.path + "/cache"
+        let first = try DataPipeline.prepare(plan, sources: .init(all: [file]), cacheDirectory: cache)
+        try scratch.write("t.csv", "x,y\n3,0\n")
+        let second = try DataPipeline.prepare(plan, sources: .init(all: [file]), cacheDirectory: cache)
+        #expect(try first.train.all().floats("x") == [1, 2])
+        #expect(try second.train.all().floats("x") == [3])
+        #expect(first.train.byteCount == 16)
+        #expect(throws: MartletError.self) { try second.train.batch(rows: [1]) }
+    }
+
+    @Test func `files with the same header in any order are one table`() throws {
+        let scratch = try Scratch()
+        try scratch.write("t/a.csv", "x,y\n1,a\n")
+        try scratch.write("t/b.csv", "y,x\nb,2\n")
+        try scratch.write("t/README.md", "about")
+        let plan = recipe(
+            [input("x", .number) { $0.normalize = InputConfig.Normalization.none }], [output("y", .category)])
+        let data = try scratch.prepare(plan, [scratch.path + "/t"])
+        #expect(try data.train.all().floats("x") == [1, 2])
+        #expect(data.report.sources.map(\.rows) == [1, 1])
+        try scratch.write("t/c.csv", "x,z\n1,2\n")
+        expectFault(.invalidData, ["c.csv", "x, z"]) { _ = try scratch.prepare(plan, [scratch.path + "/t"]) }
+        expectFault(.invalidData, ["empty", "holds no data"]) {
+            try FileManager.default.createDirectory(atPath: scratch.path + "/empty", withIntermediateDirectories: true)
+            _ = try scratch.prepare(plan, [scratch.path + "/empty"])
+        }
+    }
+
+    @Test func `nothing of validation and test is learnt`() throws {
+        let scratch = try Scratch()
+        let train = try scratch.write("train.csv", "x,text,y\n0,alpha,0\n2,beta,0\n")
+        let test = try scratch.write("test.csv", "x,text,y\n1000,gamma,1\n")
+        let data = try scratch.prepare(
+            recipe([input("x", .number), input("text", .text) { $0.maxLength = 1 }], [output("y", .number)]),
+            ResolvedSources(train: [train], test: [test]))
+        #expect(data.preprocessing.features[0].offset == [1])
+        #expect(data.preprocessing.features[1].categories == ["alpha", "beta"])
+        #expect(try data.test.all().floats("x") == [999])
+        #expect(try data.test.all().ints("text") == [1])
+    }
 }
