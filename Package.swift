@@ -105,6 +105,13 @@ let package = Package(
         tests("MartletTensorTests", ["MartletTensor", "MartletWire"]),
         tests("MartletNNTests", ["MartletNN", "MartletTensor", "MartletWire"], resources: [.copy("Golden")]),
         tests("MartletDataTests", ["MartletData", "MartletWire"]),
+        tests("MartletStoreTests", ["MartletStore", "MartletWire"]),
+        tests(
+            "MartletPlatformTests",
+            [
+                "MartletPlatform", "MartletWire", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
     ],
     cLanguageStandard: .c11,
     cxxLanguageStandard: .cxx20
