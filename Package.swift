@@ -102,7 +102,7 @@ let package = Package(
             linkerSettings: [.unsafeFlags(runpathFlags(["$ORIGIN/../lib/martlet"]))]),
 
         tests("MartletWireTests", ["MartletWire"]),
-        tests("MartletTensorTests", ["MartletTensor", "MartletWire"]),
+        tests("MartletTensorTests", ["MartletTensor", "CKernels", "MartletWire"]),
         tests("MartletNNTests", ["MartletNN", "MartletTensor", "MartletWire"], resources: [.copy("Golden")]),
         tests("MartletDataTests", ["MartletData", "MartletWire"]),
         tests("MartletStoreTests", ["MartletStore", "MartletWire"]),
