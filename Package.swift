@@ -11,9 +11,10 @@ let swift: [SwiftSetting] = strict ? [.unsafeFlags(["-warnings-as-errors"])] : [
 
 /// Where the engine looks for libtorch: beside an installed engine, or in the working copy. Both move with it.
 let runpaths = ["$ORIGIN/../lib/martlet", "$ORIGIN/../../../.deps/libtorch/lib"]
+func runpathFlags(_ paths: [String]) -> [String] { paths.flatMap { ["-Xlinker", "-rpath", "-Xlinker", $0] } }
 let linkTorch: [LinkerSetting] = [
-    .unsafeFlags(["-L\(libtorch)/lib"] + runpaths.flatMap { ["-Xlinker", "-rpath", "-Xlinker", $0] }),
-    .linkedLibrary("torch"), .linkedLibrary("torch_cpu"), .linkedLibrary("c10"),
+    .unsafeFlags(["-L\(libtorch)/lib"] + runpathFlags(runpaths)),
+    .linkedLibrary("torch_cpu"), .linkedLibrary("c10"),
 ]
 
 func target(_ name: String, _ dependencies: [Target.Dependency], links: [LinkerSetting] = []) -> Target {
@@ -24,12 +25,21 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
     .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: swift)
 }
 
+func nio(_ product: String) -> Target.Dependency { .product(name: product, package: "swift-nio") }
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
 let package = Package(
     name: "martlet",
     platforms: [.macOS(.v15)],
     dependencies: [
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -54,31 +64,47 @@ let package = Package(
             name: "CImages",
             linkerSettings: [.linkedLibrary("png"), .linkedLibrary("turbojpeg"), .linkedLibrary("z")]),
         target("MartletTensor", ["CTorch", "CKernels", "MartletWire"]),
-        target("MartletNN", ["MartletTensor"]),
+        target("MartletNN", ["MartletTensor", "MartletWire"]),
         target("MartletData", ["MartletWire", "CImages"]),
-        target("MartletModels", ["MartletNN", "MartletWire"]),
-        target("MartletTraining", ["MartletModels", "MartletData"]),
-        target("MartletServing", ["MartletModels", "MartletData"]),
+        target("MartletModels", ["MartletNN", "MartletTensor", "MartletData", "MartletWire"]),
+        target("MartletTraining", ["MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletWire"]),
+        target("MartletServing", ["MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletWire"]),
         .executableTarget(
-            name: "martlet-engine", dependencies: ["MartletTraining", "MartletServing"], swiftSettings: swift),
+            name: "martlet-engine",
+            dependencies: [
+                "MartletServing", "MartletTraining", "MartletModels", "MartletTensor", "MartletData", "MartletWire",
+            ],
+            swiftSettings: swift),
 
         // The platform side, which does not.
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         target("MartletStore", ["MartletWire", .product(name: "GRDB", package: "GRDB.swift")]),
-        target(
-            "MartletPlatform",
-            ["MartletStore", .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOCore", package: "swift-nio")]),
+        target("MartletPlatform", ["MartletStore", "MartletWire", "Yams", nio("NIOPosix"), nio("NIOCore"), logging]),
         target(
             "MartletServer",
             [
-                "MartletPlatform", .product(name: "Hummingbird", package: "hummingbird"),
-                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                "MartletPlatform", "MartletWire", "CZlib", .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"), nio("NIOCore"), nio("NIOPosix"),
+                nio("NIOHTTP1"), .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"), logging,
             ]),
         .executableTarget(
             name: "martlet",
-            dependencies: ["MartletServer", .product(name: "ArgumentParser", package: "swift-argument-parser")],
-            swiftSettings: swift),
+            dependencies: [
+                "MartletServer", "MartletPlatform", "MartletWire",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"), nio("NIOCore"), nio("NIOHTTP1"), logging,
+            ],
+            swiftSettings: swift,
+            // An installed martlet has Swift's own libraries there, and needs no toolchain.
+            linkerSettings: [.unsafeFlags(runpathFlags(["$ORIGIN/../lib/martlet"]))]),
 
         tests("MartletWireTests", ["MartletWire"]),
+        tests("MartletTensorTests", ["MartletTensor", "MartletWire"]),
+        tests("MartletNNTests", ["MartletNN", "MartletTensor", "MartletWire"], resources: [.copy("Golden")]),
+        tests("MartletDataTests", ["MartletData", "MartletWire"]),
     ],
     cLanguageStandard: .c11,
     cxxLanguageStandard: .cxx20

@@ -16,12 +16,12 @@ public struct JSONLimits: Sendable {
 ///
 /// Recursion is bounded by `JSONLimits.depth`, so no input can exhaust the stack.
 public struct JSONParser: ~Copyable {
-    let bytes: UnsafeRawBufferPointer
-    var position = 0
+    package let bytes: UnsafeRawBufferPointer
+    package var position = 0
     var depth = 0
     let limits: JSONLimits
 
-    init(bytes: UnsafeRawBufferPointer, limits: JSONLimits) {
+    package init(bytes: UnsafeRawBufferPointer, limits: JSONLimits) {
         self.bytes = bytes
         self.limits = limits
     }
@@ -42,11 +42,11 @@ public struct JSONParser: ~Copyable {
         try parse(Array(text.utf8), limits: limits)
     }
 
-    func fault(_ what: String) -> MartletError {
+    package func fault(_ what: String) -> MartletError {
         MartletError(.invalidRequest, "the JSON is not valid at byte \(position): \(what); mend the document")
     }
 
-    mutating func skipSpace() {
+    package mutating func skipSpace() {
         while position < bytes.count {
             switch bytes[position] {
             case 0x20, 0x0A, 0x0D, 0x09: position += 1
@@ -55,7 +55,7 @@ public struct JSONParser: ~Copyable {
         }
     }
 
-    mutating func value() throws -> JSON {
+    package mutating func value() throws -> JSON {
         guard position < bytes.count else { throw fault("the document ends early") }
         switch bytes[position] {
         case UInt8(ascii: "{"): return try object()
@@ -122,7 +122,9 @@ public struct JSONParser: ~Copyable {
         }
         while true {
             skipSpace()
-            guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else { throw fault("a key must follow") }
+            guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else {
+                throw fault("a key must follow")
+            }
             let key = try text()
             guard object[key] == nil else {
                 throw MartletError(
@@ -141,7 +143,7 @@ public struct JSONParser: ~Copyable {
         }
     }
 
-    private mutating func take(_ character: Unicode.Scalar) throws -> Bool {
+    package mutating func take(_ character: Unicode.Scalar) throws -> Bool {
         guard position < bytes.count else { throw fault("the document ends early") }
         guard bytes[position] == UInt8(ascii: character) else { return false }
         position += 1
@@ -186,7 +188,7 @@ public struct JSONParser: ~Copyable {
         while position < bytes.count, bytes[position] >= 0x30, bytes[position] <= 0x39 { position += 1 }
     }
 
-    private mutating func text() throws -> String {
+    package mutating func text() throws -> String {
         position += 1
         let start = position
         while position < bytes.count {

@@ -27,8 +27,9 @@ public struct CombinerConfig: Codable, Sendable, Equatable {
     public init() {}
 }
 
+/// An activation function; `none` is the identity.
 public enum Activation: String, Codable, Sendable, CaseIterable {
-    case none, relu, gelu, sigmoid, tanh, silu
+    case none, relu, gelu, geluTanh = "gelu_tanh", sigmoid, tanh, silu, elu, leakyRelu = "leaky_relu", softplus, softmax
 }
 
 /// The `evaluation` section.

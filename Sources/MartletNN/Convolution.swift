@@ -1,0 +1,77 @@
+import MartletTensor
+
+extension Op {
+    static let conv1d = Op("aten::conv1d")
+    static let conv2d = Op("aten::conv2d")
+}
+
+/// A convolution over one dimension: [B, in, L] → [B, out, L'].
+///
+/// `weight` [out, in/groups, kernel] and `bias` [out] start as PyTorch's `nn.Conv1d`.
+public final class Conv1d: Layer {
+    public let weight: Parameter
+    public let bias: Parameter?
+    private let stride: Int
+    private let padding: Int
+    private let dilation: Int
+    private let groups: Int
+
+    public init(
+        _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int = 1, padding: Int = 0, dilation: Int = 1,
+        groups: Int = 1, bias: Bool = true
+    ) throws {
+        try checkGroups(groups, inputs, outputs)
+        let bound = Bound.fan(inputs / groups * kernel)
+        weight = try Parameter([outputs, inputs / groups, kernel], .weight, bound)
+        self.bias = bias ? try Parameter([outputs], .bias, bound) : nil
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
+    }
+
+    public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
+        try Op.conv1d.tensor(
+            .tensor(x), .tensor(weight.value), .optional(bias?.value), .int(stride), .int(padding), .int(dilation),
+            .int(groups))
+    }
+}
+
+/// A convolution over two dimensions: [B, in, H, W] → [B, out, H', W'].
+///
+/// `weight` [out, in/groups, kernel, kernel] and `bias` [out] start as PyTorch's `nn.Conv2d`.
+public final class Conv2d: Layer {
+    public let weight: Parameter
+    public let bias: Parameter?
+    private let stride: Int
+    private let padding: Int
+    private let dilation: Int
+    private let groups: Int
+
+    public init(
+        _ inputs: Int, _ outputs: Int, kernel: Int, stride: Int = 1, padding: Int = 0, dilation: Int = 1,
+        groups: Int = 1, bias: Bool = true
+    ) throws {
+        try checkGroups(groups, inputs, outputs)
+        let bound = Bound.fan(inputs / groups * kernel * kernel)
+        weight = try Parameter([outputs, inputs / groups, kernel, kernel], .weight, bound)
+        self.bias = bias ? try Parameter([outputs], .bias, bound) : nil
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
+    }
+
+    public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
+        try Op.conv2d.tensor(
+            .tensor(x), .tensor(weight.value), .optional(bias?.value), .int(stride), .int(padding), .int(dilation),
+            .int(groups))
+    }
+}
+
+private func checkGroups(_ groups: Int, _ inputs: Int, _ outputs: Int) throws {
+    guard groups > 0, inputs % groups == 0, outputs % groups == 0 else {
+        throw TensorError(
+            .value, "\(groups) groups do not divide \(inputs) input and \(outputs) output channels evenly")
+    }
+}

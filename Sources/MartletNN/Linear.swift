@@ -1,0 +1,26 @@
+import MartletTensor
+
+/// `y = x·Wᵀ + b`: [.., in] → [.., out].
+///
+/// `weight` [out, in] and `bias` [out] start evenly within ±1/√in, as PyTorch's `nn.Linear`.
+public final class Linear: Layer {
+    public let weight: Parameter
+    public let bias: Parameter?
+
+    public init(_ inputs: Int, _ outputs: Int, bias: Bool = true) throws {
+        let bound = Bound.fan(inputs)
+        weight = try Parameter([outputs, inputs], .weight, bound)
+        self.bias = bias ? try Parameter([outputs], .bias, bound) : nil
+    }
+
+    public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
+        try x.linear(weight.value, bias?.value)
+    }
+}
+
+enum Bound {
+    /// Kaiming's uniform initialization with a = √5, as PyTorch's layers use it, is evenly within ±1/√fan.
+    static func fan(_ fan: Int) -> Initialization {
+        fan > 0 ? .uniform(1 / Double(fan).squareRoot()) : .zeros
+    }
+}

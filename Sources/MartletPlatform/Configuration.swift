@@ -1,0 +1,66 @@
+import Foundation
+import MartletWire
+
+/// What `martlet serve` runs with, as in HOME/config.yaml.
+public struct Configuration: Codable, Sendable, Equatable {
+    /// Where HTTP listens: `address:port`. Beyond loopback TLS is required.
+    public var listen = "127.0.0.1:8080"
+    /// PEM files of the certificate chain and its key; empty means no TLS.
+    public var tlsCertificate = ""
+    public var tlsKey = ""
+    /// The engine's program; empty means `martlet-engine` beside this one, or MARTLET_ENGINE.
+    public var enginePath = ""
+    /// Threads of one training worker, and of one replica; 0 shares out the machine's cores.
+    public var workerThreads = 0
+    public var replicaThreads = 1
+    /// Training jobs that run at once; the others wait. Imports and evaluations have places of their own.
+    public var maxRunningJobs = 1
+    public var maxSideJobs = 2
+    /// How often a worker is started again without a new checkpoint in between.
+    public var maxRestarts = 5
+    /// Requests that wait for one replica; one more is answered 503.
+    public var replicaQueueLimit = 1024
+    public var maxBatch = 64
+    public var batchDelayMicroseconds = 1000
+    /// A request's longest life, from arrival to answer.
+    public var requestTimeoutSeconds = 60
+    /// After this long without a request a model that is not deployed is unloaded.
+    public var modelIdleSeconds = 300
+    /// A `serve` that a command started leaves after this long without work; 0 never.
+    public var serverIdleSeconds = 900
+    /// A request's body, other than an upload.
+    public var bodyLimitBytes = 64 << 20
+    public var uploadLimitBytes = 64 << 30
+    public var jsonDepthLimit = 64
+    public var headerCountLimit = 100
+    public var headerLimitBytes = 32 << 10
+    public var headerTimeoutSeconds = 10
+    /// A body that comes slower than this, over ten seconds, is given up.
+    public var minBodyBytesPerSecond = 1024
+    public var maxConnections = 4096
+    /// `trace`, `debug`, `info`, `notice`, `warning`, `error`.
+    public var logLevel = "info"
+    /// How Open Inference Protocol's `GET v2` names this server.
+    public var serverName = "martlet"
+
+    public init() {}
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case listen, tlsCertificate = "tls_certificate", tlsKey = "tls_key", enginePath = "engine_path"
+        case workerThreads = "worker_threads", replicaThreads = "replica_threads"
+        case maxRunningJobs = "max_running_jobs", maxSideJobs = "max_side_jobs", maxRestarts = "max_restarts"
+        case replicaQueueLimit = "replica_queue_limit", maxBatch = "max_batch"
+        case batchDelayMicroseconds = "batch_delay_microseconds", requestTimeoutSeconds = "request_timeout_seconds"
+        case modelIdleSeconds = "model_idle_seconds", serverIdleSeconds = "server_idle_seconds"
+        case bodyLimitBytes = "body_limit_bytes", uploadLimitBytes = "upload_limit_bytes"
+        case jsonDepthLimit = "json_depth_limit", headerCountLimit = "header_count_limit"
+        case headerLimitBytes = "header_limit_bytes", headerTimeoutSeconds = "header_timeout_seconds"
+        case minBodyBytesPerSecond = "min_body_bytes_per_second", maxConnections = "max_connections"
+        case logLevel = "log_level", serverName = "server_name"
+    }
+
+    /// Where a value came from, for `martlet config`.
+    public enum Origin: String, Codable, Sendable {
+        case `default`, file, environment, flag
+    }
+}

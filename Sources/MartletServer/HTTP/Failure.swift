@@ -1,0 +1,51 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import MartletWire
+import NIOCore
+
+/// Turns errors into responses, in the words of each API. Nothing that we did not write ourselves reaches a client.
+package enum Failure {
+    /// `error` as a `MartletError`; what is not one is our own fault and says no more than that.
+    static func known(_ error: any Error) -> MartletError {
+        switch error {
+        case let error as MartletError: error
+        case let error as DecodingError: MartletError(.invalidRequest, error.plainMessage, param: error.path)
+        case is CancellationError: MartletError(.unavailable, "the server is stopping; try again in a moment")
+        default: MartletError(.internal, "something failed in the server; its log has more under this request's id")
+        }
+    }
+
+    static func response(_ error: MartletError, dialect: Route.Dialect) -> Response {
+        var headers: HTTPFields = [.contentType: "application/json"]
+        if error.code == .rateLimited || error.httpStatus == 503 { headers[.retryAfter] = "1" }
+        if error.code == .unauthenticated { headers[.wwwAuthenticate] = "Bearer" }
+        return Response(
+            status: .init(code: error.httpStatus), headers: headers,
+            body: .init(byteBuffer: ByteBuffer(string: body(error, dialect: dialect))))
+    }
+
+    package static func body(_ error: MartletError, dialect: Route.Dialect) -> String {
+        switch dialect {
+        case .openInference: return JSON.object(["error": .string(error.message)]).serialized()
+        case .native:
+            let fields: JSONObject = [
+                "message": .string(error.message), "type": .string(type(of: error)),
+                "param": error.param.map { .string($0) } ?? .null, "code": .string(error.code.rawValue),
+            ]
+            return JSON.object(["error": .object(fields)]).serialized()
+        }
+    }
+
+    /// OpenAI's coarse classes.
+    private static func type(of error: MartletError) -> String {
+        switch error.httpStatus {
+        case 401: "authentication_error"
+        case 403: "permission_error"
+        case 404: "not_found_error"
+        case 429: "rate_limit_error"
+        case 400..<500: "invalid_request_error"
+        default: "server_error"
+        }
+    }
+}

@@ -1,0 +1,170 @@
+import Foundation
+import HTTPTypes
+import HummingbirdCore
+import MartletPlatform
+import MartletWire
+import NIOCore
+import Synchronization
+
+/// The one way from a request to its answer: host, route, key, role, handler, error, metrics, log.
+final class Gateway: Sendable {
+    let table: RouteTable
+    let metrics: ServerMetrics
+    private let authentication: Authentication
+    private let hosts: HostCheck
+    private let limits: ServerLimits
+    private let log: RequestLog
+    private let dates = HTTPDate()
+    private let requestCount = Atomic<UInt64>(0)
+    private let requestPrefix: String
+    /// Monotonic nanoseconds of the last request that was not about health, and requests being answered.
+    private let lastUse = Atomic<UInt64>(DispatchTime.now().uptimeNanoseconds)
+    private let openCount = Atomic<Int>(0)
+
+    init(
+        table: RouteTable, metrics: ServerMetrics, keys: KeyService, hosts: HostCheck, limits: ServerLimits,
+        log: RequestLog
+    ) throws {
+        self.table = table
+        self.metrics = metrics
+        authentication = Authentication(keys: keys)
+        self.hosts = hosts
+        self.limits = limits
+        self.log = log
+        requestPrefix = try "req_" + [UInt8].random(count: 6).hex
+    }
+
+    /// Seconds since anyone wanted something; zero while a request is being answered.
+    var idleSeconds: Double {
+        guard openCount.load(ordering: .relaxed) == 0 else { return 0 }
+        let now = DispatchTime.now().uptimeNanoseconds, last = lastUse.load(ordering: .relaxed)
+        return now > last ? Double(now - last) / 1e9 : 0
+    }
+
+    /// What the log and the metrics need to know of a request.
+    private struct Outcome {
+        var routeIndex: Int?
+        var identity: Principal?
+        var error: String?
+    }
+
+    func respond(to request: Request, writer: consuming ResponseWriter) async throws {
+        let arrival = DispatchTime.now().uptimeNanoseconds
+        let requestID = self.requestID(of: request)
+        var outcome = Outcome()
+        openCount.add(1, ordering: .relaxed)
+        defer {
+            openCount.subtract(1, ordering: .relaxed)
+            if outcome.identity != nil { lastUse.store(DispatchTime.now().uptimeNanoseconds, ordering: .relaxed) }
+        }
+        if request.headers[.expect]?.lowercased() == "100-continue",
+            (try? BodyReader(limits: limits).checkAnnounced(request)) != nil
+        {
+            try await writer.writeInformationalHead(HTTPResponse(status: .continue))
+        }
+        var response = await answer(request, requestID: requestID, arrival: arrival, &outcome)
+        response.headers[.requestID] = requestID
+        response.headers[.date] = dates.now
+        if response.status.code >= 400, Self.hasLargeBody(request) { response.headers[.connection] = "close" }
+        if request.method == .head { response = response.createHeadResponse() }
+        let status = response.status.code
+        defer { finish(request, requestID: requestID, arrival: arrival, status: status, outcome) }
+        try await writer.write(response: response.head, body: response.body)
+    }
+
+    private func answer(
+        _ request: Request, requestID: String, arrival: UInt64, _ outcome: inout Outcome
+    ) async -> Response {
+        let path = request.head.path ?? "/"
+        let bare = path.prefix { $0 != "?" }
+        var dialect: Route.Dialect = path.hasPrefix("/v2") ? .openInference : .native
+        do {
+            try hosts.check(host: request.head.authority, origin: request.headers[.origin])
+            switch table.match(request.method.rawValue, bare) {
+            case .none:
+                throw MartletError(
+                    .notFound, "there is nothing at \(request.method) \(bare.prefix(200)); see /openapi.json")
+            case .otherMethods(let methods):
+                var response = Failure.response(
+                    MartletError(
+                        .invalidRequest, "\(request.method) is not taken here; use \(methods.joined(separator: ", "))"),
+                    dialect: dialect)
+                response.status = .methodNotAllowed
+                response.headers[.allow] = methods.joined(separator: ", ")
+                return response
+            case .route(let index, let parameters):
+                let route = table.routes[index]
+                outcome.routeIndex = index
+                dialect = route.dialect
+                if route.policy != .everyone {
+                    let identity = try await authentication.identify(request)
+                    outcome.identity = identity
+                    guard route.policy.allows(identity.role) else {
+                        throw MartletError(
+                            .forbidden,
+                            "a key with the role '\(identity.role.rawValue)' may not do this; use another key")
+                    }
+                }
+                return try await route.handler(
+                    Call(
+                        request: request, parameters: parameters, requestID: requestID, limits: limits,
+                        arrival: arrival, identity: outcome.identity))
+            }
+        } catch {
+            let failure = Failure.known(error)
+            outcome.error = failure.code == .internal ? String(describing: error) : failure.code.rawValue
+            return Failure.response(failure, dialect: dialect)
+        }
+    }
+
+    private func finish(
+        _ request: Request, requestID: String, arrival: UInt64, status: Int, _ outcome: Outcome
+    ) {
+        let microseconds = (DispatchTime.now().uptimeNanoseconds &- arrival) / 1000
+        metrics.record(route: outcome.routeIndex, status: status, microseconds: microseconds)
+        let route = outcome.routeIndex.map { table.routes[$0] }
+        log.write(
+            RequestLog.Line(
+                requestID: requestID, method: request.method.rawValue, route: route?.path ?? "", status: status,
+                microseconds: microseconds, key: outcome.identity?.keyID, project: outcome.identity?.projectName,
+                error: outcome.error),
+            status: status, isLogged: route?.isLogged ?? true)
+    }
+
+    /// The client's own id where it is a modest one, else a new one.
+    private func requestID(of request: Request) -> String {
+        if let given = request.headers[.requestID], (1...128).contains(given.utf8.count),
+            given.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") })
+        {
+            return given
+        }
+        return requestPrefix + String(requestCount.add(1, ordering: .relaxed).newValue, radix: 16)
+    }
+
+    /// Whether an answer that did not read the body had better close than wait for the rest.
+    private static func hasLargeBody(_ request: Request) -> Bool {
+        if request.headers[.transferEncoding] != nil { return true }
+        return (request.headers[.contentLength].flatMap { Int($0) } ?? 0) > 64 << 10
+    }
+}
+
+/// The `Date` header, formatted once a second (RFC 9110, 5.6.7).
+final class HTTPDate: Sendable {
+    private let cached = Mutex((second: 0, text: ""))
+
+    var now: String {
+        let second = Int(Date().timeIntervalSince1970)
+        return cached.withLock { cached in
+            if cached.second != second { cached = (second, Self.format(second)) }
+            return cached.text
+        }
+    }
+
+    static func format(_ second: Int) -> String {
+        var time = time_t(second), parts = tm()
+        gmtime_r(&time, &parts)
+        var buffer = [CChar](repeating: 0, count: 40)
+        let count = strftime(&buffer, buffer.count, "%a, %d %b %Y %H:%M:%S GMT", &parts)
+        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

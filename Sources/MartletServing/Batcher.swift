@@ -1,0 +1,66 @@
+/// Decides which waiting requests go through the model together. A value: it holds no tensors and looks at no clock.
+///
+/// A request joins the next pass as soon as the model is free, so at low load nobody waits for company and under load
+/// the batch grows by itself. A pass takes at most `maxRows` rows (one larger request goes alone); the queue is bounded.
+public struct Batcher<Item> {
+    public struct Entry {
+        public var item: Item
+        public var rows: Int
+        /// Nanoseconds of a monotonic clock after which nobody waits for the answer.
+        public var deadline: UInt64?
+        public var arrived: UInt64
+
+        public init(item: Item, rows: Int, deadline: UInt64?, arrived: UInt64) {
+            self.item = item
+            self.rows = rows
+            self.deadline = deadline
+            self.arrived = arrived
+        }
+    }
+
+    private var waiting: [Entry] = []
+    private var head = 0
+    private let maxRows: Int
+    private let queueLimit: Int
+
+    public init(maxRows: Int, queueLimit: Int) {
+        self.maxRows = maxRows
+        self.queueLimit = queueLimit
+    }
+
+    public var count: Int { waiting.count - head }
+
+    /// Takes a request in; false where the queue is full.
+    public mutating func accept(_ entry: Entry) -> Bool {
+        guard count < queueLimit else { return false }
+        waiting.append(entry)
+        return true
+    }
+
+    /// The next pass, in order of arrival, and the requests whose deadline went by while they waited.
+    public mutating func next(now: UInt64) -> (batch: [Entry], expired: [Entry]) {
+        var batch: [Entry] = []
+        var expired: [Entry] = []
+        var rows = 0
+        while head < waiting.count {
+            let entry = waiting[head]
+            if let deadline = entry.deadline, deadline <= now {
+                expired.append(entry)
+            } else if batch.isEmpty || rows + entry.rows <= maxRows {
+                batch.append(entry)
+                rows += entry.rows
+            } else {
+                break
+            }
+            head += 1
+        }
+        if head == waiting.count {
+            waiting.removeAll(keepingCapacity: true)
+            head = 0
+        } else if head > 1024 {
+            waiting.removeFirst(head)
+            head = 0
+        }
+        return (batch, expired)
+    }
+}

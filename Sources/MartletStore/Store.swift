@@ -1,0 +1,97 @@
+import Foundation
+import GRDB
+import MartletWire
+
+/// The platform's database: one file, one connection, every statement with parameters.
+///
+/// One connection on purpose: SQLite from 3.7.0 to 3.51.2 can corrupt a database in WAL mode when two connections
+/// write or checkpoint at the same time.
+public final class Store: Sendable {
+    let queue: DatabaseQueue
+
+    /// Opens or creates the database at `path` and brings its schema up to date.
+    ///
+    /// Before a migration of a database that holds data, a copy is left beside it. Throws `conflict` for a database
+    /// that a newer Martlet wrote, `storageFull`, or `internal` for one that cannot be read.
+    public init(path: String) throws {
+        var configuration = Configuration()
+        configuration.foreignKeysEnabled = true
+        configuration.busyMode = .timeout(5)
+        configuration.prepareDatabase { db in
+            try db.execute(sql: "PRAGMA journal_mode = WAL")
+            try db.execute(sql: "PRAGMA synchronous = FULL")
+        }
+        do {
+            queue = try DatabaseQueue(path: path, configuration: configuration)
+            try Self.migrate(queue, path: path)
+        } catch let error as DatabaseError {
+            throw Self.plain(error)
+        }
+    }
+
+    func read<Value: Sendable>(_ body: @Sendable @escaping (Database) throws -> Value) async throws -> Value {
+        do {
+            return try await queue.read(body)
+        } catch let error as DatabaseError {
+            throw Self.plain(error)
+        }
+    }
+
+    func write<Value: Sendable>(_ body: @Sendable @escaping (Database) throws -> Value) async throws -> Value {
+        do {
+            return try await queue.write(body)
+        } catch let error as DatabaseError {
+            throw Self.plain(error)
+        }
+    }
+
+    /// Whether SQLite finds the file sound.
+    package func isSound() async throws -> Bool {
+        try await read { db in try String.fetchOne(db, sql: "PRAGMA integrity_check") == "ok" }
+    }
+
+    package func close() throws { try queue.close() }
+
+    static func plain(_ error: DatabaseError) -> MartletError {
+        switch error.resultCode {
+        case .SQLITE_FULL:
+            MartletError(.storageFull, "the disk that holds Martlet's database is full; free some space and try again")
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB:
+            MartletError(.internal, "Martlet's database is damaged; restore the copy from your last backup")
+        case .SQLITE_CANTOPEN, .SQLITE_READONLY, .SQLITE_PERM:
+            MartletError(.internal, "Martlet's database cannot be opened for writing; check who owns MARTLET_HOME")
+        case .SQLITE_CONSTRAINT:
+            MartletError(.conflict, "something else was stored under the same name meanwhile; look again and repeat")
+        default:
+            MartletError(
+                .internal, "the database failed with SQLite's code \(error.extendedResultCode.rawValue); see the log")
+        }
+    }
+}
+
+/// Stored values as JSON text.
+enum Stored {
+    static func text(_ value: some Encodable) throws -> String {
+        String(decoding: try JSONEncoder.wire.encode(value), as: UTF8.self)
+    }
+
+    static func value<Value: Decodable>(_ type: Value.Type, _ text: String) throws -> Value {
+        do {
+            return try JSONDecoder.wire.decode(type, from: Data(text.utf8))
+        } catch {
+            throw MartletError(.internal, "a stored \(type) cannot be read back; restore the database from a backup")
+        }
+    }
+
+    static func json(_ text: String?) throws -> JSON? {
+        guard let text else { return nil }
+        return try JSONParser.parse(text, limits: .trusted)
+    }
+}
+
+extension Row {
+    func date(_ column: String) -> Date { Date(timeIntervalSince1970: self[column]) }
+    func optionalDate(_ column: String) -> Date? {
+        (self[column] as Double?).map { Date(timeIntervalSince1970: $0) }
+    }
+}

@@ -1,0 +1,69 @@
+import Foundation
+import MartletData
+import MartletModels
+import MartletNN
+import MartletTensor
+import MartletWire
+
+/// Measures a registered model on a dataset: the same preprocessing, the same metrics as at the end of training.
+public struct EvaluateJob {
+    private let task: EvaluateTask
+    private let link: JobLink
+
+    public init(_ task: EvaluateTask, link: JobLink) {
+        self.task = task
+        self.link = link
+    }
+
+    /// Runs on the compute thread. Throws `invalidData` where the rows do not fit the model.
+    public func run() throws -> JobOutcome {
+        guard let device = Device(task.share.device) else {
+            throw MartletError(.invalidRequest, "'\(task.share.device)' is not a device; use cpu or cuda:0")
+        }
+        try Torch.setThreadCount(task.share.threads)
+        link.progress(JobProgress(phase: "preparing"))
+        let card = try JSONDecoder.wire.decode(ModelCard.self, from: read(BundleFile.card))
+        let recipe = try RecipeReader.read(json: card.recipe).recipe
+        let preprocessing = try Preprocessing.read(from: "\(task.bundle)/\(BundleFile.preprocessing)")
+        let network = try FeatureNetwork(try JSONDecoder.wire.decode(NetworkConfig.self, from: read(BundleFile.config)))
+        try network.load(SafeTensors(path: "\(task.bundle)/\(BundleFile.weights)").tensors())
+        try network.move(to: device)
+        let (rows, report) = try DataPipeline.encode(
+            paths: [task.dataset.path], csv: recipe.data.csv, preprocessing: preprocessing,
+            cacheDirectory: "\(task.directory)/cache")
+        let evaluator = try Evaluator(
+            network: network, outputs: recipe.outputs, preprocessing: preprocessing, device: device)
+        let result = try evaluator.evaluate(rows, device: device) { done in
+            link.progress(JobProgress(phase: "evaluating", step: done, totalSteps: rows.count))
+        }
+        let json: JSON = [
+            "rows": JSON(rows.count), "metrics": try JSON(encoding: result.metrics),
+            "confusion": try JSON(encoding: result.confusion), "data": try JSON(encoding: report),
+        ]
+        return .finished(JobResult(report: json, usage: JobUsage(cpuSeconds: 0, rows: rows.count)))
+    }
+
+    private func read(_ name: String) throws -> Data {
+        guard let data = FileManager.default.contents(atPath: "\(task.bundle)/\(name)") else {
+            throw MartletError(.invalidData, "the bundle has no \(name); export or train the model again")
+        }
+        return data
+    }
+}
+
+/// Reads a dataset and describes it.
+public struct ProfileJob {
+    private let task: ProfileTask
+    private let link: JobLink
+
+    public init(_ task: ProfileTask, link: JobLink) {
+        self.task = task
+        self.link = link
+    }
+
+    public func run() throws -> JobOutcome {
+        link.progress(JobProgress(phase: "preparing"))
+        let report = try DataProfile.profile(paths: [task.dataset.path], csv: CSVConfig())
+        return .finished(JobResult(report: try JSON(encoding: report), usage: JobUsage(cpuSeconds: 0, rows: 0)))
+    }
+}

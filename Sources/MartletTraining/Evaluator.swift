@@ -1,0 +1,99 @@
+import Foundation
+import MartletData
+import MartletModels
+import MartletNN
+import MartletTensor
+import MartletWire
+
+/// Measures a network on rows that it does not learn from.
+public struct Evaluator {
+    public struct Result: Sendable {
+        /// Metric → value; with several outputs, `output.metric`. Always has `loss`.
+        public var metrics: [String: Double]
+        /// Output → confusion matrix.
+        public var confusion: [String: ConfusionMatrix]
+    }
+
+    private let network: FeatureNetwork
+    private let outputs: [OutputConfig]
+    private let preprocessing: Preprocessing
+    private let losses: [OutputLoss]
+    private static let batchSize = 256
+
+    public init(network: FeatureNetwork, outputs: [OutputConfig], preprocessing: Preprocessing, device: Device) throws {
+        self.network = network
+        self.outputs = outputs
+        self.preprocessing = preprocessing
+        // Class weights steer training; what is reported is the plain loss.
+        losses = try outputs.map { output in
+            var plain = output
+            plain.loss?.classWeights = .none
+            return try OutputLoss(plain, classCounts: [], device: device)
+        }
+    }
+
+    /// Throws `invalidData` where there are no rows.
+    public func evaluate(_ encoded: EncodedRows, device: Device, progress: (Int) throws -> Void = { _ in }) throws -> Result {
+        let rows = try RowTensors(encoded, device: device)
+        try rows.setOrder(nil)
+        var classes: [Int: ClassificationMetrics] = [:]
+        var numbers: [Int: RegressionMetrics] = [:]
+        var lossSum = 0.0
+        var outputLossSums = [Double](repeating: 0, count: outputs.count)
+        for start in stride(from: 0, to: rows.count, by: Self.batchSize) {
+            let range = start..<min(start + Self.batchSize, rows.count)
+            try Tensor.inference {
+                let batch = try rows.batch(range, step: 0)
+                let results = try network(batch.inputs, .inference())
+                for (index, output) in outputs.enumerated() {
+                    let loss = try losses[index](results[index], batch.targets[index]).item()
+                    lossSum += loss * Double(range.count)
+                    outputLossSums[index] += loss / output.weight.nonZero * Double(range.count)
+                    try add(output, results[index], batch.targets[index], &classes[index], &numbers[index])
+                }
+            }
+            try progress(range.upperBound)
+        }
+        var metrics = ["loss": lossSum / Double(max(rows.count, 1))]
+        var confusion: [String: ConfusionMatrix] = [:]
+        for (index, output) in outputs.enumerated() {
+            var values = classes[index]?.values ?? numbers[index]?.values ?? [:]
+            let loss = outputLossSums[index] / Double(max(rows.count, 1))
+            if output.type == .sequence { values["perplexity"] = exp(loss) }
+            if outputs.count > 1 { values["loss"] = loss }
+            for (name, value) in values {
+                metrics[outputs.count > 1 ? "\(output.name).\(name)" : name] = value
+            }
+            if let counted = classes[index], counted.labels.count <= 1_000 { confusion[output.name] = counted.confusion }
+        }
+        return Result(metrics: metrics, confusion: confusion)
+    }
+
+    private func add(
+        _ output: OutputConfig, _ result: Tensor, _ target: Tensor, _ classes: inout ClassificationMetrics?,
+        _ numbers: inout RegressionMetrics?
+    ) throws {
+        switch output.type {
+        case .category, .sequence, .text:
+            let labels = preprocessing.labels(of: output.name)
+            if classes == nil { classes = ClassificationMetrics(labels: labels) }
+            classes?.add(
+                probabilities: try result.softmax(-1).array(of: Float.self), targets: try target.array(of: Int64.self))
+        case .boolean:
+            if classes == nil { classes = ClassificationMetrics(labels: ["false", "true"]) }
+            let positive = try result.sigmoid().array(of: Float.self)
+            classes?.add(
+                probabilities: positive.flatMap { [1 - $0, $0] },
+                targets: try target.array(of: Float.self).map { $0 > 0.5 ? 1 : 0 })
+        case .number, .vector:
+            if numbers == nil { numbers = RegressionMetrics() }
+            numbers?.add(
+                predictions: preprocessing.original(output.name, try result.array(of: Float.self)),
+                targets: preprocessing.original(output.name, try target.array(of: Float.self)))
+        }
+    }
+}
+
+extension Double {
+    fileprivate var nonZero: Double { self == 0 ? 1 : self }
+}

@@ -1,0 +1,28 @@
+import MartletWire
+
+/// How a running job talks to whoever runs it.
+public struct JobLink: Sendable {
+    /// What the job has been asked to do.
+    public enum Stop: Sendable { case pause, cancel }
+
+    public var event: @Sendable (JobEvent) -> Void
+    public var progress: @Sendable (JobProgress) -> Void
+    /// nil while the job should go on.
+    public var stop: @Sendable () -> Stop?
+
+    public init(
+        event: @escaping @Sendable (JobEvent) -> Void, progress: @escaping @Sendable (JobProgress) -> Void,
+        stop: @escaping @Sendable () -> Stop?
+    ) {
+        self.event = event
+        self.progress = progress
+        self.stop = stop
+    }
+}
+
+/// How a job ended without failing.
+public enum JobOutcome: Sendable {
+    case finished(JobResult)
+    case paused
+    case cancelled
+}

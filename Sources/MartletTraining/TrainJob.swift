@@ -1,0 +1,193 @@
+import Foundation
+import MartletData
+import MartletModels
+import MartletNN
+import MartletTensor
+import MartletWire
+
+/// One training job from its recipe to its bundle: prepare the data, train with checkpoints, measure, publish.
+///
+/// Everything is derived from the recipe, the data and the newest whole checkpoint in the job's folder, so a job that
+/// was killed is started again in the same way and ends with the same bits.
+public struct TrainJob {
+    private let task: TrainTask
+    private let link: JobLink
+    private let recipe: Recipe
+    private let device: Device
+    private let clock = ContinuousClock()
+
+    public init(_ task: TrainTask, link: JobLink) throws {
+        self.task = task
+        self.link = link
+        recipe = try RecipeReader.read(json: task.recipe).recipe
+        guard let device = Device(task.share.device) else {
+            throw MartletError(.invalidRequest, "'\(task.share.device)' is not a device; use cpu or cuda:0")
+        }
+        self.device = device
+    }
+
+    /// Runs on the compute thread until the job is done or asked to stop.
+    public func run() throws -> JobOutcome {
+        try Torch.setDeterministic(true)
+        let started = clock.now
+        link.progress(JobProgress(phase: "preparing"))
+        if let folds = recipe.data.split.folds {
+            for fold in 0..<folds {
+                if let stop = try crossValidate(fold: fold, of: folds) { return stop }
+            }
+        }
+        let data = try prepare(fold: nil)
+        announce(data)
+        let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
+        try start(network)
+        var loop = try TrainingLoop(
+            recipe: recipe, network: network, data: data, directory: "\(task.directory)/checkpoints",
+            environment: environment, link: link, device: device)
+        if let stop = try loop.run() {
+            return stop == .pause ? .paused : .cancelled
+        }
+        link.progress(JobProgress(phase: "evaluating"))
+        let card = try measure(network, data, loop: loop)
+        link.progress(JobProgress(phase: "publishing"))
+        let bundle = Bundle(
+            network: network, preprocessing: data.preprocessing, card: card, directory: "\(task.directory)/bundle")
+        try bundle.write()
+        let elapsed = started.duration(to: clock.now)
+        let usage = JobUsage(
+            cpuSeconds: elapsed.seconds * Double(task.share.threads), rows: loop.rowsTrained)
+        return .finished(
+            JobResult(bundle: "bundle", card: card, report: try JSON(encoding: data.report), usage: usage))
+    }
+
+    private var environment: [String: String] {
+        [
+            "libtorch": Torch.version, "cpu": Torch.cpuCapability, "threads": String(task.share.threads),
+            "device": task.share.device,
+        ]
+    }
+
+    private func start(_ network: FeatureNetwork) throws {
+        try Torch.setThreadCount(Self.threads(for: network, share: task.share.threads))
+        try network.initialize(seed: UInt64(recipe.training.seed))
+        try network.move(to: device)
+    }
+
+    /// Threads that pay: a step of a tiny network is over before a second thread has woken.
+    public static func threads(for network: FeatureNetwork, share: Int) -> Int {
+        network.parameterCount < 20_000 ? 1 : share
+    }
+
+    private func prepare(fold: Int?) throws -> PreparedData {
+        let name = fold.map { "cache-fold-\($0)" } ?? "cache"
+        let sources = try ResolvedSources(recipe.data.source, mounts: task.datasets)
+        return try DataPipeline.prepare(
+            recipe, sources: sources, cacheDirectory: "\(task.directory)/\(name)", fold: fold
+        ) { message in
+            EventKeys.message(message, link)
+        }
+    }
+
+    private func announce(_ data: PreparedData) {
+        let counts = "\(data.train.count) rows to train on, \(data.validation.count) to validate, \(data.test.count) to test"
+        link.event(
+            JobEvent(key: "data", type: "data", message: counts, data: (try? JSON(encoding: data.report)) ?? .null))
+    }
+
+    /// Trains one fold from scratch and reports its held-out metrics; a fold that has been reported is not repeated.
+    private func crossValidate(fold: Int, of folds: Int) throws -> JobOutcome? {
+        let resultPath = "\(task.directory)/fold-\(fold).json"
+        if !FileManager.default.fileExists(atPath: resultPath) {
+            let data = try prepare(fold: fold)
+            let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
+            try start(network)
+            var loop = try TrainingLoop(
+                recipe: recipe, network: network, data: data, directory: "\(task.directory)/checkpoints-fold-\(fold)",
+                environment: environment, link: link, device: device, label: "fold-\(fold + 1)-")
+            if let stop = try loop.run() { return stop == .pause ? .paused : .cancelled }
+            let result = try evaluator(network, data).evaluate(data.validation, device: device)
+            try DurableFile.write(try JSONEncoder.wire.encode(result.metrics), to: resultPath)
+            try FileManager.default.removeItem(atPath: "\(task.directory)/cache-fold-\(fold)")
+        }
+        let metrics = try JSONDecoder.wire.decode(
+            [String: Double].self, from: Data(contentsOf: URL(fileURLWithPath: resultPath)))
+        link.event(
+            JobEvent(
+                key: "fold-\(fold + 1)", type: "metrics", message: "fold \(fold + 1) of \(folds)",
+                data: ["fold": JSON(fold + 1), "validation": try JSON(encoding: metrics)]))
+        return nil
+    }
+
+    private func evaluator(_ network: FeatureNetwork, _ data: PreparedData) throws -> Evaluator {
+        try Evaluator(network: network, outputs: recipe.outputs, preprocessing: data.preprocessing, device: device)
+    }
+
+    private func measure(_ network: FeatureNetwork, _ data: PreparedData, loop: TrainingLoop) throws -> ModelCard {
+        var card = ModelCard()
+        card.name = recipe.name
+        card.parameterCount = network.parameterCount
+        card.recipe = task.recipe
+        card.recipeHash = ContentHash.of(try JSONEncoder.wire.encode(task.recipe))
+        card.data = Dictionary(task.datasets.map { ($0.resolved, $0.contentHash) }, uniquingKeysWith: { $1 })
+        card.jobID = task.jobID
+        card.environment = environment
+        card.stepsTrained = loop.session.stepsDone
+        card.secondsTrained = loop.secondsTrained
+        let evaluator = try evaluator(network, data)
+        for (name, rows) in [("validation", data.validation), ("test", data.test)] where rows.count > 0 {
+            let result = try evaluator.evaluate(rows, device: device)
+            card.metrics[name] = result.metrics
+            for (output, matrix) in result.confusion { card.confusion["\(output).\(name)"] = matrix }
+            link.event(
+                JobEvent(
+                    key: "\(name)-metrics", type: "metrics", message: "\(name) metrics",
+                    data: [name: try JSON(encoding: result.metrics)]))
+        }
+        let measured = card.metrics["test"] ?? card.metrics["validation"] ?? [:]
+        for (metric, text) in recipe.evaluation.require.sorted(by: { $0.key < $1.key }) {
+            guard let requirement = Requirement(text) else { continue }
+            guard let value = measured[metric] else {
+                card.unmetRequirements.append("\(metric) \(text): there is no metric of this name")
+                continue
+            }
+            if !requirement.isMet(by: value) { card.unmetRequirements.append("\(metric) \(text): it is \(value)") }
+        }
+        for (index, unmet) in card.unmetRequirements.enumerated() {
+            link.event(
+                JobEvent(
+                    key: "unmet-\(index)", type: "warning", level: "warning",
+                    message: "a requirement is not met, so the model is kept but not deployed: \(unmet)"))
+        }
+        return card
+    }
+}
+
+/// Keys of events that a resumed job must repeat with the same key.
+enum EventKeys {
+    static func message(_ message: String, _ link: JobLink) {
+        link.event(JobEvent(key: "message-\(ContentHash.of(message).prefix(16))", type: "message", message: message))
+    }
+}
+
+extension Duration {
+    var seconds: Double {
+        let (seconds, attoseconds) = components
+        return Double(seconds) + Double(attoseconds) / 1e18
+    }
+}
+
+extension ResolvedSources {
+    /// The folders behind a recipe's sources. Throws `notFound` for one without a mount.
+    public init(_ source: DataSource, mounts: [DatasetMount]) throws {
+        func paths(_ references: [String]) throws -> [String] {
+            try references.map { reference in
+                guard let mount = mounts.first(where: { $0.reference == reference }) else {
+                    throw MartletError(.notFound, "the dataset '\(reference)' is not known; add it with martlet data add")
+                }
+                return mount.path
+            }
+        }
+        self.init(
+            all: try paths(source.all), train: try paths(source.train), validation: try paths(source.validation),
+            test: try paths(source.test))
+    }
+}

@@ -1,0 +1,184 @@
+import Foundation
+import MartletData
+import MartletModels
+import MartletNN
+import MartletTensor
+import MartletWire
+
+/// Steps a session to its end: validates each epoch, saves, reports, stops early or when asked.
+struct TrainingLoop {
+    let session: TrainingSession
+    private(set) var secondsTrained = 0.0
+    private(set) var rowsTrained = 0
+
+    private let recipe: Recipe
+    private let data: PreparedData
+    private let store: CheckpointStore
+    private let interval: CheckpointInterval
+    private let environment: [String: String]
+    private let recipeHash: String
+    private let link: JobLink
+    private let device: Device
+    /// Before the keys of events, where a job trains more than once.
+    private let label: String
+    private var reporter: ProgressReporter
+    private var lossSum = 0.0
+    private var lossCount = 0.0
+    private var best: CheckpointState.Best?
+    private var epochsWithoutImprovement = 0
+    private let clock = ContinuousClock()
+
+    init(
+        recipe: Recipe, network: FeatureNetwork, data: PreparedData, directory: String, environment: [String: String],
+        link: JobLink, device: Device, label: String = ""
+    ) throws {
+        self.recipe = recipe
+        self.data = data
+        self.link = link
+        self.device = device
+        self.environment = environment
+        self.label = label
+        recipeHash = ContentHash.of(try JSONEncoder.wire.encode(recipe))
+        session = try TrainingSession(
+            network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training,
+            augment: recipe.data.augment, device: device)
+        store = try CheckpointStore(directory: directory, keep: recipe.training.checkpoint.keep)
+        interval = CheckpointInterval(recipe.training.checkpoint.every) ?? .seconds(60)
+        reporter = ProgressReporter(recipe: recipe, session: session, link: link)
+        try goOn()
+    }
+
+    /// Trains to the end. Returns why it stopped before, where it did.
+    mutating func run() throws -> JobLink.Stop? {
+        var lastSave = clock.now
+        var lastTick = clock.now
+        let watchesBest = recipe.training.earlyStopping != nil
+        while !session.isDone && !isOutOfPatience {
+            let (loss, rows) = try session.step()
+            lossSum += loss * Double(rows)
+            lossCount += Double(rows)
+            rowsTrained += rows
+            reporter.count(rows: rows, loss: loss)
+            var improved = false
+            if session.isEpochStart || session.isDone { improved = try finishEpoch() }
+            if reporter.isDue {
+                let now = clock.now
+                secondsTrained += lastTick.duration(to: now).seconds
+                lastTick = now
+                reporter.report()
+                if let stop = link.stop() {
+                    if stop == .pause { try save() }
+                    return stop
+                }
+            }
+            let isDue =
+                switch interval {
+                case .seconds(let seconds): reporter.looked && lastSave.duration(to: clock.now).seconds >= seconds
+                case .steps(let count): session.stepsDone % count == 0
+                case .epochs(let count): session.isEpochStart && session.epoch % count == 0
+                }
+            if isDue || improved && watchesBest {
+                try save()
+                lastSave = clock.now
+            }
+        }
+        secondsTrained += lastTick.duration(to: clock.now).seconds
+        try save()
+        if watchesBest, let best, best.step != session.stepsDone {
+            let (_, tensors) = try store.read(best.step)
+            try session.restore(tensors, steps: best.step)
+            event("best", "the best weights are those after step \(best.step); they are kept")
+        }
+        return nil
+    }
+
+    private var isOutOfPatience: Bool {
+        guard let stopping = recipe.training.earlyStopping else { return false }
+        return epochsWithoutImprovement >= stopping.patience
+    }
+
+    private mutating func goOn() throws {
+        guard let found = try store.newest() else { return }
+        let state = found.state
+        guard state.recipeHash == recipeHash else { return }
+        for name in found.damaged {
+            link.event(
+                JobEvent(
+                    key: "\(label)damaged-\(name)", type: "warning", level: "warning",
+                    message: "the checkpoint \(name) is damaged and was passed over"))
+        }
+        try session.restore(found.tensors, steps: state.step)
+        lossSum = state.lossSum
+        lossCount = state.lossCount
+        best = state.best
+        epochsWithoutImprovement = state.epochsWithoutImprovement
+        secondsTrained = state.secondsTrained
+        rowsTrained = state.rowsTrained
+        if state.environment != environment {
+            link.event(
+                JobEvent(
+                    key: "\(label)environment-\(state.step)", type: "warning", level: "warning",
+                    message: "training goes on in another environment than the checkpoint's, so the last bits may differ",
+                    data: ["then": try JSON(encoding: state.environment), "now": try JSON(encoding: environment)]))
+        }
+        event("resumed-\(state.step)", "training goes on after step \(state.step)")
+    }
+
+    private func event(_ key: String, _ message: String) {
+        link.event(JobEvent(key: label + key, type: "message", message: message))
+    }
+
+    private func save() throws {
+        let state = CheckpointState(
+            step: session.stepsDone, lossSum: lossSum, lossCount: lossCount, best: best,
+            epochsWithoutImprovement: epochsWithoutImprovement, secondsTrained: secondsTrained, rowsTrained: rowsTrained,
+            environment: environment, recipeHash: recipeHash)
+        try store.write(state, tensors: try session.checkpointTensors())
+        link.event(
+            JobEvent(
+                key: "\(label)checkpoint-\(state.step)", type: "checkpoint", message: "checkpoint after step \(state.step)",
+                data: ["step": JSON(state.step)]))
+    }
+
+    /// Measures on the validation rows. Returns whether the watched metric is the best so far.
+    private mutating func finishEpoch() throws -> Bool {
+        let epoch = (session.stepsDone + session.stepsPerEpoch - 1) / session.stepsPerEpoch
+        let trainLoss = lossCount > 0 ? lossSum / lossCount : 0
+        (lossSum, lossCount) = (0, 0)
+        var metrics: JSON = ["epoch": JSON(epoch), "step": JSON(session.stepsDone), "train": ["loss": .double(trainLoss)]]
+        var improved = false
+        if data.validation.count > 0 {
+            let evaluator = try Evaluator(
+                network: session.network, outputs: recipe.outputs, preprocessing: data.preprocessing, device: device)
+            let result = try evaluator.evaluate(data.validation, device: device)
+            metrics = [
+                "epoch": JSON(epoch), "step": JSON(session.stepsDone), "train": ["loss": .double(trainLoss)],
+                "validation": try JSON(encoding: result.metrics),
+            ]
+            improved = try judge(result.metrics)
+        } else if recipe.training.earlyStopping != nil {
+            throw MartletError(
+                .invalidRecipe,
+                "training.early_stopping watches the validation rows, but there are none; give data.split.validation a share")
+        }
+        link.event(
+            JobEvent(key: "\(label)epoch-\(epoch)", type: "metrics", message: "epoch \(epoch)", data: metrics))
+        return improved
+    }
+
+    private mutating func judge(_ metrics: [String: Double]) throws -> Bool {
+        let watched = recipe.training.earlyStopping?.metric ?? "validation.loss"
+        let name = String(watched.dropFirst("validation.".count))
+        guard let value = metrics[name] else {
+            throw MartletError(
+                .invalidRecipe,
+                "training.early_stopping.metric '\(watched)' is not measured; use one of "
+                    + metrics.keys.sorted().map { "validation.\($0)" }.joined(separator: ", "))
+        }
+        let lowIsGood = ["loss", "mse", "rmse", "mae", "perplexity"].contains { name.hasSuffix($0) }
+        let isBetter = best.map { lowIsGood ? value < $0.value : value > $0.value } ?? true
+        if isBetter { best = .init(step: session.stepsDone, value: value) }
+        epochsWithoutImprovement = isBetter ? 0 : epochsWithoutImprovement + 1
+        return isBetter
+    }
+}

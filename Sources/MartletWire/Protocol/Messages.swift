@@ -1,0 +1,292 @@
+/// What an engine process asks of `serve` (the head of a request frame).
+///
+/// An engine process dials the control socket with the token from its environment, says `hello`, gets its task,
+/// and from then on both ends may send requests on the same connection. When `serve` goes away, the process goes on
+/// working, dials again with the same token, says `hello` again and repeats what was not acknowledged.
+public enum EngineRequest: Codable, Sendable {
+    /// The first message. Reply: `EngineTask`.
+    case hello(Hello)
+    /// Something happened in a job; kept for good. Reply: `Acknowledged`. Safe to repeat: the key is unique in the job.
+    case event(JobEvent)
+    /// The state of a job's progress, for bars; only the newest is kept. Reply: `Acknowledged`.
+    case progress(JobProgress)
+    /// The job is done; its results lie in the job's folder. Reply: `Acknowledged`, after which the process ends.
+    case finish(JobResult)
+    /// The job cannot go on. Reply: `Acknowledged`, after which the process ends.
+    case fail(MartletError)
+    /// The job has stopped at a checkpoint because it was asked to. Reply: `Acknowledged`.
+    case paused
+    /// A replica did a real forward pass and can answer. Reply: `Acknowledged`.
+    case ready(ReplicaReady)
+
+    public struct Hello: Codable, Sendable {
+        public var token: String
+        public var pid: Int32
+        /// Whether the process has its task already and only lost the connection.
+        public var isReturning: Bool
+        public init(token: String, pid: Int32, isReturning: Bool) {
+            self.token = token
+            self.pid = pid
+            self.isReturning = isReturning
+        }
+    }
+}
+
+/// What `serve` asks of an engine process.
+public enum PlatformRequest: Codable, Sendable {
+    /// Answer this inference. Body: the client's bytes as they came. Reply: `InferenceReply`, body: the answer's bytes.
+    case infer(InferenceRequest)
+    /// Write a checkpoint and stop. Reply: `Acknowledged` at once; the job says `paused` when it has.
+    case pause
+    /// Stop now, keep what is there. Reply: `Acknowledged`; the process ends.
+    case cancel
+    /// Finish what was accepted, then end. Reply: `Acknowledged`.
+    case drain
+    /// Answer from the compute thread, so that a stuck one shows. Reply: `Acknowledged`.
+    case ping
+}
+
+public struct Acknowledged: Codable, Sendable {
+    public init() {}
+}
+
+/// What a process is to do; the reply to `hello`.
+public enum EngineTask: Codable, Sendable {
+    case train(TrainTask)
+    case evaluate(EvaluateTask)
+    /// Read a dataset and describe it: `data add`.
+    case profile(ProfileTask)
+    case serve(ServeTask)
+}
+
+/// The process's part of the machine.
+public struct MachineShare: Codable, Sendable, Equatable {
+    public var threads: Int
+    /// `cpu` or `cuda:N`.
+    public var device: String
+    public init(threads: Int, device: String = "cpu") {
+        self.threads = threads
+        self.device = device
+    }
+}
+
+/// A dataset laid out as a folder that the process can read.
+public struct DatasetMount: Codable, Sendable, Equatable {
+    /// As the recipe names it.
+    public var reference: String
+    /// `name@version`.
+    public var resolved: String
+    public var contentHash: String
+    public var path: String
+    public init(reference: String, resolved: String, contentHash: String, path: String) {
+        self.reference = reference
+        self.resolved = resolved
+        self.contentHash = contentHash
+        self.path = path
+    }
+}
+
+public struct TrainTask: Codable, Sendable {
+    public var jobID: String
+    /// The recipe as written, to be read by `RecipeReader`.
+    public var recipe: JSON
+    public var datasets: [DatasetMount]
+    /// The job's folder: `checkpoints/`, `cache/`, `bundle/` are made in it by the worker.
+    public var directory: String
+    public var share: MachineShare
+    public init(jobID: String, recipe: JSON, datasets: [DatasetMount], directory: String, share: MachineShare) {
+        self.jobID = jobID
+        self.recipe = recipe
+        self.datasets = datasets
+        self.directory = directory
+        self.share = share
+    }
+}
+
+public struct EvaluateTask: Codable, Sendable {
+    public var jobID: String
+    /// The folder of the model's bundle.
+    public var bundle: String
+    public var dataset: DatasetMount
+    public var directory: String
+    public var share: MachineShare
+    public init(jobID: String, bundle: String, dataset: DatasetMount, directory: String, share: MachineShare) {
+        self.jobID = jobID
+        self.bundle = bundle
+        self.dataset = dataset
+        self.directory = directory
+        self.share = share
+    }
+}
+
+public struct ProfileTask: Codable, Sendable {
+    public var jobID: String
+    public var dataset: DatasetMount
+    public var directory: String
+    public init(jobID: String, dataset: DatasetMount, directory: String) {
+        self.jobID = jobID
+        self.dataset = dataset
+        self.directory = directory
+    }
+}
+
+public struct ServeTask: Codable, Sendable {
+    /// The name and version that answers carry.
+    public var model: String
+    public var version: Int
+    public var bundle: String
+    public var share: MachineShare
+    /// The most rows that one forward pass takes.
+    public var maxBatch: Int
+    /// The longest that a request waits for others to join its batch, in microseconds.
+    public var maxDelayMicroseconds: Int
+    /// The most requests that wait; one more is refused with 503.
+    public var queueLimit: Int
+    public init(
+        model: String, version: Int, bundle: String, share: MachineShare, maxBatch: Int = 64,
+        maxDelayMicroseconds: Int = 1000, queueLimit: Int = 1024
+    ) {
+        self.model = model
+        self.version = version
+        self.bundle = bundle
+        self.share = share
+        self.maxBatch = maxBatch
+        self.maxDelayMicroseconds = maxDelayMicroseconds
+        self.queueLimit = queueLimit
+    }
+}
+
+/// An entry of a job's history.
+public struct JobEvent: Codable, Sendable, Equatable {
+    /// Unique in the job and the same when a resumed job reaches the same point again: `epoch-3`, `checkpoint-1200`.
+    public var key: String
+    /// `message`, `data`, `metrics`, `checkpoint`, `warning`.
+    public var type: String
+    public var level: String
+    public var message: String
+    public var data: JSON
+    public init(key: String, type: String, level: String = "info", message: String, data: JSON = .null) {
+        self.key = key
+        self.type = type
+        self.level = level
+        self.message = message
+        self.data = data
+    }
+}
+
+/// Where a job is, for a progress bar.
+public struct JobProgress: Codable, Sendable, Equatable {
+    /// `preparing`, `training`, `evaluating`, `publishing`.
+    public var phase: String
+    public var step: Int
+    public var totalSteps: Int
+    public var epoch: Int
+    public var totalEpochs: Int
+    public var loss: Double?
+    /// The first metric of the first output on the training rows: its name and value.
+    public var metric: String?
+    public var metricValue: Double?
+    /// `images`, `rows` or `tokens` a second.
+    public var unit: String
+    public var perSecond: Double
+    public var secondsLeft: Double?
+    public init(
+        phase: String, step: Int = 0, totalSteps: Int = 0, epoch: Int = 0, totalEpochs: Int = 0, loss: Double? = nil,
+        metric: String? = nil, metricValue: Double? = nil, unit: String = "rows", perSecond: Double = 0,
+        secondsLeft: Double? = nil
+    ) {
+        self.phase = phase
+        self.step = step
+        self.totalSteps = totalSteps
+        self.epoch = epoch
+        self.totalEpochs = totalEpochs
+        self.loss = loss
+        self.metric = metric
+        self.metricValue = metricValue
+        self.unit = unit
+        self.perSecond = perSecond
+        self.secondsLeft = secondsLeft
+    }
+}
+
+/// What a job leaves: for training a bundle folder, for evaluation and profiling a report.
+public struct JobResult: Codable, Sendable {
+    /// Relative to the job's folder; nil where no model was made.
+    public var bundle: String?
+    public var card: ModelCard?
+    public var report: JSON
+    public var usage: JobUsage
+    public init(bundle: String? = nil, card: ModelCard? = nil, report: JSON = .null, usage: JobUsage) {
+        self.bundle = bundle
+        self.card = card
+        self.report = report
+        self.usage = usage
+    }
+}
+
+/// What a job used, for the ledger.
+public struct JobUsage: Codable, Sendable, Equatable {
+    public var cpuSeconds: Double
+    public var rows: Int
+    public init(cpuSeconds: Double, rows: Int) {
+        self.cpuSeconds = cpuSeconds
+        self.rows = rows
+    }
+}
+
+public struct ReplicaReady: Codable, Sendable {
+    public var signature: Signature
+    public var loadSeconds: Double
+    public var residentBytes: Int
+    public init(signature: Signature, loadSeconds: Double, residentBytes: Int) {
+        self.signature = signature
+        self.loadSeconds = loadSeconds
+        self.residentBytes = residentBytes
+    }
+}
+
+public struct InferenceRequest: Codable, Sendable {
+    public enum API: String, Codable, Sendable {
+        /// `{"rows":[{column: value}]}` → `{"predictions":[…]}`.
+        case predict
+        /// Open Inference Protocol, JSON or binary tensors by `headerLength`.
+        case openInference = "open_inference"
+        /// The body is one image or audio file.
+        case file
+    }
+    public var api: API
+    /// `Inference-Header-Content-Length`, where the client sent it.
+    public var headerLength: Int?
+    /// Microseconds from the request's arrival after which nobody waits for the answer.
+    public var deadlineMicroseconds: Int?
+    public init(api: API, headerLength: Int? = nil, deadlineMicroseconds: Int? = nil) {
+        self.api = api
+        self.headerLength = headerLength
+        self.deadlineMicroseconds = deadlineMicroseconds
+    }
+}
+
+public struct InferenceReply: Codable, Sendable {
+    public var contentType: String
+    /// Where the answer has binary tensors.
+    public var headerLength: Int?
+    public var rows: Int
+    public var queueMicroseconds: Int
+    public var computeMicroseconds: Int
+    public init(
+        contentType: String = "application/json", headerLength: Int? = nil, rows: Int, queueMicroseconds: Int,
+        computeMicroseconds: Int
+    ) {
+        self.contentType = contentType
+        self.headerLength = headerLength
+        self.rows = rows
+        self.queueMicroseconds = queueMicroseconds
+        self.computeMicroseconds = computeMicroseconds
+    }
+}
+
+/// How an engine process learns where to dial, from its environment.
+public enum EngineEnvironment {
+    public static let socket = "MARTLET_CONTROL_SOCKET"
+    public static let token = "MARTLET_ENGINE_TOKEN"
+}

@@ -1,0 +1,208 @@
+import Foundation
+import MartletWire
+
+/// An engine process's end of the control connection.
+///
+/// What is sent waits in an outbox until `serve` has acknowledged it, so training never waits for the platform, and what
+/// a dying `serve` did not acknowledge is sent again to its successor.
+final class ControlClient: @unchecked Sendable {
+    // Unchecked: every mutable field is used under `condition`.
+    typealias Handler = @Sendable (_ request: PlatformRequest, _ body: [UInt8], _ reply: Reply) -> Void
+
+    private let path: String
+    private let token: String
+    private let condition = NSCondition()
+    private var socket: FrameSocket?
+    private var outbox: [EngineRequest] = []
+    private var isSending = false
+    private var nextID: UInt64 = 1
+    private var waitingFor: UInt64?
+    private var answer: Frame?
+    private var handler: Handler?
+
+    /// How long a process waits for a `serve` that went away.
+    private static let patience: TimeInterval = 900
+
+    init(path: String, token: String) {
+        self.path = path
+        self.token = token
+    }
+
+    /// Sends one answer to one request.
+    struct Reply: Sendable {
+        fileprivate let client: ControlClient
+        fileprivate let id: UInt64
+
+        func callAsFunction(_ head: some Encodable, body: [UInt8] = []) {
+            client.answer(id, .reply, (try? JSONEncoder.wire.encode(head)).map { [UInt8]($0) } ?? [], body)
+        }
+
+        func fail(_ error: MartletError) {
+            client.answer(id, .failure, (try? JSONEncoder.wire.encode(error)).map { [UInt8]($0) } ?? [], [])
+        }
+    }
+
+    /// Connects, says hello and returns the task. `handler` is called on the reading thread.
+    func start(handler: @escaping Handler) throws -> EngineTask {
+        let socket = try FrameSocket(path: path)
+        let task = try greet(socket, isReturning: false)
+        condition.lock()
+        self.socket = socket
+        self.handler = handler
+        condition.unlock()
+        startThread("control-read") { [self] in readForever() }
+        startThread("control-send") { [self] in sendForever() }
+        return task
+    }
+
+    /// Puts a message in the outbox. Progress takes the place of progress that has not left yet.
+    func send(_ request: EngineRequest) {
+        condition.lock()
+        if case .progress = request, case .progress? = outbox.last, outbox.count > (isSending ? 1 : 0) {
+            outbox[outbox.count - 1] = request
+        } else {
+            outbox.append(request)
+        }
+        condition.broadcast()
+        condition.unlock()
+    }
+
+    /// Waits until everything sent so far has been acknowledged; false where `serve` did not come back in time.
+    func flush() -> Bool {
+        condition.lock()
+        defer { condition.unlock() }
+        let deadline = Date(timeIntervalSinceNow: Self.patience)
+        while !outbox.isEmpty {
+            if !condition.wait(until: deadline) { return false }
+        }
+        return true
+    }
+
+    private func startThread(_ name: String, _ body: @escaping @Sendable () -> Void) {
+        let thread = Thread(block: body)
+        thread.name = name
+        thread.stackSize = 1 << 20
+        thread.start()
+    }
+
+    private func greet(_ socket: FrameSocket, isReturning: Bool) throws -> EngineTask {
+        let hello = EngineRequest.hello(
+            .init(token: token, pid: ProcessInfo.processInfo.processIdentifier, isReturning: isReturning))
+        try socket.write(Frame(kind: .request, id: 0, head: [UInt8](try JSONEncoder.wire.encode(hello))))
+        guard let frame = try socket.read() else {
+            throw MartletError(.unavailable, "martlet serve closed the control connection")
+        }
+        if frame.kind == .failure {
+            throw try JSONDecoder.wire.decode(MartletError.self, from: Data(frame.head))
+        }
+        return try JSONDecoder.wire.decode(EngineTask.self, from: Data(frame.head))
+    }
+
+    private func answer(_ id: UInt64, _ kind: Frame.Kind, _ head: [UInt8], _ body: [UInt8]) {
+        condition.lock()
+        let socket = self.socket
+        condition.unlock()
+        // Whoever asked is gone where this fails; the reading thread notices and dials again.
+        try? socket?.write(Frame(kind: kind, id: id, head: head, body: body))
+    }
+
+    // MARK: the two threads
+
+    private func readForever() {
+        while true {
+            condition.lock()
+            let socket = self.socket
+            let handler = self.handler
+            condition.unlock()
+            guard let socket, let frame = try? socket.read() else {
+                reconnect()
+                continue
+            }
+            switch frame.kind {
+            case .reply, .failure:
+                condition.lock()
+                if frame.id == waitingFor { answer = frame }
+                condition.broadcast()
+                condition.unlock()
+            case .request:
+                let reply = Reply(client: self, id: frame.id)
+                if let request = try? JSONDecoder.wire.decode(PlatformRequest.self, from: Data(frame.head)) {
+                    handler?(request, frame.body, reply)
+                } else {
+                    reply.fail(MartletError(.invalidRequest, "the engine does not know this request; update both programs"))
+                }
+            case .cancel: break
+            }
+        }
+    }
+
+    private func reconnect() {
+        condition.lock()
+        socket?.shutDown()
+        socket = nil
+        condition.broadcast()
+        condition.unlock()
+        let deadline = Date(timeIntervalSinceNow: Self.patience)
+        while Date() < deadline {
+            Thread.sleep(forTimeInterval: 0.2)
+            do {
+                let socket = try FrameSocket(path: path)
+                _ = try greet(socket, isReturning: true)
+                condition.lock()
+                self.socket = socket
+                condition.broadcast()
+                condition.unlock()
+                return
+            } catch let error as MartletError where error.code == .unauthenticated || error.code == .notFound {
+                EngineLog.write("martlet serve has no more use for this process: \(error.message)")
+                exit(error.exitCode)
+            } catch {}
+        }
+        EngineLog.write("martlet serve did not come back in \(Int(Self.patience)) s; leaving")
+        exit(69)
+    }
+
+    private func sendForever() {
+        while true {
+            condition.lock()
+            while outbox.isEmpty || socket == nil { condition.wait() }
+            guard let socket, let request = outbox.first else {
+                condition.unlock()
+                continue
+            }
+            isSending = true
+            nextID += 1
+            let id = nextID
+            waitingFor = id
+            answer = nil
+            condition.unlock()
+
+            let head = (try? JSONEncoder.wire.encode(request)).map { [UInt8]($0) } ?? []
+            let isSent = (try? socket.write(Frame(kind: .request, id: id, head: head))) != nil
+
+            condition.lock()
+            while isSent, answer == nil, self.socket === socket { condition.wait() }
+            if let answer {
+                if answer.kind == .failure,
+                    let error = try? JSONDecoder.wire.decode(MartletError.self, from: Data(answer.head))
+                {
+                    EngineLog.write("martlet serve refused a message: \(error.message)")
+                }
+                outbox.removeFirst()
+            }
+            isSending = false
+            waitingFor = nil
+            condition.broadcast()
+            condition.unlock()
+            if !isSent { Thread.sleep(forTimeInterval: 0.05) }
+        }
+    }
+}
+
+/// The process's own log, which `serve` keeps as the job's log.
+enum EngineLog {
+    static func write(_ message: String) {
+        let line = "\(Date().formatted(.iso8601)) \(message)\n"
+        FileHandle.standardError.write(Data(line.utf8))
+    }
+}

@@ -1,0 +1,123 @@
+import Foundation
+import MartletData
+import MartletServing
+import MartletTensor
+import MartletTraining
+import MartletWire
+import Synchronization
+
+/// A worker or replica: dials `serve`, gets its task, carries it out.
+enum EngineProcess {
+    /// What the platform has asked of this process, and who answers its requests.
+    private final class Control: Sendable {
+        let stop = Mutex<JobLink.Stop?>(nil)
+        let server = Mutex<ModelServer?>(nil)
+    }
+
+    static func run() throws {
+        let environment = ProcessInfo.processInfo.environment
+        guard let path = environment[EngineEnvironment.socket], let token = environment[EngineEnvironment.token] else {
+            throw MartletError(.usage, "\(EngineEnvironment.socket) and \(EngineEnvironment.token) are not set; martlet serve sets them")
+        }
+        signal(SIGPIPE, SIG_IGN)
+        let control = Control()
+        let client = ControlClient(path: path, token: token)
+        let task = try client.start { request, body, reply in handle(request, body, reply, control) }
+        let compute = ComputeThread()
+        do {
+            switch task {
+            case .train(let task): try job(client, control, compute) { try TrainJob(task, link: $0).run() }
+            case .evaluate(let task): try job(client, control, compute) { try EvaluateJob(task, link: $0).run() }
+            case .profile(let task): try job(client, control, compute) { try ProfileJob(task, link: $0).run() }
+            case .serve(let task): try serve(task, client, control, compute)
+            }
+        } catch {
+            let error = EngineFailure.wire(error)
+            EngineLog.write("failed: \(error.message)")
+            client.send(.fail(error))
+            _ = client.flush()
+            exit(error.exitCode)
+        }
+        _ = client.flush()
+        exit(0)
+    }
+
+    private static func handle(
+        _ request: PlatformRequest, _ body: [UInt8], _ reply: ControlClient.Reply, _ control: Control
+    ) {
+        switch request {
+        case .infer(let request):
+            guard let server = control.server.withLock({ $0 }) else {
+                return reply.fail(MartletError(.unavailable, "the model is still being loaded; try again in a moment"))
+            }
+            server.handle(request, body: body) { result in
+                switch result {
+                case .success(let answer): reply(answer.reply, body: answer.body)
+                case .failure(let error): reply.fail(error)
+                }
+            }
+        case .pause:
+            control.stop.withLock { $0 = $0 ?? .pause }
+            reply(Acknowledged())
+        case .cancel:
+            control.stop.withLock { $0 = .cancel }
+            control.server.withLock { $0 }?.drain()
+            reply(Acknowledged())
+        case .drain:
+            control.server.withLock { $0 }?.drain()
+            reply(Acknowledged())
+        case .ping:
+            if let server = control.server.withLock({ $0 }) {
+                server.ping { reply(Acknowledged()) }
+            } else {
+                reply(Acknowledged())
+            }
+        }
+    }
+
+    private static func job(
+        _ client: ControlClient, _ control: Control, _ compute: ComputeThread,
+        _ body: @escaping @Sendable (JobLink) throws -> JobOutcome
+    ) throws {
+        let link = JobLink(
+            event: { client.send(.event($0)) }, progress: { client.send(.progress($0)) },
+            stop: { control.stop.withLock { $0 } })
+        switch try compute.run({ try body(link) }) {
+        case .finished(let result): client.send(.finish(result))
+        case .paused: client.send(.paused)
+        case .cancelled: client.send(.fail(MartletError(.cancelled, "the job was cancelled")))
+        }
+    }
+
+    private static func serve(
+        _ task: ServeTask, _ client: ControlClient, _ control: Control, _ compute: ComputeThread
+    ) throws {
+        let started = ContinuousClock.now
+        try compute.run {
+            guard let device = Device(task.share.device) else {
+                throw MartletError(.invalidRequest, "'\(task.share.device)' is not a device; use cpu or cuda:0")
+            }
+            try Torch.setThreadCount(task.share.threads)
+            let model = try LoadedModel(bundle: task.bundle, device: device)
+            let server = ModelServer(task: task, preprocessing: model.preprocessing, signature: model.signature)
+            control.server.withLock { $0 = server }
+            let (seconds, attoseconds) = started.duration(to: .now).components
+            client.send(
+                .ready(
+                    ReplicaReady(
+                        signature: model.signature, loadSeconds: Double(seconds) + Double(attoseconds) / 1e18,
+                        residentBytes: ProcessMemory.residentBytes)))
+            server.run(model)
+        }
+    }
+}
+
+enum ProcessMemory {
+    /// What this process holds in memory now; 0 where the system does not tell.
+    static var residentBytes: Int {
+        guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8),
+            let pages = text.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
+        else { return 0 }
+        return pages * Int(getpagesize())
+    }
+}

@@ -1,0 +1,39 @@
+import ArgumentParser
+import MartletWire
+
+struct Deploy: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Make a model answer under a name.")
+    private static let waitSeconds = 120
+    @Argument(help: "NAME or NAME@VERSION of the model.") var model: String
+    @Option(name: .customLong("as"), help: "The deployment's name; the model's where left out.") var deployment: String?
+    @Option(help: "How many processes answer.") var replicas: Int?
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+        let info: DeploymentInfo = try await Connection.with(options) { client in
+            let begun: DeploymentInfo = try await client.send(
+                .POST, "/api/v1/deployments", DeploymentRequest(model: model, name: deployment, replicas: replicas))
+            return try await Self.waitUntilReady(begun, client, options.output)
+        }
+        try options.output.show(info) { DeploymentText.whole($0) }
+    }
+
+    /// The deployment once the wanted version answers. Throws why it does not.
+    static func waitUntilReady(
+        _ begun: DeploymentInfo, _ client: Client, _ output: Output
+    ) async throws -> DeploymentInfo {
+        var info = begun
+        for tick in 0..<(waitSeconds * 10) {
+            if info.nextModel == nil {
+                if let error = info.error { throw MartletError(.unavailable, "\(info.name): \(error)") }
+                if info.ready { return info }
+            }
+            if tick == 10 { output.note("waiting for \(info.name) to be ready") }
+            try await Task.sleep(for: .milliseconds(100))
+            info = try await client.get("/api/v1/deployments/\(Client.segment(info.name))")
+        }
+        throw MartletError(
+            .deadlineExceeded,
+            "\(info.name) is not ready after \(waitSeconds) s; see: martlet deployments show \(info.name)")
+    }
+}

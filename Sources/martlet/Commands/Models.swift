@@ -1,0 +1,72 @@
+import ArgumentParser
+import Foundation
+import MartletWire
+
+struct Models: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List, show, compare, export and delete models.",
+        subcommands: [List.self, Show.self, Compare.self, Export.self, Delete.self])
+
+    static func path(_ reference: String) -> String { "/api/v1/models/\(Client.segment(reference))" }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "List models, the newest version of each.")
+        @OptionGroup var options: GlobalOptions
+
+        func run() async throws {
+            let page: Page<ModelInfo> = try await Connection.with(options) { try await $0.get("/api/v1/models") }
+            try options.output.show(page) { ModelText.list($0) }
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show which data, recipe and job made a model, its metrics and files.")
+        @Argument(help: "NAME or NAME@VERSION.") var reference: String
+        @OptionGroup var options: GlobalOptions
+
+        func run() async throws {
+            let info: ModelInfo = try await Connection.with(options) { try await $0.get(Models.path(reference)) }
+            try options.output.show(info) { ModelText.whole($0) }
+        }
+    }
+
+    struct Compare: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Show two models' metrics side by side.")
+        @Argument(help: "NAME or NAME@VERSION.") var first: String
+        @Argument(help: "NAME or NAME@VERSION.") var second: String
+        @OptionGroup var options: GlobalOptions
+
+        func run() async throws {
+            let pair: [ModelInfo] = try await Connection.with(options) {
+                [try await $0.get(Models.path(first)), try await $0.get(Models.path(second))]
+            }
+            try options.output.show(pair) { ModelText.comparison($0) }
+        }
+    }
+
+    struct Export: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Write a model's bundle into a folder.")
+        @Argument(help: "NAME or NAME@VERSION.") var reference: String
+        @Argument(help: "The folder; it must be empty or not there yet.") var folder: String
+        @OptionGroup var options: GlobalOptions
+
+        func run() async throws {
+            let info: ModelInfo = try await Connection.with(options) { client in
+                let info: ModelInfo = try await client.get(Models.path(reference))
+                try await BundleExport(client: client, folder: folder).write(info)
+                return info
+            }
+            try options.output.show(info) { "\($0.name)@\($0.version) is in \(folder)" }
+        }
+    }
+
+    struct Delete: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Delete a model or one version of it.")
+        @Argument(help: "NAME or NAME@VERSION.") var reference: String
+        @Flag(help: "Delete it though something refers to it; says what that breaks.") var force = false
+        @OptionGroup var options: GlobalOptions
+
+        func run() async throws { try await Deletion.run(Models.path(reference), force: force, options) }
+    }
+}

@@ -1,0 +1,81 @@
+import ArgumentParser
+import Foundation
+import MartletWire
+
+struct Train: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Train, measure and register a model; deploy it where the recipe says so.")
+    @Argument(help: "The recipe, YAML or JSON.") var recipe: String
+    @Option(help: "Set a value of the recipe: key.path=value. May stand several times.") var set: [String] = []
+    @Option(help: "The model's name, in place of the recipe's.") var name: String?
+    @Option(help: "cpu or cuda[:N].") var device: String?
+    @Flag(help: "Print the job's id and leave it to run.") var detach = false
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+        let file = try RecipeFile(path: recipe, settings: set, name: name)
+        try await Connection.with(options) { client in
+            let resolver = DataResolver(client: client, output: options.output, folders: file.folders)
+            let tree = try await file.resolved { try await resolver.resolve($0) }
+            let job: JobInfo = try await client.send(
+                .POST, "/api/v1/jobs",
+                JobRequest(kind: .train, name: name ?? file.name, recipe: tree, device: device),
+                headers: [("Idempotency-Key", UUID().uuidString)])
+            if detach {
+                return try options.output.show(job) { "\($0.id)\nfollow it with: martlet jobs logs \($0.id) --follow" }
+            }
+            let interrupt = Interrupt {
+                Console.note(
+                    "\nthe job goes on: martlet jobs show \(job.id), or stop it: martlet jobs cancel \(job.id)")
+                Foundation.exit(0)
+            }
+            defer { interrupt.cancel() }
+            let done = try await JobFollower(client: client, output: options.output).follow(job)
+            try JobFollower.check(done)
+            try await report(done, client)
+        }
+    }
+
+    private func report(_ job: JobInfo, _ client: Client) async throws {
+        guard let reference = job.model else {
+            return try options.output.show(job) { JobText.whole($0) }
+        }
+        let model: ModelInfo = try await client.get("/api/v1/models/\(Client.segment(reference))")
+        try options.output.show(TrainResult(job: job, model: model)) { result in
+            var parts = [JobText.metrics(result.model.card.metrics, result.model.card.confusion)]
+            var lines = ["model       \(reference)"]
+            for unmet in result.model.card.unmetRequirements { lines.append("not met     \(unmet)") }
+            if let deployment = job.deployment {
+                lines.append("deployment  \(deployment)")
+                lines.append("ask it      martlet predict \(deployment) --input FILE")
+            } else {
+                lines.append("deploy it   martlet deploy \(reference)")
+            }
+            parts.append(lines.joined(separator: "\n"))
+            return parts.joined(separator: "\n\n")
+        }
+    }
+}
+
+/// What `train --json` prints.
+private struct TrainResult: Encodable {
+    var job: JobInfo
+    var model: ModelInfo
+}
+
+/// Runs a closure on Ctrl-C in place of ending at once.
+private final class Interrupt {
+    private let source: any DispatchSourceSignal
+
+    init(_ action: @escaping @Sendable () -> Void) {
+        signal(SIGINT, SIG_IGN)
+        source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
+        source.setEventHandler(handler: action)
+        source.resume()
+    }
+
+    func cancel() {
+        source.cancel()
+        signal(SIGINT, SIG_DFL)
+    }
+}

@@ -1,0 +1,85 @@
+import MartletWire
+
+/// Models as text: lists, lineage, comparisons.
+enum ModelText {
+    static func list(_ page: Page<ModelInfo>) -> String {
+        var table = Table(["NAME", ">VERSION", ">PARAMETERS", ">SIZE", "MADE", "METRICS"])
+        for item in page.data {
+            table.add([
+                item.name, String(item.version), Format.count(item.card.parameterCount), Format.bytes(item.byteCount),
+                Format.time(item.createdAt), headline(item.card),
+            ])
+        }
+        return table.isEmpty ? "no models; train one with: martlet train RECIPE" : table.text
+    }
+
+    /// The metrics that matter most, of the split that says most.
+    private static func headline(_ card: ModelCard) -> String {
+        guard let metrics = card.metrics["test"] ?? card.metrics["validation"] else { return "" }
+        let order = ["accuracy", "f1_macro", "rmse", "r2", "perplexity", "loss"]
+        return order.compactMap { name in metrics[name].map { "\(name) \(Format.number($0))" } }.prefix(2)
+            .joined(separator: ", ")
+    }
+
+    static func whole(_ item: ModelInfo) -> String {
+        let card = item.card
+        var table = Table(["", ""])
+        table.add(["model", "\(item.name)@\(item.version)"])
+        table.add(["made", Format.time(item.createdAt)])
+        table.add(["hash", item.contentHash])
+        table.add(["parameters", Format.count(card.parameterCount)])
+        table.add(["trained", "\(Format.count(card.stepsTrained)) steps, \(Format.seconds(card.secondsTrained))"])
+        for unmet in card.unmetRequirements { table.add(["not met", unmet]) }
+        var parts = [table.text, lineage(item)]
+        let metrics = JobText.metrics(card.metrics, card.confusion)
+        if !metrics.isEmpty { parts.append(metrics) }
+        var columns = Table(["", "COLUMN", "TYPE", "CATEGORIES"])
+        for column in item.signature.inputColumns { columns.add(row("in", column)) }
+        for column in item.signature.outputColumns { columns.add(row("out", column)) }
+        if !columns.isEmpty { parts.append(columns.text) }
+        var files = Table(["FILE", ">SIZE", "HASH"])
+        for file in item.files {
+            files.add([file.path, Format.bytes(file.byteCount), Format.short(hash: file.hash)])
+        }
+        parts.append(files.text)
+        if !card.environment.isEmpty {
+            parts.append(
+                card.environment.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))
+        }
+        return parts.joined(separator: "\n\n")
+    }
+
+    /// data → recipe → job → model.
+    private static func lineage(_ item: ModelInfo) -> String {
+        var table = Table(["LINEAGE", "", ""])
+        for (name, hash) in item.card.data.sorted(by: { $0.key < $1.key }) { table.add(["data", name, hash]) }
+        table.add(["recipe", item.card.recipe["name"]?.string ?? "", item.card.recipeHash])
+        table.add(["job", item.jobID ?? item.card.jobID, ""])
+        table.add(["model", "\(item.name)@\(item.version)", item.contentHash])
+        return table.text
+    }
+
+    private static func row(_ way: String, _ column: Signature.Column) -> [String] {
+        let categories = column.categories ?? []
+        let more = categories.count > 12 ? ", … (\(categories.count))" : ""
+        return [way, column.name, column.type, categories.prefix(12).joined(separator: ", ") + more]
+    }
+
+    static func comparison(_ pair: [ModelInfo]) -> String {
+        let names = pair.map { "\($0.name)@\($0.version)" }
+        var table = Table(["METRIC"] + names.map { ">" + $0 } + [">DIFFERENCE"])
+        table.add(["parameters"] + pair.map { Format.count($0.card.parameterCount) } + [""])
+        table.add(["size"] + pair.map { Format.bytes($0.byteCount) } + [""])
+        let keys = Set(
+            pair.flatMap { card in card.card.metrics.flatMap { split in split.value.keys.map { [split.key, $0] } } })
+        for key in keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+            let values = pair.map { $0.card.metrics[key[0]]?[key[1]] }
+            var difference = ""
+            if let first = values.first ?? nil, let last = values.last ?? nil {
+                difference = (last >= first ? "+" : "") + Format.number(last - first)
+            }
+            table.add([key.joined(separator: ".")] + values.map { $0.map(Format.number) ?? "" } + [difference])
+        }
+        return table.text
+    }
+}
