@@ -100,7 +100,7 @@ public enum DataPipeline {
         return (splitter.codes, effects)
     }
 
-    static func encode(
+    private static func encode(
         _ preprocessing: Preprocessing, _ table: Table, _ rows: RowPass, _ folder: String, _ report: inout DataReport
     ) throws -> [EncodedRows] {
         let writer = try RowWriter(preprocessing, table, folder: folder, names: Split.allCases.map(\.rawValue))
