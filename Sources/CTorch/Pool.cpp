@@ -45,8 +45,41 @@ inline __attribute__((always_inline)) void pool_pairs(
     }
 }
 
+typedef float floats __attribute__((vector_size(32)));
+typedef int32_t ints __attribute__((vector_size(32)));
+typedef uint8_t bytes __attribute__((vector_size(8)));
+
+template <typename V, typename T> inline __attribute__((always_inline)) void load(const T *from, V &to) {
+    std::memcpy(&to, from, sizeof(V));
+}
+template <typename V, typename T> inline __attribute__((always_inline)) void store(const V &from, T *to) {
+    std::memcpy(to, &from, sizeof(V));
+}
+
+inline __attribute__((always_inline)) void compete(floats &best, ints &winner, const floats &value, int32_t place) {
+    ints wins = (value > best) | (value != value);
+    best = wins ? value : best;
+    winner = wins ? (ints{} + place) : winner;
+}
+
 FOR_EACH_CPU void pool_row(const float *above, const float *below, float *output, uint8_t *winners, int64_t count) {
-    pool_pairs(above, below, output, winners, count);
+    if (count < 8) return pool_pairs(above, below, output, winners, count);
+    // The last step goes back over some of the one before, rather than one by one over the rest.
+    for (int64_t next = 0; next < count; next += 8) {
+        int64_t j = std::min(next, count - 8);
+        floats a, b, c, d;
+        load(above + 2 * j, a);
+        load(above + 2 * j + 8, b);
+        load(below + 2 * j, c);
+        load(below + 2 * j + 8, d);
+        floats best = __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+        ints winner = {};
+        compete(best, winner, __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15), 1);
+        compete(best, winner, __builtin_shufflevector(c, d, 0, 2, 4, 6, 8, 10, 12, 14), 2);
+        compete(best, winner, __builtin_shufflevector(c, d, 1, 3, 5, 7, 9, 11, 13, 15), 3);
+        store(best, output + j);
+        store(__builtin_convertvector(winner, bytes), winners + j);
+    }
 }
 
 FOR_EACH_CPU void pool_row(
@@ -65,8 +98,25 @@ inline __attribute__((always_inline)) void spread_pairs(
     }
 }
 
+inline __attribute__((always_inline)) void spread(const floats &grad, const ints &winner, int32_t place, float *to) {
+    floats none = {};
+    floats first = winner == place ? grad : none, second = winner == place + 1 ? grad : none;
+    store(__builtin_shufflevector(first, second, 0, 8, 1, 9, 2, 10, 3, 11), to);
+    store(__builtin_shufflevector(first, second, 4, 12, 5, 13, 6, 14, 7, 15), to + 8);
+}
+
 FOR_EACH_CPU void spread_row(const float *grad, const uint8_t *winners, float *above, float *below, int64_t count) {
-    spread_pairs(grad, winners, above, below, count);
+    if (count < 8) return spread_pairs(grad, winners, above, below, count);
+    for (int64_t next = 0; next < count; next += 8) {
+        int64_t j = std::min(next, count - 8);
+        floats g;
+        bytes places;
+        load(grad + j, g);
+        load(winners + j, places);
+        ints winner = __builtin_convertvector(places, ints);
+        spread(g, winner, 0, above + 2 * j);
+        spread(g, winner, 2, below + 2 * j);
+    }
 }
 
 FOR_EACH_CPU void spread_row(

@@ -23,21 +23,24 @@ struct Profiler {
     private static let maxDistinct = 1000
 
     private let names: [String]
+    /// A column's share of the memory for different values.
+    private let tableBytes: Int
     private var columns: [Column]
     private(set) var rows = 0
 
     init(_ names: [String]) {
         self.names = names
+        tableBytes = min(4 << 20, (256 << 20) / max(1, names.count))
         let capacity = max(100, min(100_000, 20_000_000 / max(1, names.count)))
         columns = names.map { _ in Column(sample: Reservoir(capacity: capacity)) }
     }
 
     mutating func add(_ row: Row) {
         rows += 1
-        for index in columns.indices { Self.add(row.cells[index], row, to: &columns[index]) }
+        for index in columns.indices { Self.add(row.cells[index], row, to: &columns[index], tableBytes: tableBytes) }
     }
 
-    private static func add(_ cell: Cell, _ row: Row, to column: inout Column) {
+    private static func add(_ cell: Cell, _ row: Row, to column: inout Column, tableBytes: Int) {
         column.count += 1
         switch cell.kind {
         case .missing:
@@ -73,7 +76,7 @@ struct Profiler {
         guard !column.overflows else { return }
         let found = column.table.insert(cell.bytes)
         if found == column.counts.count { column.counts.append(1) } else { column.counts[found] += 1 }
-        if column.table.count > maxDistinct || column.table.byteCount > 4 << 20 {
+        if column.table.count > maxDistinct || column.table.byteCount > tableBytes {
             column.overflows = true
             column.table = ByteTable()
             column.counts = []

@@ -77,4 +77,31 @@ import Testing
         #expect(try data.test.all().floats("x") == [999])
         #expect(try data.test.all().ints("text") == [1])
     }
+
+    @Test func `other data is encoded by what training learnt`() throws {
+        let scratch = try Scratch()
+        let train = try scratch.write("a.csv", "x,price,y\n0,10,b\n2,30,a\n,20,a\n")
+        let plan = recipe([input("x", .number)], [output("price", .number), output("y", .category)]) {
+            $0.data.clean = [.fill(columns: ["x"], with: .mean)]
+        }
+        let data = try scratch.prepare(plan, [train])
+        let other = try scratch.write("b.csv", "y,x,price\nb,3,20\nb,,40\n")
+        let (rows, report) = try DataPipeline.encode(
+            paths: [other], csv: CSVConfig(), preprocessing: data.preprocessing, cacheDirectory: scratch.path + "/c")
+        let batch = try rows.all()
+        let s = Float(2.0 / 3).squareRoot()
+        expectClose(batch.floats("x"), [2 / s, 0])
+        #expect(batch.ints("y") == [1, 1])
+        #expect(report.cleaning[0].cellsChanged == 1)
+        for (value, expected) in zip(data.preprocessing.original("price", batch.floats("price")), [20.0, 40]) {
+            #expect(abs(value - expected) < 1e-5)
+        }
+        #expect(data.preprocessing.labels(of: "y") == ["a", "b"])
+        #expect(data.preprocessing.labels(of: "price").isEmpty)
+        let bad = try scratch.write("bad.csv", "y,x,price\nc,3,20\n")
+        expectFault(.invalidData, ["bad.csv, line 2", "'c'"]) {
+            _ = try DataPipeline.encode(
+                paths: [bad], csv: CSVConfig(), preprocessing: data.preprocessing, cacheDirectory: scratch.path + "/c")
+        }
+    }
 }

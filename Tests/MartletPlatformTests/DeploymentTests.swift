@@ -6,7 +6,9 @@ import Testing
 
 @Suite(.serialized) struct DeploymentTests {
     /// Answers every request of the platform; `answer` is the body of inferences. Ends with the connection.
-    private func serve(_ connection: FakeConnection, _ answer: String, pings: Bool = true) -> Task<Void, any Error> {
+    private func serve(
+        _ connection: FakeConnection, of replica: FakeEngine.Started, _ answer: String, pings: Bool = true
+    ) -> Task<Void, any Error> {
         Task {
             while let (request, frame) = try await connection.nextRequest() {
                 switch request {
@@ -15,6 +17,9 @@ import Testing
                         to: frame, InferenceReply(rows: 1, queueMicroseconds: 1, computeMicroseconds: 1000),
                         body: Array("\(answer):".utf8) + frame.body)
                 case .ping where !pings: break
+                case .drain:
+                    try connection.reply(to: frame, Acknowledged())
+                    replica.kill()
                 default: try connection.reply(to: frame, Acknowledged())
                 }
             }
@@ -33,7 +38,7 @@ import Testing
             return (replica, connection)
         }
         #expect(FileManager.default.fileExists(atPath: serve.bundle + "/" + BundleFile.weights))
-        _ = self.serve(connection, answer)
+        _ = self.serve(connection, of: replica, answer)
         try await connection.request(
             .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
         return (replica, connection)
@@ -62,7 +67,7 @@ import Testing
         let replica = try #require(await bench.engine.next())
         #expect(try await ask(bench, "live") == "one:x")
         let (connection, _) = try await replica.dial()
-        _ = serve(connection, "two")
+        _ = serve(connection, of: replica, "two")
         #expect(try await ask(bench, "live") == "one:x")
         try await connection.request(
             .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
@@ -133,7 +138,7 @@ import Testing
             DeploymentRequest(model: "m", name: "live"), by: bench.admin)
         let replica = try #require(await bench.engine.next())
         let (connection, _) = try await replica.dial()
-        _ = serve(connection, "stuck", pings: false)
+        _ = serve(connection, of: replica, "stuck", pings: false)
         try await connection.request(
             .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
         _ = try await first

@@ -67,12 +67,11 @@ import Testing
         try await bench.stop()
     }
 
-    @Test func aWorkerOfAnEarlierServeIsTakenBackAndNoSecondOneIsStarted() async throws {
+    @Test func anOrderlyStopLeavesTheJobToTheNextServe() async throws {
         let bench = try await Bench()
         _ = try await bench.importDataset("d")
         let (job, worker) = try await bench.startTraining()
         let (connection, task) = try await worker.dial()
-        // The way in which serve dies is not the point here: the worker lives on, as it does after kill -9.
         let stopping = Task { try await bench.stop(keep: true) }
         for await frame in connection.requests where frame.kind == .request {
             try connection.reply(to: frame, Acknowledged())
@@ -93,6 +92,58 @@ import Testing
         try await next.finish(returned, task)
         #expect(try await next.state(job.id) == .succeeded)
         #expect(await next.engine.next(within: 0.5) == nil)
+        second.kill()
+        try await next.stop()
+    }
+
+    /// A copy of HOME taken while a job runs is what `kill -9` of serve leaves, and its worker is alive.
+    private func crashCopy(_ bench: Bench) throws -> String {
+        let copy = bench.home + "-crashed"
+        try FileManager.default.createDirectory(atPath: copy, withIntermediateDirectories: true)
+        for name in try FileManager.default.contentsOfDirectory(atPath: bench.home) where name != "run" {
+            try FileManager.default.copyItem(atPath: "\(bench.home)/\(name)", toPath: "\(copy)/\(name)")
+        }
+        return copy
+    }
+
+    @Test func afterACrashOfServeItsLivingWorkerGoesOnAlone() async throws {
+        let bench = try await Bench()
+        _ = try await bench.importDataset("d")
+        let (job, worker) = try await bench.startTraining()
+        _ = try await worker.dial()
+        try await eventually { try await bench.platform.jobs.show(job.id, by: bench.admin).attempts == 1 }
+        try await Task.sleep(for: .milliseconds(100))
+        let next = try await Bench(home: try crashCopy(bench))
+        let connection = try FakeConnection(path: next.home + "/run/control.sock")
+        let reply = try await connection.request(.hello(.init(token: worker.token, pid: worker.pid, isReturning: true)))
+        let task = try JSONDecoder.wire.decode(EngineTask.self, from: Data(reply))
+        #expect(await next.engine.next(within: 1) == nil)
+        try await next.finish(connection, task)
+        let done = try await next.platform.jobs.show(job.id, by: next.admin)
+        #expect(done.state == .succeeded && done.attempts == 1)
+        worker.kill()
+        try await next.stop()
+        try await bench.stop()
+    }
+
+    @Test func afterACrashOfServeADeadWorkerIsStartedAgain() async throws {
+        let bench = try await Bench()
+        _ = try await bench.importDataset("d")
+        let (job, worker) = try await bench.startTraining()
+        let (lost, _) = try await worker.dial()
+        try await eventually { try await bench.platform.jobs.show(job.id, by: bench.admin).attempts == 1 }
+        try await Task.sleep(for: .milliseconds(100))
+        let copy = try crashCopy(bench)
+        lost.close()
+        try await Task.sleep(for: .milliseconds(100))
+        try await bench.stop()
+        #expect(!worker.isAlive)
+        let next = try await Bench(home: copy)
+        let second = try #require(await next.engine.next())
+        let (connection, task) = try await second.dial()
+        try await next.finish(connection, task)
+        let done = try await next.platform.jobs.show(job.id, by: next.admin)
+        #expect(done.state == .succeeded && done.attempts == 2)
         second.kill()
         try await next.stop()
     }

@@ -1,7 +1,6 @@
 import Foundation
 import MartletStore
 import MartletWire
-import Synchronization
 
 extension DeploymentService {
     /// Answers one request; `model` is a deployment, a model (its newest version) or `name@version`.
@@ -67,36 +66,5 @@ extension DeploymentService {
         await failed?.stop()
         await group.scale(to: 1)
         return (group, ReplicaGroup.loadWait)
-    }
-}
-
-/// The heads of inference messages, without the general encoder where they repeat themselves.
-final class InferenceHeads: Sendable {
-    private struct Shape: Hashable {
-        var api: InferenceRequest.API
-        var headerLength: Int?
-        var deadline: Int?
-    }
-    private let known = Mutex<[Shape: [UInt8]]>([:])
-
-    func head(_ request: InferenceRequest) throws -> [UInt8] {
-        let shape = Shape(
-            api: request.api, headerLength: request.headerLength, deadline: request.deadlineMicroseconds)
-        if let head = known.withLock({ $0[shape] }) { return head }
-        let head = [UInt8](try JSONEncoder.wire.encode(PlatformRequest.infer(request)))
-        known.withLock { known in
-            if known.count >= 256 { known.removeAll() }
-            known[shape] = head
-        }
-        return head
-    }
-
-    func reply(_ head: [UInt8]) throws -> InferenceReply {
-        do {
-            return try JSONDecoder.wire.decode(InferenceReply.self, from: Data(head))
-        } catch {
-            throw MartletError(
-                .internal, "the model's process gave an answer that cannot be read; update both programs")
-        }
     }
 }

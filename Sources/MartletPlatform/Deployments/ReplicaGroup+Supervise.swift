@@ -67,7 +67,8 @@ extension ReplicaGroup {
         try? await environment.store.removeProcess(pid: process.pid, start: process.start)
     }
 
-    /// Ends a process that does not become ready in time, or whose compute thread does not answer for five seconds.
+    /// Ends a process that does not become ready in time, or whose compute thread does not answer for four seconds:
+    /// with the second between two questions that is five in which nobody knows.
     private func watch(_ replica: Replica, _ process: EngineProcess) async {
         let started = ContinuousClock.now
         while !Task.isCancelled {
@@ -80,10 +81,10 @@ extension ReplicaGroup {
             }
             guard state == .ready, let connection else { continue }
             if await !answers(connection), !Task.isCancelled {
-                environment.logger.error("a replica of \(reference) did not answer for 5 s and is ended")
+                environment.logger.error("a replica of \(reference) did not answer for 4 s and is ended")
                 replica.state.withLock { state in
                     state.info.state = .starting
-                    state.reported = MartletError(.unavailable, "it did not answer for 5 s")
+                    state.reported = MartletError(.unavailable, "it did not answer for 4 s")
                 }
                 process.send(SIGKILL)
                 return
@@ -95,7 +96,7 @@ extension ReplicaGroup {
         await withTaskGroup(of: Bool.self) { group in
             group.addTask { (try? await connection.request(.ping)) != nil }
             group.addTask {
-                try? await Task.sleep(for: .seconds(5))
+                try? await Task.sleep(for: .seconds(4))
                 return false
             }
             let first = await group.next() ?? false

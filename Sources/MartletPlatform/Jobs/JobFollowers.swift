@@ -11,12 +11,12 @@ struct JobFollowers {
         var backlog: [JobUpdate]? = []
     }
     private var followers: [String: [UUID: Follower]] = [:]
+    private static let bufferLimit = 100_000
 
     mutating func add(job: String, after: Int) -> (id: UUID, stream: AsyncStream<JobUpdate>) {
         let id = UUID()
-        // A reader that does not keep up loses progress reports before it costs memory; events come again on asking.
         let (stream, continuation) = AsyncStream.makeStream(
-            of: JobUpdate.self, bufferingPolicy: .bufferingNewest(10_000))
+            of: JobUpdate.self, bufferingPolicy: .bufferingOldest(Self.bufferLimit))
         followers[job, default: [:]][id] = Follower(continuation: continuation, sequence: after)
         return (id, stream)
     }
@@ -62,7 +62,12 @@ struct JobFollowers {
             follower.sequence = event.sequence
             followers[job]?[id] = follower
         }
-        follower.continuation.yield(update)
+        if case .dropped = follower.continuation.yield(update) {
+            // It does not keep up: better an end, after which it can ask again from its last event, than a gap.
+            follower.continuation.finish()
+            remove(job: job, id: id)
+            return
+        }
         if case .state(let info) = update, info.state.isFinal {
             follower.continuation.finish()
             remove(job: job, id: id)

@@ -4,8 +4,8 @@ import MartletWire
 ///
 /// A job has at most one worker. A worker that dies is started again and goes on from its checkpoints by itself; one
 /// that keeps dying without a new checkpoint ends the job. A final state is never left.
-struct JobMachine: Sendable, Equatable {
-    enum Phase: Sendable, Equatable {
+package struct JobMachine: Sendable, Equatable {
+    package enum Phase: Sendable, Equatable {
         /// Waits for a place.
         case queued
         /// Has a place; the worker of before is still ending.
@@ -24,7 +24,7 @@ struct JobMachine: Sendable, Equatable {
         case done
     }
 
-    enum Event: Sendable, Equatable {
+    package enum Event: Sendable, Equatable {
         case slotGranted
         case connected
         case disconnected
@@ -47,9 +47,9 @@ struct JobMachine: Sendable, Equatable {
         case recovered(isWorkerAlive: Bool)
     }
 
-    enum Timer: Sendable, Equatable { case restart, hello, returning, pausing, terminate, kill }
+    package enum Timer: Sendable, Equatable { case restart, hello, returning, pausing, terminate, kill }
 
-    enum Action: Sendable, Equatable {
+    package enum Action: Sendable, Equatable {
         case enqueue
         case releaseSlot
         case launch
@@ -64,18 +64,18 @@ struct JobMachine: Sendable, Equatable {
         case publish
     }
 
-    private(set) var phase = Phase.queued
+    package private(set) var phase = Phase.queued
     /// Workers started again since the last new checkpoint.
-    private(set) var restarts = 0
-    private(set) var hasWorker = false
-    private(set) var holdsSlot = false
+    package private(set) var restarts = 0
+    package private(set) var hasWorker = false
+    package private(set) var holdsSlot = false
     private var isConnected = false
-    let maxRestarts: Int
+    package let maxRestarts: Int
 
-    init(maxRestarts: Int) { self.maxRestarts = maxRestarts }
+    package init(maxRestarts: Int) { self.maxRestarts = maxRestarts }
 
     /// A job as an earlier `serve` left it: `queued` or `paused`, or `running` and `pausing` for `recovered`.
-    init(maxRestarts: Int, recovering state: JobState) {
+    package init(maxRestarts: Int, recovering state: JobState) {
         self.maxRestarts = maxRestarts
         switch state {
         case .queued: phase = .queued
@@ -86,7 +86,7 @@ struct JobMachine: Sendable, Equatable {
         }
     }
 
-    mutating func event(_ event: Event) -> [Action] {
+    package mutating func event(_ event: Event) -> [Action] {
         var actions = handle(event)
         // The place is given up when nothing runs in it any more.
         if holdsSlot, !hasWorker, phase == .paused || phase == .done {

@@ -145,6 +145,7 @@ extension JobService {
             // The hash is on disk before the process is, so that a worker is never unknown to the next serve.
             try await store.beginAttempt(ofJob: id, tokenHash: hash, at: clock.now())
             run.job.tokenHash.map { control.forget(tokenHash: $0) }
+            guard !isStopping else { return }
             runs[id]?.job.tokenHash = hash
             runs[id]?.connection = nil
             control.expect(tokenHash: hash, JobEndpoint(jobID: id, tokenHash: hash, service: self))
