@@ -57,7 +57,14 @@ public actor DeploymentService {
         try Self.check(replicas: replicas)
         try await audit.record("deployment.deploy", on: "\(name): \(model.reference)", by: principal)
         let rollout = try await roll(out: model, as: name, replicas: replicas, projectID: principal.project)
-        if wait { try await rollout.value }
+        if wait {
+            do {
+                try await rollout.value
+            } catch is CancellationError {
+                throw MartletError(
+                    .conflict, "the rollout of \(model.reference) was ended: '\(name)' was deployed again or deleted")
+            }
+        }
         return try show(name, by: principal)
     }
 
@@ -80,7 +87,10 @@ public actor DeploymentService {
         entries[key]?.stored.replicas = replicas
         try await save(key)
         await entries[key]?.next?.scale(to: replicas)
-        if let group = entries[key]?.group {
+        if let entry = entries[key], entry.group == nil, entry.next == nil, replicas > 0 {
+            let model = try await model(entry.stored.model, projectID: key.project)
+            try await roll(out: model, as: key.name, replicas: replicas, projectID: key.project).value
+        } else if let group = entries[key]?.group {
             await group.scale(to: replicas)
             try await group.untilReady()
         }
