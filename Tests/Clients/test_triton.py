@@ -16,7 +16,8 @@ def client(martlet):
         yield client
 
 
-@pytest.fixture(scope="module")
+# The client writes its own headers into the dictionary that it is given, so each test has a new one.
+@pytest.fixture
 def headers(martlet):
     return {"Authorization": f"Bearer {martlet.key}"}
 
@@ -135,7 +136,7 @@ def test_errors(client, headers):
     with pytest.raises(InferenceServerException) as caught:
         client.infer(NAME, inputs(True))
     assert caught.value.status() == "401"
-    with pytest.raises(InferenceServerException, match="width") as caught:
+    with pytest.raises(InferenceServerException, match="colour") as caught:
         client.infer(NAME, inputs(True)[:1], headers=headers)
     assert caught.value.status() == "400"
 

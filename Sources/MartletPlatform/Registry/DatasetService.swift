@@ -106,6 +106,12 @@ public actor DatasetService {
         let tree = try Tree(files: upload.files)
         uploads[id] = nil
         defer { blobs.unpin(upload.files.map(\.hash)) }
+        // The same content again is the version that has it.
+        if let newest = try await store.dataset(upload.name, version: nil, projectID: principal.project),
+            newest.contentHash == tree.hash
+        {
+            return newest
+        }
         var dataset = try await store.insertDataset(
             name: upload.name, tree: tree, projectID: principal.project, at: clock.now())
         let job = try await jobs.submit(
