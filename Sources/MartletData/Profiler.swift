@@ -21,6 +21,8 @@ struct Profiler {
 
     /// Different values that are counted before a column is called free text.
     private static let maxDistinct = 1000
+    /// Different numbers that are counted before a column is called continuous.
+    private static let maxNumbers = 100
 
     private let names: [String]
     /// A column's share of the memory for different values.
@@ -31,7 +33,7 @@ struct Profiler {
     init(_ names: [String]) {
         self.names = names
         tableBytes = min(4 << 20, (256 << 20) / max(1, names.count))
-        let capacity = max(100, min(100_000, 20_000_000 / max(1, names.count)))
+        let capacity = max(100, min(100_000, 2_000_000 / max(1, names.count)))
         columns = names.map { _ in Column(sample: Reservoir(capacity: capacity)) }
     }
 
@@ -76,7 +78,8 @@ struct Profiler {
         guard !column.overflows else { return }
         let found = column.table.insert(cell.bytes)
         if found == column.counts.count { column.counts.append(1) } else { column.counts[found] += 1 }
-        if column.table.count > maxDistinct || column.table.byteCount > tableBytes {
+        let isNumeric = column.numbers.count == column.count - column.missing
+        if column.table.count > (isNumeric ? maxNumbers : maxDistinct) || column.table.byteCount > tableBytes {
             column.overflows = true
             column.table = ByteTable()
             column.counts = []
