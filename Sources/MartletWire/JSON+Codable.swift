@@ -11,7 +11,10 @@ extension JSON: Codable {
     public init(from decoder: any Decoder) throws {
         if let container = try? decoder.container(keyedBy: Key.self) {
             var object = JSONObject()
-            for key in container.allKeys { object[key.stringValue] = try container.decode(JSON.self, forKey: key) }
+            // Foundation gives the keys in another order in each process, and a resumed job must read the same recipe.
+            for key in container.allKeys.sorted(by: { $0.stringValue < $1.stringValue }) {
+                object[key.stringValue] = try container.decode(JSON.self, forKey: key)
+            }
             self = .object(object)
             return
         }
