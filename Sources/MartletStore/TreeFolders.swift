@@ -50,6 +50,20 @@ package struct TreeFolders: Sendable {
         return try folder(of: try Tree(files: try await store.files(ofTree: hash)))
     }
 
+    /// Reads every file of a folder that was laid out for `files` and compares its hash.
+    ///
+    /// Throws `internal` that names the first file whose bytes are not those that were stored.
+    package func verify(_ files: [TreeFile], in folder: String) throws {
+        for file in files {
+            guard try ContentHash.ofFile(at: "\(folder)/\(file.path)") == file.hash else {
+                throw MartletError(
+                    .internal,
+                    "the stored bytes of '\(file.path)' are damaged: they do not have the hash \(file.hash.prefix(12))… "
+                        + "any more; restore the blobs from a backup, or train the model again")
+            }
+        }
+    }
+
     /// Hashes of the folders that are there.
     package func all() -> [String] {
         ((try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []).filter(ContentHash.isValid)

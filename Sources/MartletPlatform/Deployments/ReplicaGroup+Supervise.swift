@@ -42,6 +42,8 @@ extension ReplicaGroup {
     private func runOnce(_ replica: Replica, isRestart: Bool) async throws {
         let configuration = environment.configuration
         let folder = try await environment.folders.folder(ofTree: model.contentHash, in: environment.store)
+        // A bit that turned on the disk would answer, and wrongly.
+        try environment.folders.verify(model.files, in: folder)
         let task = EngineTask.serve(
             ServeTask(
                 model: model.name, version: model.version, bundle: folder,
