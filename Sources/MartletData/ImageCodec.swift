@@ -32,8 +32,8 @@ package enum ImageCodec {
         return (Int(info.height), Int(info.width), Int(info.channels))
     }
 
-    /// The image with `channels` channels, or its own where nil. Throws `invalidData`, `tooLarge` or
-    /// `unsupportedFormat`.
+    /// The image with `channels` channels, or its own where nil. Throws `invalidData`, also for one
+    /// that claims too many pixels, or `unsupportedFormat`.
     package static func decode(_ bytes: UnsafeBufferPointer<UInt8>, channels: Int?, what: String) throws -> Pixels {
         var info = try info(bytes, what)
         let channels = channels ?? Int(info.channels)
@@ -65,7 +65,7 @@ package enum ImageCodec {
         let (height, width) = (Int(info.height), Int(info.width))
         guard height <= maxSide, width <= maxSide, height * width <= maxPixels else {
             throw MartletError(
-                .tooLarge,
+                .invalidData,
                 "\(what) claims \(width) × \(height) pixels; at most 16,384 a side and 67,108,864 in all are read: "
                     + "scale it down")
         }
@@ -76,7 +76,7 @@ package enum ImageCodec {
         let reason = String(decoding: error.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         if reason.contains("Maximum supported image dimension") {
             return MartletError(
-                .tooLarge, "\(what) claims more than 65,500 pixels a side; at most 16,384 are read: scale it down")
+                .invalidData, "\(what) claims more than 65,500 pixels a side; at most 16,384 are read: scale it down")
         }
         return MartletError(
             .invalidData, "\(what) is not a PNG or JPEG image that can be read: \(reason); replace or remove it")
