@@ -52,7 +52,7 @@ final class TokenEncoder: Encoder {
             let lowest = try x_BTD.maskedFill(hidden_BT1, -1e9).max([1])
             return try lowest.clamp(min: -1e8)
         case .last:
-            let last_B = try mask_BT.to(.int64).sum([1]).sub(1).clamp(min: 0)
+            let last_B = try mask_BT.to(.int64).sum([1]).sub(1).clamp(min: 0).to(.int64)
             let index_B1D = try last_B.reshape([-1, 1, 1]).expand([-1, 1, x_BTD.size(2)])
             return try x_BTD.gather(1, index_B1D).squeeze(1)
         }
@@ -94,7 +94,8 @@ final class TokenConvolution: SequenceBody {
         for (index, channels) in encoder.channels.enumerated() {
             let kernel = encoder.kernel.count == 1 ? encoder.kernel[0] : encoder.kernel[index]
             guard kernel % 2 == 1 else {
-                throw MartletError(.invalidRecipe, "kernel: \(kernel) is even; over tokens it must be odd to keep their places")
+                throw MartletError(
+                    .invalidRecipe, "kernel: \(kernel) is even; over tokens it must be odd to keep their places")
             }
             convolutions.append(try Conv1d(last, channels, kernel: kernel, padding: kernel / 2))
             last = channels
