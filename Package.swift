@@ -102,9 +102,16 @@ let package = Package(
             linkerSettings: [.unsafeFlags(runpathFlags(["$ORIGIN/../lib/martlet"]))]),
 
         tests("MartletWireTests", ["MartletWire"]),
-        tests("MartletTensorTests", ["MartletTensor", "MartletWire"]),
+        tests("MartletTensorTests", ["MartletTensor", "CKernels", "MartletWire"]),
         tests("MartletNNTests", ["MartletNN", "MartletTensor", "MartletWire"], resources: [.copy("Golden")]),
         tests("MartletDataTests", ["MartletData", "MartletWire"]),
+        tests("MartletStoreTests", ["MartletStore", "MartletWire"]),
+        tests(
+            "MartletPlatformTests",
+            [
+                "MartletPlatform", "MartletWire", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
     ],
     cLanguageStandard: .c11,
     cxxLanguageStandard: .cxx20

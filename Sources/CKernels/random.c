@@ -1,50 +1,60 @@
 #include "CKernels.h"
 
 #include <math.h>
+#include <string.h>
 
-// Eight blocks side by side, so that a compiler can keep each word of the state in one vector register.
-enum { LANES = 8, WORDS = 4 };
+// Eight blocks side by side: each word of the state is one vector of eight.
+enum { LANES = 8 };
+typedef uint32_t words __attribute__((vector_size(32)));
+typedef uint64_t pairs __attribute__((vector_size(32)));
 
 #if defined(__x86_64__) && defined(__linux__)
 #define FOR_EACH_CPU __attribute__((target_clones("avx2", "default")))
 #else
 #define FOR_EACH_CPU
 #endif
+#define INLINE static inline __attribute__((always_inline))
 
-static inline __attribute__((always_inline)) void philox(
-    const uint32_t key[2], uint32_t c0[LANES], uint32_t c1[LANES], uint32_t c2[LANES], uint32_t c3[LANES], int lanes) {
+// The upper and lower halves of each word's product: the even words' first, then the odd ones'.
+INLINE void multiply(const words *c, uint32_t factor, words *high, words *low) {
+    const pairs lower = (pairs){} + 0xFFFFFFFFu, m = (pairs){} + factor;
+    pairs even = ((pairs)*c & lower) * m, odd = ((pairs)*c >> 32) * m;
+    *high = (words)((even >> 32) | (odd & ~lower));
+    *low = (words)((even & lower) | (odd << 32));
+}
+
+INLINE void philox(const uint32_t key[2], words c[4]) {
     uint32_t k0 = key[0], k1 = key[1];
     for (int round = 0; round < 10; ++round) {
-        for (int i = 0; i < lanes; ++i) {
-            uint64_t p0 = (uint64_t)0xD2511F53u * c0[i], p1 = (uint64_t)0xCD9E8D57u * c2[i];
-            uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1[i] ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3[i] ^ k1;
-            c1[i] = (uint32_t)p1;
-            c3[i] = (uint32_t)p0;
-            c0[i] = n0;
-            c2[i] = n2;
-        }
+        words high0, low0, high1, low1;
+        multiply(&c[0], 0xD2511F53u, &high0, &low0);
+        multiply(&c[2], 0xCD9E8D57u, &high1, &low1);
+        c[0] = high1 ^ c[1] ^ k0;
+        c[1] = low1;
+        c[2] = high0 ^ c[3] ^ k1;
+        c[3] = low0;
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
 }
 
 void ck_philox_block(const uint32_t key[2], const uint32_t counter[4], uint32_t output[4]) {
-    uint32_t c[4][LANES];
-    for (int w = 0; w < 4; ++w) c[w][0] = counter[w];
-    philox(key, c[0], c[1], c[2], c[3], 1);
+    words c[4];
+    for (int w = 0; w < 4; ++w) c[w] = (words){} + counter[w];
+    philox(key, c);
     for (int w = 0; w < 4; ++w) output[w] = c[w][0];
 }
 
 // The 32 words of one group, word by word over the lanes.
-static inline __attribute__((always_inline)) void group(const ck_random_key *key, int64_t index, uint32_t out[CK_GROUP]) {
-    for (int i = 0; i < LANES; ++i) {
-        uint64_t block = (uint64_t)index * LANES + (uint64_t)i;
-        out[i] = (uint32_t)block;
-        out[LANES + i] = (uint32_t)(block >> 32);
-        out[2 * LANES + i] = key->counter[0];
-        out[3 * LANES + i] = key->counter[1];
-    }
-    philox(key->key, out, out + LANES, out + 2 * LANES, out + 3 * LANES, LANES);
+INLINE void group(const ck_random_key *key, int64_t index, uint32_t out[CK_GROUP]) {
+    const words lanes = {0, 1, 2, 3, 4, 5, 6, 7};
+    uint64_t first = (uint64_t)index * LANES;
+    // Eight blocks from a multiple of eight never carry into the upper word.
+    words c[4] = {
+        lanes + (uint32_t)first, (words){} + (uint32_t)(first >> 32), (words){} + key->counter[0],
+        (words){} + key->counter[1]};
+    philox(key->key, c);
+    memcpy(out, c, sizeof c);
 }
 
 static inline int64_t size_of(const ck_fill *fill, int64_t index) {
@@ -81,7 +91,7 @@ static inline double unit(uint32_t high, uint32_t low) {
     return (double)(((uint64_t)high << 21) ^ (low >> 11)) * 0x1p-53;
 }
 
-void ck_uniform(int64_t begin, int64_t end, void *context) {
+FOR_EACH_CPU void ck_uniform(int64_t begin, int64_t end, void *context) {
     const ck_fill *fill = context;
     double low = fill->first, width = fill->second - fill->first;
     for (int64_t g = begin; g < end; ++g) {
@@ -101,7 +111,7 @@ void ck_uniform(int64_t begin, int64_t end, void *context) {
 }
 
 // Box and Muller's transform; the two values of a pair go to two elements of the same group.
-void ck_normal(int64_t begin, int64_t end, void *context) {
+FOR_EACH_CPU void ck_normal(int64_t begin, int64_t end, void *context) {
     const ck_fill *fill = context;
     for (int64_t g = begin; g < end; ++g) {
         uint32_t high[CK_GROUP], rest[CK_GROUP];

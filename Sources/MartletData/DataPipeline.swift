@@ -100,33 +100,14 @@ public enum DataPipeline {
         return (splitter.codes, effects)
     }
 
-    static func encode(
+    private static func encode(
         _ preprocessing: Preprocessing, _ table: Table, _ rows: RowPass, _ folder: String, _ report: inout DataReport
     ) throws -> [EncodedRows] {
-        do {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        } catch {
-            throw MartletError(.storageFull, "the folder for encoded rows cannot be made; check space and rights")
-        }
-        let encoders = try preprocessing.encoders { try table.place(of: $0, for: "the recipe") }
-        let layouts = encoders.map(\.layout)
-        let stride = layouts.reduce(0) { $0 + $1.byteCount }
-        let writers = try Split.allCases.map {
-            try EncodedRowsWriter(path: folder + "/" + $0.rawValue + ".rows", stride: stride)
-        }
+        let writer = try RowWriter(preprocessing, table, folder: folder, names: Split.allCases.map(\.rawValue))
         var cleaner = try cleaner(preprocessing.cleaning, table)
-        let texts = encoders.filter { $0.feature.tokenizer != nil }
-        try rows.forEachCleaned(&cleaner) { row, code in
-            try writers[Int(code)].append { out in
-                var offset = 0
-                for encoder in encoders {
-                    try encoder.encode(row, into: out + offset)
-                    offset += encoder.layout.byteCount
-                }
-            }
-            for encoder in texts where encoder.isCut(row) { report.truncated[encoder.feature.name, default: 0] += 1 }
-        }
-        return try writers.map { try $0.finish(layouts: layouts) }
+        try rows.forEachCleaned(&cleaner) { row, code in try writer.write(row, to: Int(code)) }
+        report.truncated = writer.truncated
+        return try writer.finish()
     }
 }
 

@@ -107,6 +107,8 @@ final class EncodedRowsWriter {
         self.path = path
         self.stride = stride
         buffer = .allocate(byteCount: max(1, max(stride, (1 << 20) / max(1, stride) * stride)), alignment: 16)
+        // Rows of an earlier pass may still be mapped: they keep their own file.
+        unlink(path)
         descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             buffer.deallocate()

@@ -2,7 +2,7 @@ import Foundation
 import MartletWire
 
 /// Writes one feature of a row as the model reads it: the one code path of training and serving.
-struct FeatureEncoder {
+final class FeatureEncoder {
     let feature: FittedFeature
     let layout: FeatureLayout
     /// Where the columns stand in a row's cells.

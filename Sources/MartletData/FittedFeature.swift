@@ -41,8 +41,9 @@ public struct FittedFeature: Codable, Sendable, Equatable {
 
     public var layout: FeatureLayout {
         switch kind {
-        case .number, .boolean: FeatureLayout(name: name, role: role, shape: [], storage: .float32)
-        case .vector: FeatureLayout(name: name, role: role, shape: [length], storage: .float32)
+        case .number: FeatureLayout(name: name, role: role, shape: [], storage: .float32, isContinuous: true)
+        case .boolean: FeatureLayout(name: name, role: role, shape: [], storage: .float32)
+        case .vector: FeatureLayout(name: name, role: role, shape: [length], storage: .float32, isContinuous: true)
         case .datetime: FeatureLayout(name: name, role: role, shape: [DateParts.count], storage: .float32)
         case .category:
             FeatureLayout(
@@ -54,7 +55,29 @@ public struct FittedFeature: Codable, Sendable, Equatable {
                 cardinality: categories.count + (role == .input ? 2 : 0))
         case .image:
             FeatureLayout(
-                name: name, role: role, shape: [channels, height, width], storage: keepsBytes ? .uint8 : .float32)
+                name: name, role: role, shape: [channels, height, width], storage: keepsBytes ? .uint8 : .float32,
+                isContinuous: true)
+        }
+    }
+
+    /// Whether the values belong together: a file from elsewhere may say anything.
+    var isComplete: Bool {
+        func scales(_ count: Int) -> Bool {
+            offset.count == count && scale.count == count && scale.allSatisfy { $0 != 0 && $0.isFinite }
+        }
+        guard !columns.isEmpty, role == .input || !categories.isEmpty || kind != .category else { return false }
+        switch kind {
+        case .number: return scales(1)
+        case .datetime: return scales(DateParts.count)
+        case .vector:
+            return (1...100_000_000).contains(length) && scales(length)
+                && (columns.count == 1 || columns.count == length)
+        case .image:
+            let sides = 1...ImageCodec.maxSide
+            return sides.contains(height) && sides.contains(width) && (channels == 1 || channels == 3)
+                && scales(channels)
+        case .text, .sequence: return (1...1_000_000).contains(length) && tokenizer != nil
+        case .category, .boolean: return true
         }
     }
 

@@ -74,6 +74,10 @@ package enum ImageCodec {
 
     private static func damaged(_ what: String, _ error: [CChar]) -> MartletError {
         let reason = String(decoding: error.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        if reason.contains("Maximum supported image dimension") {
+            return MartletError(
+                .tooLarge, "\(what) claims more than 65,500 pixels a side; at most 16,384 are read: scale it down")
+        }
         return MartletError(
             .invalidData, "\(what) is not a PNG or JPEG image that can be read: \(reason); replace or remove it")
     }

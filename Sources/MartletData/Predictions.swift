@@ -69,6 +69,22 @@ extension Preprocessing {
     }
 }
 
+extension Preprocessing {
+    /// The labels of an output, in the order of the model's scores; none for a number or vector.
+    public func labels(of output: String) -> [String] {
+        guard let target = targets.first(where: { $0.name == output }) else { return [] }
+        return target.kind == .boolean ? ["false", "true"] : target.categories
+    }
+
+    /// Scaled values of a number or vector output, row-major, in the data's own units.
+    public func original(_ output: String, _ values: [Float]) -> [Double] {
+        guard let target = targets.first(where: { $0.name == output }), !target.scale.isEmpty else {
+            return values.map(Double.init)
+        }
+        return values.enumerated().map { target.restored($1, $0 % target.scale.count) }
+    }
+}
+
 /// From logits to probabilities.
 enum Probability {
     static func softmax(_ logits: ArraySlice<Float>) -> [Double] {

@@ -51,6 +51,11 @@ public struct Preprocessing: Codable, Sendable, Equatable {
             throw MartletError(
                 .invalidData, "\(BundleFile.preprocessing) has version \(read.version); this program reads 1")
         }
+        for feature in read.features where !feature.isComplete {
+            throw MartletError(
+                .invalidData,
+                "\(BundleFile.preprocessing) is damaged: '\(feature.name)' contradicts itself; import the model again")
+        }
         return read
     }
 

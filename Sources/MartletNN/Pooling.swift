@@ -3,6 +3,8 @@ import MartletTensor
 extension Op {
     static let maxPool1d = Op("aten::max_pool1d")
     static let maxPool2d = Op("aten::max_pool2d")
+    /// Our own, for windows side by side in host memory.
+    static let fastMaxPool2d = Op("martlet::max_pool2d")
     static let avgPool2d = Op("aten::avg_pool2d")
     static let adaptiveAvgPool2d = Op("aten::adaptive_avg_pool2d")
 }
@@ -39,7 +41,12 @@ public final class MaxPool2d: Layer {
     }
 
     public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
-        try Op.maxPool2d.tensor(.tensor(x), .int(kernel), .int(stride), .int(padding))
+        if stride == kernel, padding == 0, (1...15).contains(kernel), x.rank == 4, x.isContiguous, x.device == .cpu,
+            x.scalarType == .float32 || x.scalarType == .float64
+        {
+            return try Op.fastMaxPool2d.tensor(.tensor(x), .int(kernel))
+        }
+        return try Op.maxPool2d.tensor(.tensor(x), .int(kernel), .int(stride), .int(padding))
     }
 }
 

@@ -92,7 +92,7 @@ public class Recurrent: Layer {
             hidden: try state?.hidden ?? zeros(), memory: cell == .lstm ? try state?.memory ?? zeros() : nil)
         if let lengths { return try packed(x_BTI, start, lengths, forward) }
         return try stacked(x_BTI, start, forward) { x, state, range in
-            try run(.tensor(x), nil, state, range)
+            try run(.tensor(x), nil, state, range, training: forward.training)
         }
     }
 
@@ -139,7 +139,7 @@ public class Recurrent: Layer {
         let first = State(
             hidden: try start.hidden.indexSelect(1, sorted), memory: try start.memory?.indexSelect(1, sorted))
         let (output, end) = try stacked(parts[0], first, forward) { x, state, range in
-            try run(.tensor(x), .tensor(parts[1]), state, range)
+            try run(.tensor(x), .tensor(parts[1]), state, range, training: forward.training)
         }
         let padded = try Op.padPacked.tensors(.tensor(output), .tensor(parts[1]), true, 0.0, .int(steps))
         let state = State(
@@ -149,7 +149,7 @@ public class Recurrent: Layer {
 
     /// Some of the layers over plain or packed rows.
     private func run(
-        _ x: Value, _ batchSizes: Value?, _ state: State, _ range: Range<Int>
+        _ x: Value, _ batchSizes: Value?, _ state: State, _ range: Range<Int>, training: Bool
     ) throws -> (Tensor, State) {
         let perLayer = 4 * directions
         let parameters = Value.tensors(
@@ -157,7 +157,7 @@ public class Recurrent: Layer {
         let start: Value = state.memory.map { .tensors([state.hidden, $0]) } ?? .tensor(state.hidden)
         let count = Value.int(range.count)
         let both = Value.bool(directions == 2)
-        // The flag for training stays off: it only switches libtorch's own dropout.
+        let train = Value.bool(training)
         let results: [Tensor]
         if let batchSizes {
             let op: Op =
@@ -167,7 +167,7 @@ public class Recurrent: Layer {
                 case .lstm: .lstmPacked
                 case .gru: .gruPacked
                 }
-            results = try op.tensors(x, batchSizes, start, parameters, true, count, 0.0, false, both)
+            results = try op.tensors(x, batchSizes, start, parameters, true, count, 0.0, train, both)
         } else {
             let op: Op =
                 switch cell {
@@ -176,7 +176,7 @@ public class Recurrent: Layer {
                 case .lstm: .lstm
                 case .gru: .gru
                 }
-            results = try op.tensors(x, start, parameters, true, count, 0.0, false, both, true)
+            results = try op.tensors(x, start, parameters, true, count, 0.0, train, both, true)
         }
         return (results[0], State(hidden: results[1], memory: results.count > 2 ? results[2] : nil))
     }

@@ -11,16 +11,58 @@ extension Platform {
     public static func build(
         home: String, configuration: Configuration, logger: Logger, clock: PlatformClock = .system
     ) async throws -> Platform {
-        throw MartletError(.unavailable, "soon")
+        let home = URL(fileURLWithPath: home).standardizedFileURL.path
+        try Durable.makeFolder(home)
+        let lock = try HomeLock(home: home)
+        try Durable.makeFolder(home + "/run/jobs")
+
+        let store = try Store(path: home + "/martlet.sqlite")
+        let blobs = try BlobStore(home: home)
+        let folders = try TreeFolders(home: home, blobs: blobs)
+        let audit = AuditLog(store: store, clock: clock)
+        let ledger = Ledger(store: store, clock: clock, logger: logger)
+        let projects = ProjectService(store: store, audit: audit, clock: clock)
+        let keys = KeyService(store: store, audit: audit, clock: clock)
+        try await prepare(home: home, store: store, keys: keys, clock: clock)
+
+        let control = try ControlServer(home: home, logger: logger)
+        let launcher = EngineLauncher(socketPath: control.path, configuredProgram: configuration.enginePath)
+        let deployments = DeploymentService(
+            store: store, audit: audit, ledger: ledger,
+            environment: .init(
+                store: store, control: control, launcher: launcher, folders: folders, configuration: configuration,
+                home: home, clock: clock, logger: logger))
+        let jobs = JobService(
+            store: store, audit: audit, control: control, launcher: launcher, folders: folders,
+            deployments: deployments, ledger: ledger, configuration: configuration, home: home, clock: clock,
+            logger: logger)
+        return Platform(
+            configuration: configuration, projects: projects, keys: keys,
+            datasets: DatasetService(
+                store: store, blobs: blobs, jobs: jobs, audit: audit, configuration: configuration, clock: clock),
+            models: ModelService(store: store, blobs: blobs, deployments: deployments, audit: audit), jobs: jobs,
+            deployments: deployments, ledger: ledger, audit: audit,
+            garbage: GarbageCollector(
+                store: store, blobs: blobs, folders: folders, jobs: jobs, audit: audit, home: home),
+            store: store, control: control, lock: lock, clock: clock, logger: logger)
     }
-}
 
-/// Who has a HOME, from its lock file: how the command line finds a running `serve`.
-public struct HomeOwner: Codable, Sendable, Equatable {
-    public var pid: Int32
-    /// Empty until it listens.
-    public var url: String
-
-    /// The live owner of HOME; nil where there is none.
-    public static func current(home: String) -> HomeOwner? { nil }
+    /// The project `default` and the admin key that HOME's owner uses. A lost key file gets a new key, and the one of
+    /// before stops working.
+    private static func prepare(home: String, store: Store, keys: KeyService, clock: PlatformClock) async throws {
+        if try await store.project("default") == nil {
+            try await store.insert(
+                ProjectInfo(id: "proj_\(try [UInt8].random(count: 8).hex)", name: "default", createdAt: clock.now()))
+        }
+        let path = home + "/admin.key"
+        guard !FileManager.default.fileExists(atPath: path), let project = try await store.project("default") else {
+            return
+        }
+        for key in try await store.keys(projectID: project.id) where key.info.name == "home-admin" {
+            try await store.revokeKey(id: key.info.id, at: clock.now())
+        }
+        let key = try await keys.insert(name: "home-admin", role: .admin, project: project, expiresAt: nil)
+        guard let secret = key.secret else { throw MartletError(.internal, "the admin key could not be made") }
+        try Durable.replace(path, with: Array((secret + "\n").utf8))
+    }
 }

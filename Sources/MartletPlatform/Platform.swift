@@ -2,6 +2,8 @@ import Foundation
 import Logging
 import MartletStore
 import MartletWire
+import NIOPosix
+import Synchronization
 
 /// Everything that `martlet serve` does, without a transport.
 public final class Platform: Sendable {
@@ -16,10 +18,26 @@ public final class Platform: Sendable {
     public let audit: AuditLog
     public let garbage: GarbageCollector
 
+    private let store: Store
+    private let control: ControlServer
+    private let lock: HomeLock
+    private let clock: PlatformClock
+    private let logger: Logger
+
+    /// new → running → stopping → stopped; `shutdown` before `run` goes straight to the end.
+    private enum Phase { case new, running, stopping, stopped }
+    private struct Life {
+        var phase = Phase.new
+        var isReady = false
+        var waiters: [CheckedContinuation<Void, Never>] = []
+    }
+    private let life = Mutex(Life())
+
     init(
         configuration: Configuration, projects: ProjectService, keys: KeyService, datasets: DatasetService,
         models: ModelService, jobs: JobService, deployments: DeploymentService, ledger: Ledger, audit: AuditLog,
-        garbage: GarbageCollector
+        garbage: GarbageCollector, store: Store, control: ControlServer, lock: HomeLock, clock: PlatformClock,
+        logger: Logger
     ) {
         self.configuration = configuration
         self.projects = projects
@@ -31,21 +49,102 @@ public final class Platform: Sendable {
         self.ledger = ledger
         self.audit = audit
         self.garbage = garbage
+        self.store = store
+        self.control = control
+        self.lock = lock
+        self.clock = clock
+        self.logger = logger
     }
 
-    /// Whether the platform has started everything that it had before; `/health/ready`.
-    public var isReady: Bool { false }
+    /// Whether the platform has taken up what it had before and is not stopping; `/health/ready`.
+    public var isReady: Bool { life.withLock { $0.isReady && $0.phase == .running } }
 
     /// Writes the URL that clients use into the lock file, once the listener knows its port.
-    public func announce(url: String) throws {}
+    public func announce(url: String) throws { try lock.announce(url: url) }
 
     /// Whether a job runs or waits, for a `serve` that leaves when it is idle.
-    public func hasWork() async throws -> Bool { false }
+    public func hasWork() async throws -> Bool { await jobs.hasWork() }
 
-    /// Runs until `shutdown` or cancellation; then ends replicas, leaves workers running, writes what is buffered and
-    /// gives HOME free.
-    public func run() async throws {}
+    /// Runs until `shutdown` or cancellation. Then requests in flight are answered (30 seconds at most), replicas end,
+    /// workers write a checkpoint and end (the next `serve` goes on with their jobs), and what is buffered is written.
+    public func run() async throws {
+        let isFirst = life.withLock { life in
+            guard life.phase == .new else { return false }
+            life.phase = .running
+            return true
+        }
+        guard isFirst else { return }
+        do {
+            try await jobs.start()
+            try await control.start(group: MultiThreadedEventLoopGroup.singleton)
+            await jobs.proceed()
+            try await deployments.start()
+            life.withLock { $0.isReady = true }
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await self.tick() }
+                await self.untilShutdown()
+                group.cancelAll()
+            }
+        } catch {
+            await stop()
+            throw error
+        }
+        await stop()
+    }
 
-    /// Begins the end of `run`: requests in flight are answered, for at most 30 seconds.
-    public func shutdown() async {}
+    /// Begins the end of `run` and returns at once.
+    public func shutdown() {
+        let waiters = life.withLock { life in
+            if life.phase != .stopped { life.phase = .stopping }
+            defer { life.waiters = [] }
+            return life.waiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    private func untilShutdown() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOver = life.withLock { life in
+                    if life.phase == .running, !Task.isCancelled {
+                        life.waiters.append(continuation)
+                        return false
+                    }
+                    return true
+                }
+                if isOver { continuation.resume() }
+            }
+        } onCancel: {
+            shutdown()
+        }
+    }
+
+    /// Once a second: usage to disk; now and then: idle models out.
+    private func tick() async {
+        var count = 0
+        while (try? await clock.sleep(.seconds(1))) != nil {
+            await ledger.flush()
+            count += 1
+            if count % 10 == 0 { await deployments.unloadIdle() }
+        }
+    }
+
+    private func stop() async {
+        life.withLock { $0.phase = .stopping }
+        // A task of its own: the caller's is often cancelled already, and this must still be done.
+        await Task {
+            async let replicas: Void = deployments.stop()
+            async let workers: Void = jobs.stop()
+            _ = await (replicas, workers)
+            await control.stop()
+            await ledger.flush()
+            do {
+                try store.close()
+            } catch {
+                logger.error("the database was not closed in order: \(error)")
+            }
+            lock.release()
+        }.value
+        life.withLock { $0.phase = .stopped }
+    }
 }

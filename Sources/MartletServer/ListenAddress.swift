@@ -6,7 +6,7 @@ import NIOCore
 import NIOSSL
 
 /// Where the server listens, and with which certificate.
-struct ListenAddress: Sendable {
+package struct ListenAddress: Sendable {
     let host: String
     let port: Int
     let tls: TLSConfiguration?
@@ -14,7 +14,7 @@ struct ListenAddress: Sendable {
     let names: [String]
 
     /// Throws `usage` for an address that is not one, one beyond loopback without TLS, and an unreadable certificate.
-    init(_ configuration: Configuration) throws {
+    package init(_ configuration: Configuration) throws {
         (host, port) = try Self.parse(configuration.listen)
         guard HostCheck.isLoopback(host) || !configuration.tlsCertificate.isEmpty else {
             throw MartletError(
@@ -54,7 +54,7 @@ struct ListenAddress: Sendable {
         return (host.isEmpty ? "127.0.0.1" : host, Int(port))
     }
 
-    func url(port: Int) -> String {
+    package func url(port: Int) -> String {
         let shown = host == "0.0.0.0" ? "127.0.0.1" : host == "::" ? "::1" : host
         return "\(tls == nil ? "http" : "https")://\(shown.contains(":") ? "[\(shown)]" : shown):\(port)"
     }

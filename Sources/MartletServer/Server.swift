@@ -10,7 +10,6 @@ import ServiceLifecycle
 
 /// The HTTP server over one platform: built once, run until a signal or until it was idle too long.
 public struct MartletServer: Sendable {
-    private static let loopCount = 2
     private let platform: Platform
     private let gateway: Gateway
     private let address: ListenAddress
@@ -43,7 +42,6 @@ public struct MartletServer: Sendable {
 
     /// Serves until SIGTERM or SIGINT, then finishes what was accepted. `started` hears the URL.
     public func run(started: @escaping @Sendable (String) -> Void = { _ in }) async throws {
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: Self.loopCount)
         let logger = Logger(label: "martlet.http") { _ in SwiftLogNoOpLogHandler() }
         let gateway = gateway, limits = limits, platform = platform, address = address
         var builder = HTTPServerBuilder { responder in GuardedChannel(limits: limits, responder: responder) }
@@ -52,7 +50,7 @@ public struct MartletServer: Sendable {
             configuration: ServerConfiguration(
                 address: .hostname(address.host, port: address.port), backlog: 1024,
                 availableConnectionsDelegate: MaximumAvailableConnections(limits.connectionCount)),
-            eventLoopGroup: group, logger: logger,
+            eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
             responder: { request, writer, _ in try await gateway.respond(to: request, writer: writer) },
             onServerRunning: { channel in
                 let url = address.url(port: channel.localAddress?.port ?? address.port)
@@ -73,7 +71,6 @@ public struct MartletServer: Sendable {
             ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         configuration.maximumGracefulShutdownDuration = .seconds(shutdownSeconds)
-        defer { group.shutdownGracefully { _ in } }
         do {
             try await ServiceGroup(configuration: configuration).run()
         } catch let error as IOError {
@@ -95,7 +92,7 @@ private struct PlatformService: Service {
         try await withGracefulShutdownHandler {
             try await platform.run()
         } onGracefulShutdown: {
-            Task { await platform.shutdown() }
+            platform.shutdown()
         }
     }
 }

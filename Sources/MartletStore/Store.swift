@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import MartletWire
+import Synchronization
 
 /// The platform's database: one file, one connection, every statement with parameters.
 ///
@@ -8,6 +9,7 @@ import MartletWire
 /// write or checkpoint at the same time.
 public final class Store: Sendable {
     let queue: DatabaseQueue
+    private let isClosed = Atomic(false)
 
     /// Opens or creates the database at `path` and brings its schema up to date.
     ///
@@ -31,7 +33,10 @@ public final class Store: Sendable {
 
     func read<Value: Sendable>(_ body: @Sendable @escaping (Database) throws -> Value) async throws -> Value {
         do {
-            return try await queue.read(body)
+            return try await queue.read { db in
+                try self.checkOpen()
+                return try body(db)
+            }
         } catch let error as DatabaseError {
             throw Self.plain(error)
         }
@@ -39,7 +44,10 @@ public final class Store: Sendable {
 
     func write<Value: Sendable>(_ body: @Sendable @escaping (Database) throws -> Value) async throws -> Value {
         do {
-            return try await queue.write(body)
+            return try await queue.write { db in
+                try self.checkOpen()
+                return try body(db)
+            }
         } catch let error as DatabaseError {
             throw Self.plain(error)
         }
@@ -50,7 +58,23 @@ public final class Store: Sendable {
         try await read { db in try String.fetchOne(db, sql: "PRAGMA integrity_check") == "ok" }
     }
 
-    package func close() throws { try queue.close() }
+    /// Runs one statement without parameters, for tests that damage a database on purpose.
+    package func alter(_ statement: String) async throws {
+        try await write { db in try db.execute(sql: statement) }
+    }
+
+    /// Folds the log into the database; whatever comes later is refused. The connection goes with the object, so that a
+    /// late caller finds it there.
+    package func close() throws {
+        guard !isClosed.exchange(true, ordering: .sequentiallyConsistent) else { return }
+        try queue.writeWithoutTransaction { db in _ = try db.checkpoint(.truncate) }
+    }
+
+    private func checkOpen() throws {
+        guard !isClosed.load(ordering: .sequentiallyConsistent) else {
+            throw MartletError(.unavailable, "martlet serve is stopping; try again soon")
+        }
+    }
 
     static func plain(_ error: DatabaseError) -> MartletError {
         switch error.resultCode {

@@ -2,10 +2,10 @@ import Foundation
 import Glibc
 import MartletWire
 
-/// Trees laid out as folders of hard links to blobs, under `run/trees/<hash>`, for engine processes to read.
+/// Trees (hash and files) laid out as folders of hard links to blobs, under `run/trees/<hash>`, for engine processes to read.
 package struct TreeFolders: Sendable {
     let root: String
-    let blobs: BlobStore
+    package let blobs: BlobStore
 
     package init(home: String, blobs: BlobStore) throws {
         root = home + "/run/trees"
@@ -41,6 +41,13 @@ package struct TreeFolders: Sendable {
         }
         try? FileManager.default.removeItem(atPath: temporary)
         return target
+    }
+
+    /// The folder of a registered tree.
+    package func folder(ofTree hash: String, in store: Store) async throws -> String {
+        guard ContentHash.isValid(hash) else { throw MartletError(.internal, "a stored content hash is damaged") }
+        if access("\(root)/\(hash)", F_OK) == 0 { return "\(root)/\(hash)" }
+        return try folder(of: try Tree(files: try await store.files(ofTree: hash)))
     }
 
     /// Hashes of the folders that are there.

@@ -18,6 +18,7 @@ import Testing
         try add("conv2d", Conv2d(16, 32, kernel: 3, padding: 1), [16, 16, 32, 32])
         try add("max_pool1d", MaxPool1d(3, stride: 2), [16, 32, 1024])
         try add("max_pool2d", MaxPool2d(3, stride: 2), [16, 32, 64, 64])
+        try add("max_pool2d_own", MaxPool2d(2), [16, 32, 65, 63])
         try add("avg_pool2d", AvgPool2d(3, stride: 2), [16, 32, 64, 64])
         try add("adaptive_avg_pool2d", AdaptiveAvgPool2d(5, 7), [16, 32, 64, 64])
         try add("global_max", GlobalPool(.max), [16, 32, 64, 64])

@@ -139,6 +139,37 @@ private final class Tied: Module {
         #expect(uneven.shape == first.shape)
     }
 
+    @Test func poolingOfOurOwnIsLibtorchsBitForBit() throws {
+        let reference = Op("aten::max_pool2d")
+        for (kernel, shape) in [(2, [3, 5, 26, 24]), (2, [2, 3, 7, 9]), (3, [2, 4, 10, 11]), (1, [1, 1, 3, 3])] {
+            for type in [ScalarType.float32, .float64] {
+                // Few values, so that windows have equals; and a NaN and infinities.
+                let key = RandomKey(seed: 4, purpose: 80, stream: UInt64(kernel))
+                let values = try Tensor.normal(shape, key: key, type: type).mul(2).round()
+                try values.select(0, 0).select(0, 0).select(0, 1).select(0, 1).fill_(.nan)
+                try values.select(0, 0).select(0, 0).select(0, 2).select(0, 2).fill_(-.infinity)
+                var results: [[Tensor]] = []
+                for own in [true, false] {
+                    let x = try values.clone().requiresGrad(true)
+                    let pool = MaxPool2d(kernel)
+                    let y =
+                        own
+                        ? try pool(x, .inference())
+                        : try reference.tensor(.tensor(x), .int(kernel), .int(kernel))
+                    try y.backward(Tensor.normal(y.shape, key: key, type: type))
+                    results.append([try y.detach(), try #require(x.grad)])
+                }
+                for (mine, theirs) in zip(results[0], results[1]) {
+                    let same = try mine.withUnsafeBytes { a in
+                        try theirs.withUnsafeBytes { b in Array(a) == Array(b) }
+                    }
+                    #expect(same, "\(kernel) \(shape) \(type)")
+                }
+            }
+        }
+        #expect(throws: TensorError.self) { try MaxPool2d(5)(Tensor.zeros([1, 1, 4, 4]), .inference()) }
+    }
+
     @Test func wrongInputsAreErrorsWithTheirShapes() throws {
         let forward = Forward.inference()
         let flat = try Tensor.zeros([2, 3])

@@ -116,7 +116,7 @@ final class CSVReader: RowReader {
             position = 0
         }
         if limit == buffer.count {
-            guard buffer.count <= TextLimits.rowBytes else {
+            guard buffer.count < TextLimits.rowBytes else {
                 throw MartletError(
                     .tooLarge,
                     "\(file), line \(line): a row has more than 64 MiB; a quotation mark that is never closed is the "

@@ -98,6 +98,7 @@ final class JSONLinesReader: RowReader {
     private let folder: String
     private var rows: ArraySlice<JSON> = []
     private var places: [String: Int] = [:]
+    private var scanner: JSONLineScanner
     private let width: Int
     private let missing = Set(CSVDialect.usualMissing)
     private var arena = Arena()
@@ -108,6 +109,7 @@ final class JSONLinesReader: RowReader {
         folder = (path as NSString).deletingLastPathComponent
         for (index, name) in table.enumerated() { places[name] = index }
         width = table.count
+        scanner = JSONLineScanner(columns: table, missing: CSVDialect.usualMissing)
         if let whole = try Self.list(path, file) {
             rows = whole[...]
             lines = nil
@@ -152,26 +154,31 @@ final class JSONLinesReader: RowReader {
         return columns
     }
 
-    private func object() throws -> JSONObject? {
-        var value: JSON?
-        if let lines {
-            while let line = try lines.next() {
-                guard line.contains(where: { $0 > 0x20 }) else { continue }
-                var bytes = UnsafeRawBufferPointer(line)
-                if lines.line == 1, bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes = .init(rebasing: bytes[3...]) }
-                do {
-                    value = try JSONParser.parse(bytes)
-                } catch let error as MartletError {
-                    throw MartletError(.invalidData, "\(file), line \(lines.line): \(error.message)")
-                }
-                break
-            }
-            number = lines.line
-        } else {
-            value = rows.popFirst()
-            number += 1
+    /// The next line that is not blank.
+    private func line() throws -> UnsafeBufferPointer<UInt8>? {
+        while let line = try lines?.next() {
+            guard line.contains(where: { $0 > 0x20 }) else { continue }
+            number = lines?.line ?? 0
+            return line
         }
-        guard let value else { return nil }
+        return nil
+    }
+
+    private func parse(_ line: UnsafeBufferPointer<UInt8>) throws -> JSON {
+        do {
+            return try JSONParser.parse(UnsafeRawBufferPointer(line))
+        } catch let error as MartletError {
+            throw MartletError(.invalidData, "\(file), line \(number): \(error.message)")
+        }
+    }
+
+    private func object() throws -> JSONObject? {
+        if lines != nil { return try line().map { try object(try parse($0)) } }
+        number += 1
+        return try rows.popFirst().map { try object($0) }
+    }
+
+    private func object(_ value: JSON) throws -> JSONObject {
         guard let object = value.object else {
             throw MartletError(
                 .invalidData,
@@ -181,16 +188,28 @@ final class JSONLinesReader: RowReader {
     }
 
     func next(_ row: Row) throws -> Bool {
-        guard let object = try object() else { return false }
         arena = Arena()
         row.file = file
         row.folder = folder
-        row.line = number
         row.numbers = .plain
         row.cells = Array(repeating: .missing, count: width)
+        if lines != nil {
+            guard let line = try line() else { return false }
+            row.line = number
+            if scanner.scan(line, into: &row.cells, arena: arena) { return true }
+            row.cells = Array(repeating: .missing, count: width)
+            fill(row, try object(try parse(line)))
+            return true
+        }
+        guard let object = try object() else { return false }
+        row.line = number
+        fill(row, object)
+        return true
+    }
+
+    private func fill(_ row: Row, _ object: JSONObject) {
         for (key, value) in object {
             if let place = places[key] { row.cells[place] = JSONCell.cell(value, missing: missing, arena) }
         }
-        return true
     }
 }

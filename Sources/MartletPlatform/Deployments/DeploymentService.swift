@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import MartletStore
 import MartletWire
 
@@ -14,6 +15,33 @@ public struct ServedModel: Sendable, Equatable {
 
 /// Deployments: names that route requests to replicas of model versions.
 public actor DeploymentService {
+    /// A deployment with the replicas that answer and those that are being loaded to take over.
+    struct Entry {
+        var stored: StoredDeployment
+        var group: ReplicaGroup?
+        var next: ReplicaGroup?
+        var rollout: Task<Void, any Error>?
+    }
+    let store: Store
+    let audit: AuditLog
+    let ledger: Ledger
+    let environment: ReplicaGroup.Environment
+    let router = Router()
+    let heads = InferenceHeads()
+    var entries: [Router.Key: Entry] = [:]
+    /// Models that are loaded without being deployed, by `name@version`.
+    var loaded: [Router.Key: ReplicaGroup] = [:]
+    var isStopping = false
+
+    static let replicaLimit = 64
+
+    init(store: Store, audit: AuditLog, ledger: Ledger, environment: ReplicaGroup.Environment) {
+        self.store = store
+        self.audit = audit
+        self.ledger = ledger
+        self.environment = environment
+    }
+
     /// Starts replicas of `request.model`; they take over once they can answer.
     ///
     /// With `wait` it returns then, and throws the reason where they cannot: a first deployment is kept with its
@@ -21,42 +49,147 @@ public actor DeploymentService {
     public func deploy(
         _ request: DeploymentRequest, wait: Bool = true, by principal: Principal
     ) async throws -> DeploymentInfo {
-        throw MartletError(.unavailable, "soon")
+        try principal.require(.developer)
+        let model = try await model(request.model, projectID: principal.project)
+        let name = try Name.check(request.name ?? model.name, what: "deployment")
+        let replicas =
+            request.replicas ?? entries[Router.Key(project: principal.project, name: name)]?.stored.replicas ?? 1
+        try Self.check(replicas: replicas)
+        try await audit.record("deployment.deploy", on: "\(name): \(model.reference)", by: principal)
+        let rollout = try await roll(out: model, as: name, replicas: replicas, projectID: principal.project)
+        if wait {
+            do {
+                try await rollout.value
+            } catch is CancellationError {
+                throw MartletError(
+                    .conflict, "the rollout of \(model.reference) was ended: '\(name)' was deployed again or deleted")
+            }
+        }
+        return try show(name, by: principal)
     }
 
-    public func list(by principal: Principal) async throws -> [DeploymentInfo] { [] }
-
-    public func show(_ name: String, by principal: Principal) async throws -> DeploymentInfo {
-        throw MartletError(.unavailable, "soon")
+    public func list(by principal: Principal) async throws -> [DeploymentInfo] {
+        try principal.require(.developer, .inference)
+        return entries.values.filter { $0.stored.projectID == principal.project }.map(info).sorted { $0.name < $1.name }
     }
 
-    /// 0 replicas stops it answering.
+    public func show(_ name: String, by principal: Principal) throws -> DeploymentInfo {
+        try principal.require(.developer, .inference)
+        return info(try entry(name, principal).1)
+    }
+
+    /// 0 replicas stops it answering. Waits until the new ones are ready, or the old ones have ended.
     public func scale(_ name: String, to replicas: Int, by principal: Principal) async throws -> DeploymentInfo {
-        throw MartletError(.unavailable, "soon")
+        try principal.require(.developer)
+        try Self.check(replicas: replicas, from: 0)
+        let (key, _) = try entry(name, principal)
+        try await audit.record("deployment.scale", on: "\(key.name) to \(replicas)", by: principal)
+        entries[key]?.stored.replicas = replicas
+        try await save(key)
+        await entries[key]?.next?.scale(to: replicas)
+        if let entry = entries[key], entry.group == nil, entry.next == nil, replicas > 0 {
+            let model = try await model(entry.stored.model, projectID: key.project)
+            try await roll(out: model, as: key.name, replicas: replicas, projectID: key.project).value
+        } else if let group = entries[key]?.group {
+            await group.scale(to: replicas)
+            try await group.untilReady()
+        }
+        return try show(name, by: principal)
     }
 
     /// Back to the version before.
     public func rollback(_ name: String, by principal: Principal) async throws -> DeploymentInfo {
-        throw MartletError(.unavailable, "soon")
+        try principal.require(.developer)
+        let (key, entry) = try entry(name, principal)
+        guard let previous = entry.stored.previousModel else {
+            throw MartletError(.conflict, "'\(key.name)' has had no other model; there is nothing to roll back to")
+        }
+        return try await deploy(
+            DeploymentRequest(model: previous, name: key.name, replicas: entry.stored.replicas), by: principal)
     }
 
-    public func delete(_ name: String, by principal: Principal) async throws {}
-
-    /// Answers one request; `model` is a deployment, a model (its newest version) or `name@version`.
-    ///
-    /// The body goes to the replica as it came. Throws `notFound`, `unavailable` (no replica, or all queues full),
-    /// `deadlineExceeded`, and what the replica throws.
-    public nonisolated func infer(
-        model: String, request: InferenceRequest, body: [UInt8], by principal: Principal
-    ) async throws -> (InferenceReply, [UInt8]) {
-        throw MartletError(.unavailable, "soon")
+    /// Requests that it has are answered first.
+    public func delete(_ name: String, by principal: Principal) async throws {
+        try principal.require(.developer)
+        let (key, entry) = try entry(name, principal)
+        try await audit.record("deployment.delete", on: key.name, by: principal)
+        try await store.deleteDeployment(key.name, projectID: key.project)
+        router.set(nil, for: key)
+        entries[key] = nil
+        entry.rollout?.cancel()
+        await entry.next?.stop()
+        await entry.group?.stop()
     }
 
     /// What `model` stands for, and whether it is ready; nothing is loaded by asking.
     public func describe(_ model: String, by principal: Principal) async throws -> ServedModel {
-        throw MartletError(.unavailable, "soon")
+        try principal.require(.developer, .inference)
+        let key = Router.Key(project: principal.project, name: model)
+        let found: ModelInfo
+        let isReady: Bool
+        if let entry = entries[key] {
+            found = try await self.model(entry.stored.model, projectID: principal.project)
+            isReady = entry.group?.isReady ?? false
+        } else {
+            found = try await self.model(model, projectID: principal.project)
+            // A model is loaded at its first request, so it can be asked.
+            isReady = true
+        }
+        let versions = try await store.models(named: found.name, projectID: principal.project).map(\.version)
+        return ServedModel(name: model, model: found, versions: versions, isReady: isReady)
     }
 
     /// All that `infer` would answer for: deployments, then models.
-    public func servable(by principal: Principal) async throws -> [ServedModel] { [] }
+    public func servable(by principal: Principal) async throws -> [ServedModel] {
+        try principal.require(.developer, .inference)
+        let deployed = entries.keys.filter { $0.project == principal.project }.map(\.name).sorted()
+        let models = try await store.models(named: nil, projectID: principal.project).map(\.name)
+        var result: [ServedModel] = []
+        for name in deployed + models where !result.contains(where: { $0.name == name }) {
+            if let served = try? await describe(name, by: principal) { result.append(served) }
+        }
+        return result
+    }
+
+    /// Deployments with their replicas, of every project, for `/metrics`.
+    public func snapshot() -> [DeploymentInfo] { entries.values.map(info) }
+
+    // MARK: Look-ups
+
+    func entry(_ name: String, _ principal: Principal) throws -> (Router.Key, Entry) {
+        let name = try Name.check(name, what: "deployment")
+        let key = Router.Key(project: principal.project, name: name)
+        guard let entry = entries[key] else {
+            throw MartletError(.notFound, "there is no deployment '\(name)'; see 'martlet deployments list'")
+        }
+        return (key, entry)
+    }
+
+    /// A registered model by `name` (its newest version) or `name@version`.
+    func model(_ reference: String, projectID: String) async throws -> ModelInfo {
+        let parsed = try? Name.parseReference(reference, what: "model")
+        guard let parsed, let model = try await store.model(parsed.name, version: parsed.version, projectID: projectID)
+        else { throw ModelService.unknown(reference) }
+        return model
+    }
+
+    private func info(_ entry: Entry) -> DeploymentInfo {
+        let stored = entry.stored
+        var info = DeploymentInfo(
+            name: stored.name, model: stored.model, replicas: stored.replicas, ready: entry.group?.isReady ?? false,
+            createdAt: stored.createdAt, updatedAt: stored.updatedAt)
+        info.previousModel = stored.previousModel
+        info.nextModel = stored.nextModel
+        info.error = stored.error
+        info.replicaStates = (entry.group?.replicas ?? []) + (entry.next?.replicas ?? [])
+        return info
+    }
+
+    private static func check(replicas: Int, from least: Int = 1) throws {
+        guard (least...replicaLimit).contains(replicas) else {
+            throw MartletError(
+                .invalidRequest, "\(replicas) replicas are not possible; use \(least) to \(replicaLimit)",
+                param: "replicas")
+        }
+    }
 }

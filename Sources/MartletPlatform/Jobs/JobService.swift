@@ -1,4 +1,5 @@
 import Foundation
+import Logging
 import MartletStore
 import MartletWire
 
@@ -12,6 +13,61 @@ public enum JobUpdate: Sendable {
 
 /// Background work: accepted, queued, run in worker processes, never lost and never done twice.
 public actor JobService {
+    let store: Store
+    let audit: AuditLog
+    let control: ControlServer
+    let launcher: EngineLauncher
+    let folders: TreeFolders
+    let deployments: DeploymentService
+    let ledger: Ledger
+    let configuration: Configuration
+    let home: String
+    let clock: PlatformClock
+    let logger: Logger
+
+    /// One unfinished job, or a final one whose worker has not ended yet.
+    struct Run {
+        var job: StoredJob
+        var machine: JobMachine
+        var inputs: [JobInput]
+        var connection: EngineConnection?
+        var process: EngineProcess?
+        var timer: Task<Void, Never>?
+        var progress: JobProgress?
+        var result: JobResult?
+        /// The state that could not be stored yet.
+        var unsaved: (state: JobState, error: MartletError?)?
+        /// Events that wait for the one whose actions are being carried out.
+        var queue: [(event: JobMachine.Event, done: CheckedContinuation<Void, Never>?)] = []
+        var isBusy = false
+    }
+    var runs: [String: Run] = [:]
+    /// Jobs that wait for a place, oldest first, and those that were just given one.
+    var waiting: [String] = []
+    var granted: Set<String> = []
+    var followers = JobFollowers()
+    var isStopping = false
+    /// Jobs that an earlier `serve` left running.
+    var recoveredJobs: [String] = []
+
+    init(
+        store: Store, audit: AuditLog, control: ControlServer, launcher: EngineLauncher, folders: TreeFolders,
+        deployments: DeploymentService, ledger: Ledger, configuration: Configuration, home: String,
+        clock: PlatformClock, logger: Logger
+    ) {
+        self.store = store
+        self.audit = audit
+        self.control = control
+        self.launcher = launcher
+        self.folders = folders
+        self.deployments = deployments
+        self.ledger = ledger
+        self.configuration = configuration
+        self.home = home
+        self.clock = clock
+        self.logger = logger
+    }
+
     /// Accepts a job.
     ///
     /// The same `idempotencyKey` (24 hours) and body give the first job again, another body throws `invalidRequest`
@@ -20,47 +76,153 @@ public actor JobService {
     public func submit(
         _ request: JobRequest, idempotencyKey: String? = nil, retryCount: Int = 0, by principal: Principal
     ) async throws -> JobInfo {
-        throw MartletError(.unavailable, "soon")
+        try principal.require(.developer)
+        if let idempotencyKey, !(1...255).contains(idempotencyKey.utf8.count) {
+            throw MartletError(
+                .invalidRequest, "the Idempotency-Key must have 1 to 255 bytes", param: "Idempotency-Key")
+        }
+        guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
+        let (name, inputs) = try await JobInputs(store: store).resolve(request, projectID: principal.project)
+        var info = JobInfo(
+            id: "job_\(try [UInt8].random(count: 12).hex)", kind: request.kind, name: name, state: .queued,
+            createdAt: clock.now())
+        info.recipe = request.recipe
+        let (job, isNew) = try await store.submit(
+            StoredJob(info: info, projectID: principal.project, keyID: principal.keyID, request: request),
+            inputs: inputs,
+            repetition: idempotencyKey.map { .key($0) } ?? .body(isRetry: retryCount > 0),
+            bodyHash: ContentHash.of(try JSONEncoder.wire.encode(request)))
+        if isNew {
+            runs[job.info.id] = Run(
+                job: job, machine: JobMachine(maxRestarts: configuration.maxRestarts), inputs: inputs)
+            waiting.append(job.info.id)
+            schedule()
+        }
+        return shown(job)
     }
 
     /// Newest first; `after` is the id of the last job of the page before.
     public func list(after: String? = nil, limit: Int = 100, by principal: Principal) async throws -> Page<JobInfo> {
-        Page(data: [])
+        try principal.require(.developer)
+        let limit = max(1, min(limit, 1000))
+        var jobs = try await store.jobs(projectID: principal.project, after: after, limit: limit + 1)
+        let hasMore = jobs.count > limit
+        if hasMore { jobs.removeLast() }
+        return Page(data: jobs.map(shown), hasMore: hasMore)
     }
 
     public func show(_ id: String, by principal: Principal) async throws -> JobInfo {
-        throw MartletError(.unavailable, "soon")
+        shown(try await job(id, by: principal))
     }
 
     /// Events with a sequence above `after`, oldest first.
     public func events(
         of id: String, after: Int = 0, limit: Int = 1000, by principal: Principal
-    ) async throws -> Page<JobEventInfo> { Page(data: []) }
+    ) async throws -> Page<JobEventInfo> {
+        _ = try await job(id, by: principal)
+        let limit = max(1, min(limit, 10_000))
+        var events = try await store.events(ofJob: id, after: after, limit: limit + 1)
+        let hasMore = events.count > limit
+        if hasMore { events.removeLast() }
+        return Page(data: events, hasMore: hasMore)
+    }
 
     /// The job's history from `after` on and then what happens, until it is done. Ends also when `serve` stops.
     public func follow(
         _ id: String, after: Int = 0, by principal: Principal
     ) async throws -> AsyncStream<JobUpdate> {
-        throw MartletError(.unavailable, "soon")
+        _ = try await job(id, by: principal)
+        let (follower, stream) = followers.add(job: id, after: after)
+        followers.continuation(job: id, id: follower)?.onTermination = { [weak self] _ in
+            Task { await self?.unfollow(id, follower) }
+        }
+        do {
+            let history = try await store.events(ofJob: id, after: after, limit: .max)
+            guard let now = try await store.job(id, projectID: principal.project) else { return stream }
+            followers.replay(history, now: shown(now), job: id, id: follower)
+        } catch {
+            followers.remove(job: id, id: follower)
+            throw error
+        }
+        return stream
     }
 
+    private func unfollow(_ id: String, _ follower: UUID) { followers.remove(job: id, id: follower) }
+
     /// What the worker wrote to its standard output and error, from `offset` on, 1 MiB at most.
-    public func log(of id: String, from offset: Int = 0, by principal: Principal) async throws -> [UInt8] { [] }
+    public func log(of id: String, from offset: Int = 0, by principal: Principal) async throws -> [UInt8] {
+        _ = try await job(id, by: principal)
+        guard let file = FileHandle(forReadingAtPath: logPath(of: id)) else { return [] }
+        defer { try? file.close() }
+        do {
+            try file.seek(toOffset: UInt64(max(0, offset)))
+            return [UInt8](try file.read(upToCount: 1 << 20) ?? Data())
+        } catch {
+            throw MartletError(.internal, "the log of job \(id) cannot be read")
+        }
+    }
 
     /// Final within ten seconds.
     public func cancel(_ id: String, by principal: Principal) async throws -> JobInfo {
-        throw MartletError(.unavailable, "soon")
+        let job = try await job(id, by: principal)
+        guard !job.info.state.isFinal else { return shown(job) }
+        try await audit.record("job.cancel", on: id, by: principal)
+        waiting.removeAll { $0 == id }
+        await handle(.cancelRequested, job: id)
+        return try await show(id, by: principal)
     }
 
     /// The worker stops at a checkpoint; the state is `pausing` until it has.
     public func pause(_ id: String, by principal: Principal) async throws -> JobInfo {
-        throw MartletError(.unavailable, "soon")
+        let job = try await job(id, by: principal)
+        guard !job.info.state.isFinal else { throw Self.isOver(job, "paused") }
+        waiting.removeAll { $0 == id }
+        await handle(.pauseRequested, job: id)
+        return try await show(id, by: principal)
     }
 
+    /// Back into the queue; a job that is not paused stays as it is.
     public func resume(_ id: String, by principal: Principal) async throws -> JobInfo {
-        throw MartletError(.unavailable, "soon")
+        let job = try await job(id, by: principal)
+        guard !job.info.state.isFinal else { throw Self.isOver(job, "resumed") }
+        await handle(.resumeRequested, job: id)
+        return try await show(id, by: principal)
     }
 
     /// How many jobs are in each state, for `/metrics`.
-    public func counts() async throws -> [JobState: Int] { [:] }
+    public func counts() async throws -> [JobState: Int] { try await store.jobCounts() }
+
+    // MARK: For the other services
+
+    /// Whether a job waits or runs.
+    func hasWork() -> Bool { runs.values.contains { $0.machine.phase != .paused || $0.machine.hasWorker } }
+
+    /// Jobs whose folders are in use.
+    func activeJobs() -> Set<String> { Set(runs.keys) }
+
+    func folder(of id: String) -> String { "\(home)/run/jobs/\(id)" }
+    func logPath(of id: String) -> String { folder(of: id) + "/log" }
+
+    /// Throws the same `notFound` for an unknown id and for another project's, and writes the latter down.
+    private func job(_ id: String, by principal: Principal) async throws -> StoredJob {
+        try principal.require(.developer)
+        if let job = try await store.job(id, projectID: principal.project) { return job }
+        if try await store.job(id, projectID: nil) != nil {
+            try? await audit.record("job.access", on: id, by: principal, outcome: "denied")
+        }
+        throw MartletError(.notFound, "there is no job '\(id.prefix(60))'; see 'martlet jobs list'")
+    }
+
+    func shown(_ job: StoredJob) -> JobInfo {
+        var info = job.info
+        guard !info.state.isFinal, let run = runs[info.id] else { return info }
+        info.progress = run.progress
+        if let unsaved = run.unsaved { (info.state, info.error) = unsaved }
+        return info
+    }
+
+    private static func isOver(_ job: StoredJob, _ what: String) -> MartletError {
+        MartletError(
+            .conflict, "job \(job.info.id) has \(job.info.state.rawValue) and cannot be \(what); start a new one")
+    }
 }

@@ -4,26 +4,85 @@ import MartletWire
 
 /// Models: name@version, immutable, with the data, recipe and job that made them.
 public final class ModelService: Sendable {
+    private let store: Store
+    private let blobs: BlobStore
+    private let deployments: DeploymentService
+    private let audit: AuditLog
+
+    init(store: Store, blobs: BlobStore, deployments: DeploymentService, audit: AuditLog) {
+        self.store = store
+        self.blobs = blobs
+        self.deployments = deployments
+        self.audit = audit
+    }
+
     /// The newest version of each name.
-    public func list(by principal: Principal) async throws -> [ModelInfo] { [] }
+    public func list(by principal: Principal) async throws -> [ModelInfo] {
+        try principal.require(.developer, .inference)
+        return try await store.models(named: nil, projectID: principal.project)
+    }
 
     /// Every version of a name, newest first. Throws `notFound`.
-    public func versions(of name: String, by principal: Principal) async throws -> [ModelInfo] { [] }
+    public func versions(of name: String, by principal: Principal) async throws -> [ModelInfo] {
+        try principal.require(.developer, .inference)
+        let name = try Name.check(name, what: "model")
+        let models = try await store.models(named: name, projectID: principal.project)
+        guard !models.isEmpty else { throw Self.unknown(name) }
+        return models
+    }
 
     /// `name` (its newest version) or `name@version`.
     public func show(_ reference: String, by principal: Principal) async throws -> ModelInfo {
-        throw MartletError(.unavailable, "soon")
+        try principal.require(.developer, .inference)
+        let (name, version) = try Name.parseReference(reference, what: "model")
+        guard let model = try await store.model(name, version: version, projectID: principal.project) else {
+            throw Self.unknown(reference)
+        }
+        return model
     }
 
     /// Where a file of the bundle lies on this machine and its length, for the transport to stream.
     public func file(
         _ path: String, of reference: String, by principal: Principal
     ) async throws -> (localPath: String, byteCount: Int) {
-        throw MartletError(.unavailable, "soon")
+        try principal.require(.developer)
+        let model = try await show(reference, by: principal)
+        guard let file = model.files.first(where: { $0.path == path }) else {
+            let names = model.files.map(\.path).joined(separator: ", ")
+            throw MartletError(.notFound, "\(reference) has no file '\(path.prefix(100))'; it has \(names)")
+        }
+        return (try blobs.path(of: file.hash), file.byteCount)
     }
 
+    /// Deletes `name@version`, or with `name` every version. Throws `conflict` with the list of what needs it, unless
+    /// `force`. The answer is what was broken by force. The bytes go with the next `gc`.
     @discardableResult
     public func delete(_ reference: String, force: Bool = false, by principal: Principal) async throws -> [String] {
-        []
+        try principal.require(.developer)
+        let (name, version) = try Name.parseReference(reference, what: "model")
+        let models = try await store.models(named: name, projectID: principal.project)
+            .filter { version == nil || $0.version == version }
+        guard !models.isEmpty else { throw Self.unknown(reference) }
+        var users: [String] = []
+        for model in models {
+            users += try await store.users(ofModel: model.reference, projectID: principal.project)
+        }
+        users = Array(Set(users)).sorted()
+        guard force || users.isEmpty else { throw MartletError.isNeeded("model '\(reference)'", by: users) }
+        try await audit.record("model.delete", on: reference, by: principal)
+        for model in models {
+            try await store.deleteModel(name, version: model.version, projectID: principal.project)
+            await deployments.unload(model.reference, projectID: principal.project)
+        }
+        return users
     }
+
+    static func unknown(_ reference: String) -> MartletError {
+        MartletError(.notFound, "there is no model '\(reference.prefix(200))'; see 'martlet models list'")
+    }
+}
+
+extension ModelInfo {
+    /// `name@version`.
+    var reference: String { "\(name)@\(version)" }
 }

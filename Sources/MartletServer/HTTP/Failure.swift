@@ -5,7 +5,7 @@ import MartletWire
 import NIOCore
 
 /// Turns errors into responses, in the words of each API. Nothing that we did not write ourselves reaches a client.
-enum Failure {
+package enum Failure {
     /// `error` as a `MartletError`; what is not one is our own fault and says no more than that.
     static func known(_ error: any Error) -> MartletError {
         switch error {
@@ -25,7 +25,7 @@ enum Failure {
             body: .init(byteBuffer: ByteBuffer(string: body(error, dialect: dialect))))
     }
 
-    static func body(_ error: MartletError, dialect: Route.Dialect) -> String {
+    package static func body(_ error: MartletError, dialect: Route.Dialect) -> String {
         switch dialect {
         case .openInference: return JSON.object(["error": .string(error.message)]).serialized()
         case .native:

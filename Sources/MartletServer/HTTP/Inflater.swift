@@ -3,11 +3,11 @@ import MartletWire
 import NIOCore
 
 /// Inflates gzip (RFC 1952) and zlib (RFC 1950) bodies, with the limit held while inflating.
-enum Inflater {
+package enum Inflater {
     private static let chunkByteCount = 64 << 10
 
     /// The inflated bytes. Throws `tooLarge` past `limit` and `invalidRequest` where the stream is damaged.
-    static func inflate(_ buffer: ByteBuffer, limit: Int) throws -> ByteBuffer {
+    package static func inflate(_ buffer: ByteBuffer, limit: Int) throws -> ByteBuffer {
         var stream = z_stream()
         guard martlet_inflate_init(&stream) == Z_OK else {
             throw MartletError(.unavailable, "there is no memory to inflate the body; try again later")

@@ -13,7 +13,7 @@ public struct RouteTable: Sendable {
     }
 
     /// What a path leads to.
-    enum Match {
+    package enum Match {
         case route(index: Int, parameters: [String: String])
         /// The path is known and the method is not; the methods that are.
         case otherMethods([String])
@@ -57,7 +57,7 @@ public struct RouteTable: Sendable {
     }
 
     /// Where `method` of `path` (without its query) leads. A literal segment goes before a parameter.
-    func match(_ method: String, _ path: Substring) -> Match {
+    package func match(_ method: String, _ path: Substring) -> Match {
         let segments = path.split(separator: "/", omittingEmptySubsequences: true)
         var parameters: [String: String] = [:]
         guard let node = find(segments[...], from: 0, &parameters) else { return .none }

@@ -3,6 +3,7 @@ import Hummingbird
 import MartletPlatform
 import MartletWire
 import NIOCore
+import ServiceLifecycle
 
 /// A job's updates as server-sent events: `event`, `progress` and `job`, each with a JSON document.
 ///
@@ -26,13 +27,21 @@ struct JobEventStream: Sendable {
         Response(
             status: .ok, headers: [.contentType: "text/event-stream", .cacheControl: "no-cache"],
             body: ResponseBody { writer in
-                try await write(updates, to: &writer)
+                let (signals, continuation) = AsyncStream<Signal>.makeStream()
+                // A stream must not hold the server's end up.
+                try await withGracefulShutdownHandler {
+                    try await write(updates, signals, continuation, to: &writer)
+                } onGracefulShutdown: {
+                    continuation.finish()
+                }
                 try await writer.finish(nil)
             })
     }
 
-    private func write(_ updates: AsyncStream<JobUpdate>, to writer: inout any ResponseBodyWriter) async throws {
-        let (signals, continuation) = AsyncStream<Signal>.makeStream()
+    private func write(
+        _ updates: AsyncStream<JobUpdate>, _ signals: AsyncStream<Signal>,
+        _ continuation: AsyncStream<Signal>.Continuation, to writer: inout any ResponseBodyWriter
+    ) async throws {
         let pump = Task {
             for await update in updates { continuation.yield(.update(update)) }
             continuation.finish()

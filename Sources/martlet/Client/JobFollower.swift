@@ -27,7 +27,12 @@ struct JobFollower {
     }
 
     private static func line(_ event: JobEvent) -> String {
-        event.level == "info" ? event.message : event.level + ": " + event.message
+        var line = event.level == "info" ? event.message : event.level + ": " + event.message
+        guard event.type == "metrics" else { return line }
+        for (name, value) in event.data.object ?? [:] {
+            if let number = value.double { line += "  \(name) \(Format.number(number))" }
+        }
+        return line
     }
 
     /// Throws what made a job fail.

@@ -19,11 +19,11 @@ struct Plan: AsyncParsableCommand {
         try file.tree.data.write(to: URL(fileURLWithPath: copy))
         defer { try? FileManager.default.removeItem(atPath: copy) }
         var arguments = ["plan", "--recipe", copy]
+        let folders = DatasetFolders(options: options)
+        defer { folders.remove() }
         for source in file.sources {
-            guard let path = DataResolver.path(source, in: file.folders) else {
-                throw MartletError(
-                    .notFound, "there is no file or folder '\(source)' here; plan reads files, so name the data's path")
-            }
+            var path = DataResolver.path(source, in: file.folders) ?? ""
+            if path.isEmpty { path = try await folders.path(of: source) }
             arguments += ["--data", source + "=" + URL(fileURLWithPath: path).path]
         }
         let (data, status) = try EngineTool.run(arguments)

@@ -21,9 +21,21 @@ enum DatasetText {
             guard let nested = value.object else { continue }
             parts.append(key + ": " + nested.map { "\($0.key) \(Format.cell($0.value))" }.joined(separator: ", "))
         }
+        for source in profile["sources"]?.array ?? [] { parts.append(Self.source(source)) }
         parts += (profile["warnings"]?.array ?? []).map { "warning: \(Format.cell($0["message"] ?? $0))" }
         if let columns = profile["columns"]?.array, !columns.isEmpty { parts.append(Self.columns(columns)) }
         return parts.joined(separator: "\n")
+    }
+
+    /// `train.csv: csv, 150 rows, encoding utf-8, delimiter ,`.
+    private static func source(_ source: JSON) -> String {
+        var facts = [Format.cell(source["format"]), "\(Format.cell(source["rows"])) rows"]
+        if let split = source["split"], !split.isNull { facts.append("split \(Format.cell(split))") }
+        for (key, value) in source["dialect"]?.object ?? [:] {
+            facts.append(
+                "\(key) \(value.array.map { $0.map { Format.cell($0) }.joined(separator: " ") } ?? Format.cell(value))")
+        }
+        return "\(Format.cell(source["name"])): " + facts.joined(separator: ", ")
     }
 
     private static func columns(_ columns: [JSON]) -> String {
@@ -31,7 +43,7 @@ enum DatasetText {
         for column in columns {
             table.add(
                 ["name", "type", "missing", "distinct", "min", "mean", "max"].map { Format.cell(column[$0]) }
-                    + [bars(column["histogram"]) ?? categories(column["categories"] ?? column["top"]) ?? ""])
+                    + [bars(column["histogram"]) ?? categories(column["values"]) ?? Format.cell(column["image_size"])])
         }
         return table.text
     }
@@ -47,17 +59,10 @@ enum DatasetText {
         return String(counts.map { $0 == 0 ? " " : blocks[min(7, max(0, Int(($0 / most * 8).rounded(.up)) - 1))] })
     }
 
-    /// The first categories with their counts.
-    static func categories(_ value: JSON?) -> String? {
-        let pairs: [(String, String)]
-        if let object = value?.object {
-            pairs = object.map { ($0.key, Format.cell($0.value)) }
-        } else if let list = value?.array {
-            pairs = list.map { (Format.cell($0["value"] ?? $0["name"] ?? $0), Format.cell($0["count"])) }
-        } else {
-            return nil
-        }
-        let shown = pairs.prefix(5).map { $0.1.isEmpty ? $0.0 : "\($0.0) \($0.1)" }.joined(separator: ", ")
-        return pairs.count > 5 ? shown + ", … (\(pairs.count))" : shown
+    /// The most frequent values with their counts; nil where there are none.
+    private static func categories(_ value: JSON?) -> String? {
+        guard let list = value?.array, !list.isEmpty else { return nil }
+        let shown = list.prefix(5).map { "\(Format.cell($0["value"])) \(Format.cell($0["count"]))" }
+        return shown.joined(separator: ", ") + (list.count > 5 ? ", … (\(list.count))" : "")
     }
 }

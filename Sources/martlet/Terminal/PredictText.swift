@@ -8,22 +8,22 @@ enum PredictText {
         case .json: return answer.serialized(pretty: true) + "\n"
         case .jsonLines: return predictions.map { $0.serialized() + "\n" }.joined()
         case .csv:
-            let names = columns(predictions)
+            let names = columns(predictions, isFlat: true)
             let lines = [names] + predictions.map { row in names.map { cell(row, $0) } }
             return lines.map { $0.map(quoted).joined(separator: ",") + "\n" }.joined()
         case .table:
-            let names = columns(predictions)
+            let names = columns(predictions, isFlat: false)
             var table = Table(names)
             for row in predictions { table.add(names.map { cell(row, $0) }) }
             return table.text + "\n"
         }
     }
 
-    /// `label`, `label.probability` and what else a prediction says, flattened by one level.
-    private static func columns(_ predictions: [JSON]) -> [String] {
+    /// What a prediction says; flat, the probabilities of the labels are columns of their own.
+    private static func columns(_ predictions: [JSON], isFlat: Bool) -> [String] {
         var names: [String] = []
         for (key, value) in predictions.first?.object ?? [:] {
-            guard let inner = value.object else {
+            guard isFlat, let inner = value.object else {
                 names.append(key)
                 continue
             }

@@ -1,0 +1,139 @@
+// Host memory for tensors, kept for the next tensor of its size.
+//
+// A training step frees what the next one asks for again. Given back to the system in between, each large tensor
+// costs its page faults anew: a fifth of a small CNN's step. What is kept never goes past the most that tensors ever
+// held at once.
+#include "Internal.h"
+
+#include <c10/core/Allocator.h>
+#include <c10/core/CPUAllocator.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <mutex>
+#include <vector>
+
+namespace {
+
+constexpr size_t alignment = 64;
+constexpr size_t small_limit = 4096;
+constexpr size_t small_classes = small_limit / alignment + 1;
+constexpr size_t class_count = small_classes + (64 - 12) * 8;
+constexpr size_t least_kept = size_t(64) << 20;
+
+// Sits before the elements, in a line of its own so that they stay aligned.
+struct alignas(alignment) Header {
+    size_t index;
+    size_t size;
+};
+static_assert(sizeof(Header) == alignment);
+
+// Multiples of a cache line at first, then eight classes for each doubling: at most an eighth is wasted.
+size_t class_of(size_t bytes) {
+    if (bytes <= small_limit) return (bytes + alignment - 1) / alignment;
+    size_t doubling = std::bit_width(bytes - 1) - 1;
+    size_t eighth = (bytes - 1) >> (doubling - 3);
+    return small_classes + (doubling - 12) * 8 + (eighth - 8);
+}
+
+size_t size_of(size_t index) {
+    if (index < small_classes) return std::max<size_t>(index, 1) * alignment;
+    size_t rest = index - small_classes;
+    return (rest % 8 + 9) << (rest / 8 + 12 - 3);
+}
+
+class KeepingAllocator final : public c10::Allocator {
+  public:
+    c10::DataPtr allocate(size_t bytes) override {
+        void *memory = bytes == 0 ? nullptr : take(bytes);
+        return {memory, memory, &release, c10::Device(c10::DeviceType::CPU)};
+    }
+
+    c10::DeleterFnPtr raw_deleter() const override { return &release; }
+
+    void copy_data(void *target, const void *source, size_t bytes) const override {
+        default_copy_data(target, source, bytes);
+    }
+
+    static KeepingAllocator &shared() {
+        // Never destroyed: tensors in static storage may outlive everything else.
+        static auto *allocator = new KeepingAllocator();
+        return *allocator;
+    }
+
+  private:
+    void *take(size_t bytes) {
+        TORCH_CHECK_WITH(
+            OutOfMemoryError, bytes <= (size_t(1) << 62), "DefaultCPUAllocator: can't allocate memory: ", bytes, " bytes");
+        size_t index = class_of(bytes), size = size_of(index);
+        {
+            std::lock_guard<std::mutex> lock(mutex);
+            auto &list = kept[index];
+            if (!list.empty()) {
+                Header *header = list.back();
+                list.pop_back();
+                held -= size;
+                count(size);
+                return header + 1;
+            }
+        }
+        void *memory = nullptr;
+        if (posix_memalign(&memory, alignment, sizeof(Header) + size) != 0) {
+            drop_all();
+            TORCH_CHECK_WITH(
+                OutOfMemoryError, posix_memalign(&memory, alignment, sizeof(Header) + size) == 0,
+                "there is no memory left for a tensor of ", bytes, " bytes");
+        }
+        std::lock_guard<std::mutex> lock(mutex);
+        count(size);
+        return new (memory) Header{index, size} + 1;
+    }
+
+    void count(size_t size) {
+        live += size;
+        most = std::max(most, live);
+    }
+
+    static void release(void *memory) {
+        if (memory != nullptr) shared().put(static_cast<Header *>(memory) - 1);
+    }
+
+    void put(Header *header) {
+        std::lock_guard<std::mutex> lock(mutex);
+        live -= header->size;
+        held += header->size;
+        kept[header->index].push_back(header);
+        size_t limit = std::max(most, least_kept);
+        for (size_t index = class_count; live + held > limit && index-- > 0;) {
+            while (live + held > limit && !kept[index].empty()) drop(index);
+        }
+    }
+
+    void drop(size_t index) {
+        held -= kept[index].back()->size;
+        std::free(kept[index].back());
+        kept[index].pop_back();
+    }
+
+    void drop_all() {
+        std::lock_guard<std::mutex> lock(mutex);
+        for (size_t index = 0; index < class_count; ++index) {
+            while (!kept[index].empty()) drop(index);
+        }
+    }
+
+    std::mutex mutex;
+    std::array<std::vector<Header *>, class_count> kept;
+    size_t live = 0; // bytes in tensors
+    size_t held = 0; // bytes waiting
+    size_t most = 0; // the most that `live` ever was
+};
+
+// Before the first tensor: memory goes back to the allocator that it came from either way.
+const bool installed = [] {
+    c10::SetCPUAllocator(&KeepingAllocator::shared(), 1);
+    return true;
+}();
+
+} // namespace

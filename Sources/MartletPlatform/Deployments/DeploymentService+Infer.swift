@@ -1,0 +1,70 @@
+import Foundation
+import MartletStore
+import MartletWire
+
+extension DeploymentService {
+    /// Answers one request; `model` is a deployment, a model (its newest version) or `name@version`.
+    ///
+    /// The body goes to the replica as it came. Throws `notFound`, `unavailable` (no replica, or all queues full),
+    /// `deadlineExceeded`, and what the replica throws.
+    public nonisolated func infer(
+        model: String, request: InferenceRequest, body: [UInt8], by principal: Principal
+    ) async throws -> (InferenceReply, [UInt8]) {
+        try principal.require(.developer, .inference)
+        let arrival = ContinuousClock.now
+        let key = Router.Key(project: principal.project, name: model)
+        let group: ReplicaGroup
+        var limit = ReplicaGroup.restartWait
+        if let found = router.group(key) {
+            group = found
+        } else {
+            (group, limit) = try await load(model, projectID: principal.project)
+        }
+        var request = request
+        let allowed = environment.configuration.requestTimeoutSeconds * 1_000_000
+        let total = min(max(request.deadlineMicroseconds ?? allowed, 0), allowed)
+        let (replica, connection) = try await group.acquire(
+            waitingUpTo: min(limit, .microseconds(total)))
+        defer { group.release(replica) }
+
+        let spent = arrival.duration(to: .now)
+        guard spent < .microseconds(total) else {
+            throw MartletError(
+                .deadlineExceeded, "the request's time ran out before '\(model)' could start it; try again later")
+        }
+        // Under a millisecond is nothing, and leaves the head of the message the same as the last one's.
+        let lost = spent < .milliseconds(1) ? 0 : Int(spent / .microseconds(1))
+        request.deadlineMicroseconds = total - lost
+        let answer: EngineConnection.Answer
+        do {
+            answer = try await connection.request(head: try heads.head(request), body: body)
+        } catch is CancellationError {
+            throw MartletError(.cancelled, "the client left before the answer was there")
+        }
+        let reply = try heads.reply(answer.head)
+        ledger.count(
+            project: principal.project, key: principal.keyID, kind: "inference", resource: group.reference,
+            rows: reply.rows, cpuSeconds: Double(reply.computeMicroseconds) / 1e6)
+        return (reply, answer.body)
+    }
+
+    /// The replicas of something that is not answering yet: a deployment that starts, or a model at its first request.
+    private func load(_ name: String, projectID: String) async throws -> (ReplicaGroup, Duration) {
+        guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
+        if let entry = entries[Router.Key(project: projectID, name: name)] {
+            if let group = entry.group { return (group, ReplicaGroup.restartWait) }
+            if let next = entry.next { return (next, ReplicaGroup.restartWait) }
+            let reason = entry.stored.error ?? "it has no replicas; see 'martlet deployments scale'"
+            throw MartletError(.unavailable, "the deployment '\(name)' cannot answer: \(reason)")
+        }
+        let model = try await model(name, projectID: projectID)
+        let key = Router.Key(project: projectID, name: model.reference)
+        if let group = loaded[key], !group.hasGivenUp { return (group, ReplicaGroup.loadWait) }
+        let group = ReplicaGroup(model: model, environment: environment)
+        let failed = loaded.updateValue(group, forKey: key)
+        router.set(group, for: key)
+        await failed?.stop()
+        await group.scale(to: 1)
+        return (group, ReplicaGroup.loadWait)
+    }
+}

@@ -1,0 +1,142 @@
+import Foundation
+import MartletStore
+import MartletWire
+
+extension DeploymentService {
+    /// Loads `model` beside what answers now, and switches once every replica has done a forward pass.
+    ///
+    /// A rollout that comes while another runs takes its place.
+    func roll(
+        out model: ModelInfo, as name: String, replicas: Int, projectID: String
+    ) async throws -> Task<Void, any Error> {
+        guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
+        let key = Router.Key(project: projectID, name: name)
+        var entry =
+            entries[key]
+            ?? Entry(
+                stored: StoredDeployment(
+                    projectID: projectID, name: name, model: model.reference, replicas: replicas,
+                    createdAt: environment.clock.now()))
+        let (earlier, abandoned) = (entry.rollout, entry.next)
+        let group = ReplicaGroup(model: model, environment: environment)
+        entry.stored.nextModel = model.reference
+        entry.stored.replicas = replicas
+        entry.stored.error = nil
+        entry.next = group
+        entry.rollout = Task {
+            earlier?.cancel()
+            await abandoned?.stop()
+            await group.scale(to: replicas)
+            do {
+                try await group.untilReady()
+            } catch {
+                await self.giveUp(group, key, error)
+                throw error
+            }
+            await self.switchOver(to: group, key)
+        }
+        entries[key] = entry
+        try await save(key)
+        return entries[key]?.rollout ?? Task { throw CancellationError() }
+    }
+
+    private func switchOver(to group: ReplicaGroup, _ key: Router.Key) async {
+        guard var entry = entries[key], entry.next === group else {
+            await group.stop()
+            return
+        }
+        let old = entry.group
+        if old != nil || entry.stored.model != group.reference, entry.stored.model != group.reference {
+            entry.stored.previousModel = entry.stored.model
+            entry.stored.model = group.reference
+        }
+        entry.stored.nextModel = nil
+        entry.stored.error = nil
+        entry.group = group
+        entry.next = nil
+        entries[key] = entry
+        router.set(group, for: key)
+        do {
+            try await save(key)
+        } catch {
+            environment.logger.error("the deployment \(key.name) serves \(group.reference), which could not be stored")
+        }
+        await old?.stop()
+    }
+
+    /// The version of before goes on; the error names the one that could not be loaded.
+    private func giveUp(_ group: ReplicaGroup, _ key: Router.Key, _ error: any Error) async {
+        await group.stop()
+        // A serve that stops goes on with the rollout when it comes back.
+        guard entries[key]?.next === group, !isStopping else { return }
+        entries[key]?.next = nil
+        entries[key]?.stored.nextModel = nil
+        entries[key]?.stored.error =
+            (error as? MartletError)?.message ?? "the rollout of \(group.reference) was stopped by a newer one"
+        try? await save(key)
+    }
+
+    func save(_ key: Router.Key) async throws {
+        entries[key]?.stored.updatedAt = environment.clock.now()
+        guard let stored = entries[key]?.stored else { return }
+        try await store.save(stored)
+    }
+
+    // MARK: Life
+
+    /// Starts what was deployed before; replicas of an earlier `serve` are ended first.
+    func start() async throws {
+        for (pid, start) in try await store.processes() {
+            EngineProcess(adopting: pid, start: start)?.send(9)
+            try await store.removeProcess(pid: pid, start: start)
+        }
+        for stored in try await store.deployments() {
+            let key = Router.Key(project: stored.projectID, name: stored.name)
+            entries[key] = Entry(stored: stored)
+            guard stored.replicas > 0 else { continue }
+            do {
+                let current = try await model(stored.model, projectID: stored.projectID)
+                let rollout = try await roll(
+                    out: current, as: stored.name, replicas: stored.replicas, projectID: stored.projectID)
+                guard let next = stored.nextModel, next != stored.model else { continue }
+                Task {
+                    try? await rollout.value
+                    let model = try await self.model(next, projectID: stored.projectID)
+                    _ = try await self.roll(
+                        out: model, as: stored.name, replicas: stored.replicas, projectID: stored.projectID)
+                }
+            } catch {
+                let reason = (error as? MartletError)?.message ?? "\(error)"
+                environment.logger.error("the deployment \(stored.name) was not started: \(reason)")
+                entries[key]?.stored.error = reason
+            }
+        }
+    }
+
+    /// Unloads models that nobody has asked for a while; called now and then.
+    func unloadIdle() async {
+        let limit = Duration.seconds(environment.configuration.modelIdleSeconds)
+        for (key, group) in loaded where group.idleTime > limit { await unload(key, group) }
+    }
+
+    func unload(_ reference: String, projectID: String) async {
+        let key = Router.Key(project: projectID, name: reference)
+        if let group = loaded[key] { await unload(key, group) }
+    }
+
+    private func unload(_ key: Router.Key, _ group: ReplicaGroup) async {
+        loaded[key] = nil
+        router.set(nil, for: key)
+        await group.stop()
+    }
+
+    /// Requests in flight are answered, then all replicas end; the deployments stay for the next `serve`.
+    func stop() async {
+        isStopping = true
+        for entry in entries.values { entry.rollout?.cancel() }
+        let groups = entries.values.flatMap { [$0.group, $0.next] }.compactMap { $0 } + loaded.values
+        await withTaskGroup(of: Void.self) { tasks in
+            for group in groups { tasks.addTask { await group.stop() } }
+        }
+    }
+}

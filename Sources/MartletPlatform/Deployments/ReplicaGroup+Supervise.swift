@@ -1,0 +1,107 @@
+import Foundation
+import Glibc
+import MartletStore
+import MartletWire
+
+extension ReplicaGroup {
+    /// A load that takes longer is taken for stuck.
+    private static let loadLimit: Duration = .seconds(300)
+    /// Starts that fail in a row before a replica that was never ready is given up.
+    private static let firstTries = 3
+
+    /// Keeps one replica alive until it is told to stop; the first start that cannot succeed is given up.
+    func supervise(_ replica: Replica) async {
+        var failures = 0
+        var isRestart = false
+        while !replica.state.withLock({ $0.isStopping }), !Task.isCancelled {
+            let started = ContinuousClock.now
+            var isHopeless = false
+            do {
+                try await runOnce(replica, isRestart: isRestart)
+                isHopeless = replica.state.withLock { !$0.wasEverReady && $0.reported != nil }
+            } catch {
+                let error = error as? MartletError ?? MartletError(.internal, "\(error)")
+                replica.ended(error)
+                isHopeless = !replica.state.withLock { $0.wasEverReady }
+            }
+            guard !replica.state.withLock({ $0.isStopping }) else { return }
+            failures = started.duration(to: .now) > .seconds(60) ? 1 : failures + 1
+            let wasEverReady = replica.state.withLock { $0.wasEverReady }
+            if isHopeless || (!wasEverReady && failures >= Self.firstTries) {
+                replica.gaveUp()
+                return
+            }
+            environment.logger.warning(
+                "a replica of \(reference) ended and is started again: \(replica.info.error ?? "")")
+            isRestart = true
+            try? await Task.sleep(for: .milliseconds(50 << min(failures, 9)))
+        }
+    }
+
+    /// Starts the process and returns when it has ended.
+    private func runOnce(_ replica: Replica, isRestart: Bool) async throws {
+        let configuration = environment.configuration
+        let folder = try await environment.folders.folder(ofTree: model.contentHash, in: environment.store)
+        let task = EngineTask.serve(
+            ServeTask(
+                model: model.name, version: model.version, bundle: folder,
+                share: MachineShare(threads: configuration.replicaThreads), maxBatch: configuration.maxBatch,
+                maxDelayMicroseconds: configuration.batchDelayMicroseconds,
+                queueLimit: configuration.replicaQueueLimit))
+        let token = try [UInt8].random(count: 32).hex
+        let hash = ContentHash.of(token)
+        environment.control.expect(
+            tokenHash: hash, ReplicaEndpoint(replica: replica, task: task, changed: {}))
+        defer { environment.control.forget(tokenHash: hash) }
+
+        try Durable.makeFolder(environment.home + "/run/replicas")
+        let process = try environment.launcher.launch(
+            .replica, token: token, threads: configuration.replicaThreads,
+            logPath: "\(environment.home)/run/replicas/\(model.contentHash.prefix(16)).log")
+        replica.started(process, isRestart: isRestart)
+        try? await environment.store.addProcess(pid: process.pid, start: process.start)
+        let monitor = Task { await watch(replica, process) }
+        let exit = await process.exit()
+        monitor.cancel()
+        replica.ended(exit.error("model's process", wasOutOfMemory: process.wasOutOfMemory))
+        try? await environment.store.removeProcess(pid: process.pid, start: process.start)
+    }
+
+    /// Ends a process that does not become ready in time, or whose compute thread does not answer for four seconds:
+    /// with the second between two questions that is five in which nobody knows.
+    private func watch(_ replica: Replica, _ process: EngineProcess) async {
+        let started = ContinuousClock.now
+        while !Task.isCancelled {
+            guard (try? await Task.sleep(for: .seconds(1))) != nil else { return }
+            let (state, connection) = replica.state.withLock { ($0.info.state, $0.connection) }
+            if state == .starting, started.duration(to: .now) > Self.loadLimit {
+                replica.state.withLock { $0.reported = MartletError(.deadlineExceeded, "it did not load in 300 s") }
+                process.send(SIGKILL)
+                return
+            }
+            guard state == .ready, let connection else { continue }
+            if await !answers(connection), !Task.isCancelled {
+                environment.logger.error("a replica of \(reference) did not answer for 4 s and is ended")
+                replica.state.withLock { state in
+                    state.info.state = .starting
+                    state.reported = MartletError(.unavailable, "it did not answer for 4 s")
+                }
+                process.send(SIGKILL)
+                return
+            }
+        }
+    }
+
+    private func answers(_ connection: EngineConnection) async -> Bool {
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask { (try? await connection.request(.ping)) != nil }
+            group.addTask {
+                try? await Task.sleep(for: .seconds(4))
+                return false
+            }
+            let first = await group.next() ?? false
+            group.cancelAll()
+            return first
+        }
+    }
+}

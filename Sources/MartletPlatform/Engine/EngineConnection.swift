@@ -1,0 +1,111 @@
+import Foundation
+import MartletWire
+import NIOCore
+import Synchronization
+
+/// One engine process on the control socket: requests go both ways.
+final class EngineConnection: Sendable {
+    typealias Answer = (head: [UInt8], body: [UInt8])
+
+    private struct State {
+        var nextID: UInt64 = 1
+        var pending: [UInt64: CheckedContinuation<Answer, any Error>] = [:]
+        var isClosed = false
+    }
+    private let channel: any Channel
+    private let state = Mutex(State())
+    /// Requests of the process, in the order in which they came.
+    let inbox: AsyncStream<Frame>
+    private let inboxEnd: AsyncStream<Frame>.Continuation
+
+    init(channel: any Channel) {
+        self.channel = channel
+        (inbox, inboxEnd) = AsyncStream.makeStream()
+    }
+
+    private static var gone: MartletError {
+        MartletError(.unavailable, "the model's process ended while it answered; try again in a few seconds")
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// Throws what the process answered, `unavailable` where the connection drops, and `CancellationError` where the
+    /// caller is cancelled, which tells the process too.
+    func request(_ request: PlatformRequest, body: [UInt8] = []) async throws -> Answer {
+        try await self.request(head: [UInt8](JSONEncoder.wire.encode(request)), body: body)
+    }
+
+    func request(head: [UInt8], body: [UInt8]) async throws -> Answer {
+        let id = state.withLock { state in
+            defer { state.nextID += 1 }
+            return state.nextID
+        }
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let isClosed = state.withLock { state in
+                    if !state.isClosed { state.pending[id] = continuation }
+                    return state.isClosed
+                }
+                guard !isClosed else {
+                    continuation.resume(throwing: Self.gone)
+                    return
+                }
+                send(Frame(kind: .request, id: id, head: head, body: body))
+                // The handler below may have run before the continuation was there.
+                if Task.isCancelled { cancel(id) }
+            }
+        } onCancel: {
+            cancel(id)
+        }
+    }
+
+    private func cancel(_ id: UInt64) {
+        guard let continuation = state.withLock({ $0.pending.removeValue(forKey: id) }) else { return }
+        send(Frame(kind: .cancel, id: id, head: []))
+        continuation.resume(throwing: CancellationError())
+    }
+
+    func reply(to id: UInt64, _ head: some Encodable) throws {
+        send(Frame(kind: .reply, id: id, head: [UInt8](try JSONEncoder.wire.encode(head))))
+    }
+
+    func fail(_ id: UInt64, _ error: MartletError) {
+        let head = (try? JSONEncoder.wire.encode(error)).map { [UInt8]($0) } ?? []
+        send(Frame(kind: .failure, id: id, head: head))
+    }
+
+    private func send(_ frame: Frame) {
+        channel.writeAndFlush(frame.buffer(channel.allocator), promise: nil)
+    }
+
+    /// Drops the connection once what was written has left.
+    func close() {
+        channel.flush()
+        channel.close(promise: nil)
+    }
+
+    // MARK: From the channel
+
+    func received(_ frame: Frame) {
+        switch frame.kind {
+        case .request: inboxEnd.yield(frame)
+        case .cancel: break
+        case .reply:
+            state.withLock { $0.pending.removeValue(forKey: frame.id) }?.resume(returning: (frame.head, frame.body))
+        case .failure:
+            let error = try? JSONDecoder.wire.decode(MartletError.self, from: Data(frame.head))
+            state.withLock { $0.pending.removeValue(forKey: frame.id) }?
+                .resume(throwing: error ?? MartletError(.internal, "the engine's error could not be read"))
+        }
+    }
+
+    func closed() {
+        inboxEnd.finish()
+        let pending = state.withLock { state in
+            state.isClosed = true
+            defer { state.pending = [:] }
+            return state.pending
+        }
+        for continuation in pending.values { continuation.resume(throwing: Self.gone) }
+    }
+}

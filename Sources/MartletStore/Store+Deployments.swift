@@ -1,0 +1,125 @@
+import Foundation
+import GRDB
+import MartletWire
+
+/// A deployment as it is kept; what its replicas do at the moment is not.
+package struct StoredDeployment: Sendable, Equatable {
+    package var projectID: String
+    package var name: String
+    /// `name@version` of the model that answers; of the first one, from before it can.
+    package var model: String
+    package var previousModel: String?
+    /// What is being loaded to take over.
+    package var nextModel: String?
+    package var error: String?
+    package var replicas: Int
+    package var createdAt: Date
+    package var updatedAt: Date
+
+    package init(projectID: String, name: String, model: String, replicas: Int, createdAt: Date) {
+        self.projectID = projectID
+        self.name = name
+        self.model = model
+        self.replicas = replicas
+        self.createdAt = createdAt
+        updatedAt = createdAt
+    }
+}
+
+extension Store {
+    package func save(_ deployment: StoredDeployment) async throws {
+        try await write { db in
+            try db.execute(
+                sql: "INSERT OR REPLACE INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                arguments: [
+                    deployment.projectID, deployment.name, deployment.model, deployment.previousModel,
+                    deployment.nextModel, deployment.error, deployment.replicas,
+                    deployment.createdAt.timeIntervalSince1970, deployment.updatedAt.timeIntervalSince1970,
+                ])
+        }
+    }
+
+    /// Of every project.
+    package func deployments() async throws -> [StoredDeployment] {
+        try await read { db in
+            try Row.fetchAll(db, sql: "SELECT * FROM deployments ORDER BY project_id, name").map { row in
+                var deployment = StoredDeployment(
+                    projectID: row["project_id"], name: row["name"], model: row["model"], replicas: row["replicas"],
+                    createdAt: row.date("created_at"))
+                deployment.previousModel = row["previous_model"]
+                deployment.nextModel = row["next_model"]
+                deployment.error = row["error"]
+                deployment.updatedAt = row.date("updated_at")
+                return deployment
+            }
+        }
+    }
+
+    package func deleteDeployment(_ name: String, projectID: String) async throws {
+        try await write { db in
+            try db.execute(
+                sql: "DELETE FROM deployments WHERE project_id = ? AND name = ?", arguments: [projectID, name])
+        }
+    }
+
+    // MARK: Replica processes
+
+    package func addProcess(pid: Int32, start: Int64) async throws {
+        try await write { db in
+            try db.execute(sql: "INSERT OR IGNORE INTO processes VALUES (?, ?)", arguments: [pid, start])
+        }
+    }
+
+    package func removeProcess(pid: Int32, start: Int64) async throws {
+        try await write { db in
+            try db.execute(sql: "DELETE FROM processes WHERE pid = ? AND start = ?", arguments: [pid, start])
+        }
+    }
+
+    package func processes() async throws -> [(pid: Int32, start: Int64)] {
+        try await read { db in
+            try Row.fetchAll(db, sql: "SELECT * FROM processes").map { ($0["pid"], $0["start"]) }
+        }
+    }
+
+    // MARK: Usage
+
+    /// Adds to the rows of the same hour, project, key, kind and resource. `project` and `key` are ids.
+    package func add(_ usage: [UsageRow]) async throws {
+        guard !usage.isEmpty else { return }
+        try await write { db in
+            for row in usage {
+                try db.execute(
+                    sql: """
+                        INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+                        requests = requests + excluded.requests, rows = rows + excluded.rows,
+                        cpu_seconds = cpu_seconds + excluded.cpu_seconds
+                        """,
+                    arguments: [
+                        row.hour.timeIntervalSince1970, row.project, row.key, row.kind, row.resource, row.requests,
+                        row.rows, row.cpuSeconds,
+                    ])
+            }
+        }
+    }
+
+    /// `project` in the rows is the project's name.
+    package func usage(projectID: String?, from: Date?, to: Date?) async throws -> [UsageRow] {
+        try await read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT u.*, COALESCE(p.name, u.project_id) AS project_name FROM usage u
+                    LEFT JOIN projects p ON p.id = u.project_id
+                    WHERE (?1 IS NULL OR u.project_id = ?1) AND (?2 IS NULL OR hour >= ?2) AND (?3 IS NULL OR hour < ?3)
+                    ORDER BY hour, project_name, key_id, kind, resource
+                    """, arguments: [projectID, from?.timeIntervalSince1970, to?.timeIntervalSince1970]
+            ).map { row in
+                UsageRow(
+                    hour: row.date("hour"), project: row["project_name"], key: row["key_id"], kind: row["kind"],
+                    resource: row["resource"], requests: row["requests"], rows: row["rows"],
+                    cpuSeconds: row["cpu_seconds"])
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+import Foundation
+import GRDB
+import MartletWire
+
+/// A bundle that a job made, ready to be registered.
+package struct NewModel: Sendable {
+    package var name: String
+    package var tree: Tree
+    package var card: ModelCard
+    package var signature: Signature
+
+    package init(name: String, tree: Tree, card: ModelCard, signature: Signature) {
+        self.name = name
+        self.tree = tree
+        self.card = card
+        self.signature = signature
+    }
+}
+
+extension Store {
+    /// Ends a job and registers its model in one transaction: either both are there or neither.
+    ///
+    /// The answer is the model's `name@version`; a job that is final already gives what it had.
+    package func succeed(job id: String, model: NewModel?, result: JSON, at date: Date) async throws -> String? {
+        try await write { db in
+            guard let row = try Row.fetchOne(db, sql: "SELECT * FROM jobs WHERE id = ?", arguments: [id]) else {
+                throw MartletError(.notFound, "the job is gone")
+            }
+            let job = try StoredJob(row)
+            guard !job.info.state.isFinal else { return job.info.model }
+            var reference: String?
+            if let model {
+                try Self.insert(model.tree, at: date, in: db)
+                let version = try Self.nextVersion(
+                    of: model.name, kind: "model", projectID: job.projectID, in: db)
+                reference = "\(model.name)@\(version)"
+                try db.execute(
+                    sql: "INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    arguments: [
+                        job.projectID, model.name, version, model.tree.hash, date.timeIntervalSince1970, id,
+                        try Stored.text(model.card), try Stored.text(model.signature),
+                    ])
+            }
+            try db.execute(
+                sql: """
+                    UPDATE jobs SET state = 'succeeded', error = NULL, model = ?2, result = ?3, finished_at = ?4
+                    WHERE id = ?1
+                    """, arguments: [id, reference, result.serialized(), date.timeIntervalSince1970])
+            return reference
+        }
+    }
+
+    /// The given version, or the newest.
+    package func model(_ name: String, version: Int?, projectID: String) async throws -> ModelInfo? {
+        try await read { db in
+            try Row.fetchOne(
+                db,
+                sql: """
+                    SELECT * FROM models WHERE project_id = ?1 AND name = ?2 AND (?3 IS NULL OR version = ?3)
+                    ORDER BY version DESC LIMIT 1
+                    """, arguments: [projectID, name, version]
+            ).map { try Self.model($0, in: db) }
+        }
+    }
+
+    /// Every version of one name, newest first; or, without a name, the newest version of each.
+    package func models(named name: String?, projectID: String) async throws -> [ModelInfo] {
+        try await read { db in
+            try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT * FROM models m WHERE project_id = ?1 AND (name = ?2 OR ?2 IS NULL AND version =
+                    (SELECT MAX(version) FROM models WHERE project_id = ?1 AND name = m.name))
+                    ORDER BY name, version DESC
+                    """, arguments: [projectID, name]
+            ).map { try Self.model($0, in: db) }
+        }
+    }
+
+    /// What needs a model's version, in words: deployments and unfinished jobs.
+    package func users(ofModel reference: String, projectID: String) async throws -> [String] {
+        try await read { db in
+            let deployments = try String.fetchAll(
+                db,
+                sql: """
+                    SELECT name FROM deployments
+                    WHERE project_id = ?1 AND ?2 IN (model, previous_model, next_model) ORDER BY name
+                    """, arguments: [projectID, reference])
+            let jobs = try String.fetchAll(
+                db,
+                sql: """
+                    SELECT j.id FROM job_inputs i JOIN jobs j ON j.id = i.job_id
+                    WHERE j.project_id = ? AND i.kind = 'model' AND i.name || '@' || i.version = ?
+                    AND j.state NOT IN ('succeeded', 'failed', 'cancelled')
+                    """, arguments: [projectID, reference])
+            return deployments.map { "deployment \($0)" } + jobs.map { "job \($0)" }
+        }
+    }
+
+    package func deleteModel(_ name: String, version: Int, projectID: String) async throws {
+        try await write { db in
+            try db.execute(
+                sql: "DELETE FROM models WHERE project_id = ? AND name = ? AND version = ?",
+                arguments: [projectID, name, version])
+        }
+    }
+
+    private static func model(_ row: Row, in db: Database) throws -> ModelInfo {
+        let files = try files(of: row["tree_hash"], in: db)
+        return ModelInfo(
+            name: row["name"], version: row["version"], contentHash: row["tree_hash"],
+            createdAt: row.date("created_at"), jobID: row["job_id"], files: files,
+            byteCount: files.reduce(0) { $0 + $1.byteCount }, card: try Stored.value(ModelCard.self, row["card"]),
+            signature: try Stored.value(Signature.self, row["signature"]))
+    }
+}

@@ -1,0 +1,83 @@
+"""A real martlet on a home of its own, with a small model trained through its command line."""
+
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MARTLET = os.environ.get("MARTLET", str(ROOT / ".build/release/martlet"))
+
+RECIPE = """
+name: flowers
+data: {source: flowers.csv, split: {train: 0.7, validation: 0.15, test: 0.15, seed: 7, stratify: kind}}
+inputs:
+  length: {type: number}
+  width: {type: number}
+  colour: {type: category}
+outputs:
+  kind: {type: category}
+combiner: {layers: [16]}
+training: {epochs: 30, batch_size: 16, optimizer: {type: adam, learning_rate: 0.01}, seed: 1}
+evaluation: {require: {accuracy: ">= 0.8"}}
+deploy: {as: flowers}
+"""
+
+
+class Martlet:
+    """The command line on one home."""
+
+    def __init__(self, home):
+        self.home = home
+
+    def run(self, *arguments, code=0, text=None):
+        result = subprocess.run(
+            [MARTLET, "--home", str(self.home), *arguments], capture_output=True, text=True, input=text, timeout=300)
+        assert result.returncode == code, f"{arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}"
+        return result
+
+    def json(self, *arguments, **options):
+        return json.loads(self.run(*arguments, "--json", **options).stdout)
+
+    @property
+    def url(self):
+        return json.loads((self.home / "martlet.lock").read_text())["url"]
+
+    @property
+    def key(self):
+        return (self.home / "admin.key").read_text().strip()
+
+
+def write_flowers(path):
+    """Three kinds that two numbers and a colour tell apart, with some cells left out."""
+    source = random.Random(7)
+    lines = ["length,width,colour,kind"]
+    for kind, (length, width), colours in [
+        ("雨燕", (1.0, 0.2), ["blue", "white"]),
+        ("rose", (4.0, 1.3), ["red", "white"]),
+        ("tulip", (6.0, 2.2), ["red", "yellow"]),
+    ]:
+        for _ in range(80):
+            cells = [f"{source.gauss(length, 0.3):.2f}", f"{source.gauss(width, 0.1):.2f}", source.choice(colours), kind]
+            lines.append(",".join(cells))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def martlet():
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="martlet-clients-"))
+    martlet = Martlet(folder / "home")
+    write_flowers(folder / "flowers.csv")
+    (folder / "flowers.yaml").write_text(RECIPE, encoding="utf-8")
+    try:
+        martlet.recipe = folder / "flowers.yaml"
+        martlet.training = martlet.json("train", str(martlet.recipe))
+        yield martlet
+    finally:
+        martlet.run("stop")
+        shutil.rmtree(folder)

@@ -1,0 +1,198 @@
+import Foundation
+import Glibc
+import MartletPlatform
+import MartletWire
+import Testing
+
+@Suite(.serialized) struct DeploymentTests {
+    /// Answers every request of the platform; `answer` is the body of inferences. Ends with the connection.
+    private func serve(
+        _ connection: FakeConnection, of replica: FakeEngine.Started, _ answer: String, pings: Bool = true
+    ) -> Task<Void, any Error> {
+        Task {
+            while let (request, frame) = try await connection.nextRequest() {
+                switch request {
+                case .infer:
+                    try connection.reply(
+                        to: frame, InferenceReply(rows: 1, queueMicroseconds: 1, computeMicroseconds: 1000),
+                        body: Array("\(answer):".utf8) + frame.body)
+                case .ping where !pings: break
+                case .drain:
+                    try connection.reply(to: frame, Acknowledged())
+                    replica.kill()
+                default: try connection.reply(to: frame, Acknowledged())
+                }
+            }
+        }
+    }
+
+    /// A replica that loads and answers.
+    @discardableResult
+    private func answerAsReplica(_ bench: Bench, _ answer: String) async throws -> (FakeEngine.Started, FakeConnection)
+    {
+        let replica = try #require(await bench.engine.next())
+        #expect(replica.mode == "replica")
+        let (connection, task) = try await replica.dial()
+        guard case .serve(let serve) = task else {
+            Issue.record("not a serving task")
+            return (replica, connection)
+        }
+        #expect(FileManager.default.fileExists(atPath: serve.bundle + "/" + BundleFile.weights))
+        _ = self.serve(connection, of: replica, answer)
+        try await connection.request(
+            .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
+        return (replica, connection)
+    }
+
+    private func ask(_ bench: Bench, _ model: String, _ text: String = "x") async throws -> String {
+        let (_, body) = try await bench.platform.deployments.infer(
+            model: model, request: InferenceRequest(api: .predict), body: Array(text.utf8), by: bench.admin)
+        return String(decoding: body, as: UTF8.self)
+    }
+
+    @Test func aDeploymentAnswersMovesOnAndRollsBack() async throws {
+        let bench = try await Bench()
+        let deployments = bench.platform.deployments
+        _ = try await bench.importDataset("d")
+        _ = try await bench.train(weights: "one")
+        async let first = deployments.deploy(DeploymentRequest(model: "m", name: "live"), by: bench.admin)
+        try await answerAsReplica(bench, "one")
+        let deployed = try await first
+        #expect(deployed.ready && deployed.model == "m@1")
+        #expect(try await ask(bench, "live", "hello") == "one:hello")
+
+        _ = try await bench.train(weights: "two")
+        async let second = deployments.deploy(DeploymentRequest(model: "m@2", name: "live"), by: bench.admin)
+        // Until the new version has done a forward pass the old one answers.
+        let replica = try #require(await bench.engine.next())
+        #expect(try await ask(bench, "live") == "one:x")
+        let (connection, _) = try await replica.dial()
+        _ = serve(connection, of: replica, "two")
+        #expect(try await ask(bench, "live") == "one:x")
+        try await connection.request(
+            .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
+        #expect(try await second.model == "m@2")
+        #expect(try await ask(bench, "live") == "two:x")
+
+        async let back = deployments.rollback("live", by: bench.admin)
+        try await answerAsReplica(bench, "one again")
+        #expect(try await back.model == "m@1")
+        #expect(try await ask(bench, "live") == "one again:x")
+        #expect(await code { try await bench.platform.models.delete("m@1", by: bench.admin) } == .conflict)
+        try await deployments.delete("live", by: bench.admin)
+        #expect(await code { _ = try await ask(bench, "live") } == .notFound)
+        let usage = try await bench.platform.ledger.usage(by: bench.admin)
+        #expect(usage.filter { $0.kind == "inference" }.reduce(0) { $0 + $1.requests } == 5)
+        try await bench.stop()
+    }
+
+    @Test func aVersionThatCannotBeLoadedLeavesTheOldOneServing() async throws {
+        let bench = try await Bench()
+        let deployments = bench.platform.deployments
+        _ = try await bench.importDataset("d")
+        _ = try await bench.train(weights: "one")
+        _ = try await bench.train(weights: "two")
+        async let first = deployments.deploy(DeploymentRequest(model: "m@1", name: "live"), by: bench.admin)
+        try await answerAsReplica(bench, "one")
+        _ = try await first
+        let second = Task {
+            try await deployments.deploy(DeploymentRequest(model: "m@2", name: "live"), by: bench.admin)
+        }
+        let replica = try #require(await bench.engine.next())
+        let (connection, _) = try await replica.dial()
+        try await connection.request(.fail(MartletError(.invalidData, "the tensor 'w' is missing")))
+        replica.kill()
+        #expect(await code { _ = try await second.value } == .unavailable)
+        let now = try await deployments.show("live", by: bench.admin)
+        #expect(now.ready && now.model == "m@1" && now.nextModel == nil)
+        #expect(now.error?.contains("m@2") == true && now.error?.contains("the tensor 'w' is missing") == true)
+        #expect(try await ask(bench, "live") == "one:x")
+        try await bench.stop()
+    }
+
+    @Test func aKilledReplicaFailsItsRequestsAndIsStartedAgain() async throws {
+        let bench = try await Bench()
+        _ = try await bench.importDataset("d")
+        _ = try await bench.train()
+        async let first = bench.platform.deployments.deploy(
+            DeploymentRequest(model: "m", name: "live"), by: bench.admin)
+        let (replica, _) = try await answerAsReplica(bench, "one")
+        _ = try await first
+        replica.kill()
+        // A request that comes meanwhile waits for the new process.
+        async let answer = ask(bench, "live")
+        try await answerAsReplica(bench, "again")
+        #expect(try await answer.hasSuffix(":x"))
+        try await eventually { try await ask(bench, "live") == "again:x" }
+        let state = try #require(
+            try await bench.platform.deployments.show("live", by: bench.admin).replicaStates.first)
+        #expect(state.restarts == 1 && state.state == .ready)
+        try await bench.stop()
+    }
+
+    @Test func aReplicaWhoseComputeThreadHangsIsReplaced() async throws {
+        let bench = try await Bench()
+        _ = try await bench.importDataset("d")
+        _ = try await bench.train()
+        async let first = bench.platform.deployments.deploy(
+            DeploymentRequest(model: "m", name: "live"), by: bench.admin)
+        let replica = try #require(await bench.engine.next())
+        let (connection, _) = try await replica.dial()
+        _ = serve(connection, of: replica, "stuck", pings: false)
+        try await connection.request(
+            .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
+        _ = try await first
+        try await eventually { !replica.isAlive }
+        try await answerAsReplica(bench, "fresh")
+        try await eventually { try await ask(bench, "live") == "fresh:x" }
+        try await bench.stop()
+    }
+
+    @Test func aModelThatIsNotDeployedIsLoadedAtItsFirstRequest() async throws {
+        let bench = try await Bench()
+        _ = try await bench.importDataset("d")
+        _ = try await bench.train()
+        async let answer = ask(bench, "m")
+        try await answerAsReplica(bench, "lazy")
+        #expect(try await answer == "lazy:x")
+        #expect(try await ask(bench, "m@1") == "lazy:x")
+        #expect(await code { _ = try await ask(bench, "m@2") } == .notFound)
+        #expect(await code { _ = try await ask(bench, "no/such") } == .notFound)
+        try await bench.stop()
+    }
+
+    @Test func aRecipesDeploySectionDeploysAndSurvivesARestart() async throws {
+        let bench = try await Bench()
+        _ = try await bench.importDataset("d")
+        let (job, worker) = try await bench.startTraining(deploy: true)
+        let (connection, task) = try await worker.dial()
+        try await bench.finish(connection, task)
+        worker.kill()
+        try await answerAsReplica(bench, "one")
+        try await eventually { try await bench.platform.deployments.show("m", by: bench.admin).ready }
+        #expect(try await bench.platform.jobs.show(job.id, by: bench.admin).deployment == "m")
+        try await bench.stop(keep: true)
+
+        let next = try await Bench(home: bench.home)
+        try await answerAsReplica(next, "after")
+        try await eventually { try await ask(next, "m") == "after:x" }
+        try await next.stop()
+    }
+
+    @Test func aRequestWhoseTimeRanOutIsNotStarted() async throws {
+        let bench = try await Bench()
+        _ = try await bench.importDataset("d")
+        _ = try await bench.train()
+        async let first = bench.platform.deployments.deploy(
+            DeploymentRequest(model: "m", name: "live"), by: bench.admin)
+        try await answerAsReplica(bench, "one")
+        _ = try await first
+        #expect(
+            await code {
+                _ = try await bench.platform.deployments.infer(
+                    model: "live", request: InferenceRequest(api: .predict, deadlineMicroseconds: 0), body: [],
+                    by: bench.admin)
+            } == .deadlineExceeded)
+        try await bench.stop()
+    }
+}

@@ -1,0 +1,103 @@
+import Foundation
+import MartletWire
+import Testing
+
+@Suite("The command line")
+struct CommandLineTests {
+    /// The program that was built beside the tests.
+    static let martlet = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appendingPathComponent(".build/release/martlet")
+
+    static func run(_ arguments: [String]) throws -> (output: Data, error: String, status: Int32) {
+        let process = Process()
+        process.executableURL = martlet
+        process.arguments = arguments
+        process.standardInput = FileHandle.nullDevice
+        let output = Pipe(), error = Pipe()
+        process.standardOutput = output
+        process.standardError = error
+        try process.run()
+        let text = try output.fileHandleForReading.readToEnd() ?? Data()
+        let said = try error.fileHandleForReading.readToEnd() ?? Data()
+        process.waitUntilExit()
+        return (text, String(decoding: said, as: UTF8.self), process.terminationStatus)
+    }
+
+    /// `train --set --name …` for every command, without the options that all have.
+    static func options(_ command: JSON, _ path: [String] = []) -> [String] {
+        let shared: Set = ["home", "url", "api-key", "json", "quiet", "help", "version"]
+        let arguments = (command["arguments"]?.array ?? []).compactMap { argument -> String? in
+            if argument["kind"]?.string == "positional" { return argument["valueName"]?.string?.uppercased() }
+            let name = argument["preferredName"]?["name"]?.string ?? ""
+            return shared.contains(name) || argument["shouldDisplay"]?.bool == false ? nil : "--" + name
+        }
+        let children = (command["subcommands"]?.array ?? []).filter { $0["commandName"]?.string != "help" }
+        let own = children.isEmpty ? [(path + arguments).joined(separator: " ")] : []
+        return own + children.flatMap { options($0, path + [$0["commandName"]?.string ?? ""]) }
+    }
+
+    @Test func theListOfCommandsAndOptionsIsFrozen() throws {
+        let (output, _, status) = try Self.run(["--experimental-dump-help"])
+        #expect(status == 0)
+        let command = try #require(try JSONParser.parse(output, limits: .trusted)["command"])
+        #expect(Self.options(command).sorted() == FrozenCommands.all)
+    }
+
+    @Test func everyCommandTakesTheSharedOptions() throws {
+        let (output, _, _) = try Self.run(["--experimental-dump-help"])
+        func check(_ command: JSON) {
+            let children = command["subcommands"]?.array ?? []
+            guard children.isEmpty else { return children.filter { $0["commandName"] != "help" }.forEach(check) }
+            let names = (command["arguments"]?.array ?? []).compactMap { $0["preferredName"]?["name"]?.string }
+            #expect(Set(names).isSuperset(of: ["home", "url", "api-key", "json", "quiet"]))
+        }
+        check(try #require(try JSONParser.parse(output, limits: .trusted)["command"]))
+    }
+
+    @Test func wrongUseIs64AndWrongRecipesAre65() throws {
+        #expect(try Self.run(["fly"]).status == 64)
+        #expect(try Self.run(["train"]).status == 64)
+        #expect(try Self.run(["train", "/nowhere.yaml"]).status == 66)
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).yaml")
+        try "name: x\nepochs: 3\n".write(to: file, atomically: true, encoding: .utf8)
+        defer { try? FileManager.default.removeItem(at: file) }
+        let (output, error, status) = try Self.run(["train", file.path])
+        #expect(status == 65)
+        #expect(output.isEmpty)
+        #expect(error.contains("\(file.path):2"))
+    }
+
+    @Test func sharedOptionsMayStandBeforeTheCommand() throws {
+        let home = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+        let (output, _, status) = try Self.run(["--home", home, "--json", "config", "--listen", "127.0.0.1:9"])
+        #expect(status == 0)
+        let rows = try #require(try JSONParser.parse(output).array)
+        let listen = try #require(rows.first { $0["key"] == "listen" })
+        #expect(listen["value"] == "127.0.0.1:9")
+        #expect(listen["origin"] == "flag")
+    }
+
+    @Test func listeningBeyondThisMachineIsRefused() throws {
+        let home = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+        defer { try? FileManager.default.removeItem(atPath: home) }
+        let (_, error, status) = try Self.run(["serve", "--home", home, "--listen", "0.0.0.0:0"])
+        #expect(status == 64)
+        #expect(error.contains("--tls-cert"))
+    }
+}
+
+/// Scripts are written against these: a change here needs an issue that says so.
+enum FrozenCommands {
+    static let all = [
+        "audit list --before", "audit verify", "config --config --listen --tls-cert --tls-key", "data add NAME PATHS",
+        "data delete REFERENCE --force", "data list", "data show REFERENCE", "deploy MODEL --as --replicas",
+        "deployments delete NAME", "deployments list", "deployments rollback NAME", "deployments scale NAME REPLICAS",
+        "deployments show NAME", "doctor", "evaluate MODEL DATASET", "gc --dry-run", "jobs cancel ID", "jobs list",
+        "jobs logs ID --follow", "jobs pause ID", "jobs resume ID", "jobs show ID",
+        "keys create --name --project --role --expires-in", "keys list", "keys revoke ID",
+        "models compare FIRST SECOND", "models delete REFERENCE --force", "models export REFERENCE FOLDER",
+        "models list", "models show REFERENCE", "plan RECIPE --set --schema", "predict DEPLOYMENT --input",
+        "projects create NAME", "projects list", "serve --config --listen --tls-cert --tls-key --idle-exit", "stop",
+        "train RECIPE --set --name --device --detach", "usage",
+    ]
+}

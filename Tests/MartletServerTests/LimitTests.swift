@@ -1,0 +1,106 @@
+import Foundation
+import MartletServer
+import MartletWire
+import Testing
+
+@Suite("Limits, each at the limit and one past it", .serialized)
+struct LimitTests {
+    private static let limit = 100_000
+
+    /// A JSON object of exactly `count` bytes with a field that projects do not have.
+    private static func body(_ count: Int) -> String {
+        "{\"x\":\"" + String(repeating: "a", count: count - 8) + "\"}"
+    }
+
+    @Test func bodiesAreRefusedByLengthByChunksAndByInflatedSize() async throws {
+        try await LiveServer.with({ $0.bodyLimitBytes = Self.limit }) { live in
+            // At the limit the body is read, and refused for its field.
+            #expect(try await live.post("/api/v1/projects", Self.body(Self.limit)).status == 400)
+            #expect(try await live.post("/api/v1/projects", Self.body(Self.limit + 1)).status == 413)
+            // Announced only: the answer comes though no byte of the body does.
+            let announced = try RawSocket(port: live.port)
+            announced.send(
+                "POST /api/v1/projects HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(live.adminKey)\r\n"
+                    + "Content-Length: 99999999999\r\n\r\n")
+            #expect(announced.read(seconds: 5, until: "too_large").text.hasPrefix("HTTP/1.1 413"))
+            // In chunks, without an announced length.
+            let chunked = try RawSocket(port: live.port)
+            chunked.send(
+                "POST /api/v1/projects HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(live.adminKey)\r\n"
+                    + "Transfer-Encoding: chunked\r\n\r\n")
+            let chunk = "4000\r\n" + String(repeating: "a", count: 0x4000) + "\r\n"
+            for _ in 0..<7 { chunked.send(chunk) }
+            #expect(chunked.read(seconds: 5, until: "too_large").text.hasPrefix("HTTP/1.1 413"))
+            // Small on the way, large inside.
+            let bomb = try GuardTests.gzip(Data(Self.body(Self.limit + 1).utf8))
+            let headers = [("Content-Encoding", "gzip")]
+            #expect(try await live.ask(.POST, "/api/v1/projects", headers: headers, body: bomb).status == 413)
+            let fine = try GuardTests.gzip(Data(Self.body(Self.limit).utf8))
+            #expect(try await live.ask(.POST, "/api/v1/projects", headers: headers, body: fine).status == 400)
+            let unknown = [("Content-Encoding", "br")]
+            #expect(try await live.ask(.POST, "/api/v1/projects", headers: unknown, body: fine).status == 415)
+        }
+    }
+
+    @Test func headersAreLimitedInNumberAndSize() async throws {
+        try await LiveServer.with { live in
+            func expect(_ status: Int, _ headers: String) throws {
+                let socket = try RawSocket(port: live.port)
+                socket.send("GET /health/live HTTP/1.1\r\nHost: localhost\r\n\(headers)\r\n")
+                let answer = socket.read(seconds: 5, until: "}").text
+                #expect(answer.hasPrefix("HTTP/1.1 \(status)"))
+            }
+            let many = (0..<99).map { "x-\($0): a\r\n" }.joined()
+            try expect(200, many)
+            try expect(431, many + "x-99: a\r\n")
+            try expect(200, "x: " + String(repeating: "a", count: 30_000) + "\r\n")
+            try expect(431, "x: " + String(repeating: "a", count: 33_000) + "\r\n")
+            try expect(400, "Content-Length: 1\r\nContent-Length: 2\r\n")
+            #expect(try await live.ask(.GET, "/health/live").status == 200)
+        }
+    }
+
+    @Test func documentsAreReadStrictly() async throws {
+        try await LiveServer.with { live in
+            func nested(_ depth: Int) -> String {
+                "{\"name\":" + String(repeating: "[", count: depth - 1) + String(repeating: "]", count: depth - 1) + "}"
+            }
+            for depth in [65, 101, 512, 100_000] {
+                let answer = try await live.post("/api/v1/projects", nested(depth))
+                #expect(answer.status == 400)
+                #expect(answer.text.contains("64"))
+            }
+            #expect(try await !live.post("/api/v1/projects", nested(64)).text.contains("nested"))
+            let twice = try await live.post("/api/v1/projects", "{\"name\":\"a\",\"name\":\"b\"}")
+            #expect(twice.status == 400)
+            #expect(twice.text.contains("duplicate_key"))
+            let unknown = try await live.post("/api/v1/projects", "{\"name\":\"a\",\"role\":\"admin\"}")
+            #expect(unknown.status == 400)
+            #expect(try unknown.json()["error"]?["param"] == "role")
+            for text in ["", "[]", "{\"name\":\"a\"", "{\"name\":1}", "{}", "{\"name\":\"a\",}"] {
+                #expect(try await live.post("/api/v1/projects", text).status == 400, "\(text)")
+            }
+        }
+    }
+
+    @Test func headersThatTrickleAreCutOff() async throws {
+        try await LiveServer.with({ $0.headerTimeoutSeconds = 1 }) { live in
+            let sockets = try (0..<50).map { _ in try RawSocket(port: live.port) }
+            for socket in sockets { socket.send("GET /health/live HT") }
+            let begun = Date()
+            #expect(try await live.ask(.GET, "/health/live").status == 200)
+            for socket in sockets { #expect(socket.read(seconds: 5).isClosed) }
+            #expect(Date().timeIntervalSince(begun) < 5)
+        }
+    }
+
+    @Test func bodiesThatTrickleAreCutOff() async throws {
+        try await LiveServer.with { live in
+            let socket = try RawSocket(port: live.port)
+            socket.send(
+                "POST /api/v1/projects HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(live.adminKey)\r\n"
+                    + "Content-Length: 1000\r\n\r\n{")
+            #expect(socket.read(seconds: 12).isClosed)
+        }
+    }
+}

@@ -1,0 +1,93 @@
+import Foundation
+import MartletStore
+import MartletWire
+import Testing
+
+@Suite struct BlobTests {
+    let home: String
+
+    init() throws {
+        home = NSTemporaryDirectory() + "martlet-store-\(UUID().uuidString.prefix(8))"
+        try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
+    }
+
+    private func remove() { try? FileManager.default.removeItem(atPath: home) }
+
+    @Test func bytesLieUnderTheirHashAndTheSameBytesOnce() throws {
+        defer { remove() }
+        let blobs = try BlobStore(home: home)
+        let first = try blobs.store(Array("abc".utf8))
+        #expect(first.hash == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+        #expect(try blobs.store(Array("abc".utf8)) == first)
+        let path = try blobs.path(of: first.hash)
+        #expect(path.hasSuffix("/blobs/sha256/ba/\(first.hash)"))
+        #expect(try String(contentsOfFile: path, encoding: .utf8) == "abc")
+    }
+
+    @Test(arguments: [
+        "../../etc/passwd", "", "sha256:abc", String(repeating: "A", count: 64), String(repeating: "a", count: 63),
+    ])
+    func aHashThatIsNotOneIsNoPath(_ hash: String) throws {
+        defer { remove() }
+        let blobs = try BlobStore(home: home)
+        #expect(throws: MartletError.self) { try blobs.path(of: hash) }
+    }
+
+    @Test func whatWasHalfWrittenIsGoneAtTheNextStart() throws {
+        defer { remove() }
+        let blobs = try BlobStore(home: home)
+        let writer = try blobs.writer()
+        try Array("half".utf8).withUnsafeBytes { try writer.append($0) }
+        _ = try BlobStore(home: home)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: home + "/blobs/incoming").isEmpty)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: home + "/blobs/sha256").isEmpty)
+        writer.abandon()
+    }
+
+    @Test func theCollectorLeavesWhatIsBeingReferredTo() throws {
+        defer { remove() }
+        let blobs = try BlobStore(home: home)
+        let held = try blobs.store(Array("held".utf8))
+        let free = try blobs.store(Array("free".utf8))
+        blobs.unpin([free.hash])
+        #expect(try blobs.beginCollection().map(\.hash) == [free.hash])
+        // Stored again meanwhile: somebody is about to refer to it.
+        _ = try blobs.store(Array("free".utf8))
+        #expect(try !blobs.remove(free.hash))
+        blobs.unpin([free.hash])
+        #expect(try !blobs.remove(free.hash))
+        blobs.endCollection()
+        #expect(try blobs.beginCollection().map(\.hash) == [free.hash])
+        #expect(try blobs.remove(free.hash))
+        #expect(try blobs.contains(held.hash) && !blobs.contains(free.hash))
+    }
+
+    @Test(arguments: [
+        "../x", "/etc/passwd", "a/../b", "a//b", "a\\b", "a\u{0}b", "%2e%2e/x", "%252e%252e/x", "file:///x", ".", "a/",
+        "a\nb", "",
+    ])
+    func aNameThatLeadsElsewhereIsRefused(_ name: String) {
+        #expect(throws: MartletError.self) { try RelativePath.check(name) }
+    }
+
+    @Test func namesInAnyScriptAreFineAndCollisionsAreNot() throws {
+        try RelativePath.check(["标签/雨燕.csv", "Ünï.csv", "100%.csv"])
+        #expect(throws: MartletError.self) { try RelativePath.check(["a.csv", "A.csv"]) }
+        #expect(throws: MartletError.self) { try RelativePath.check(["e\u{301}.csv", "\u{e9}.csv"]) }
+        #expect(throws: MartletError.self) { try RelativePath.check(["a", "a/b"]) }
+    }
+
+    @Test func aTreeIsLaidOutAsAFolderAndItsHashIsThatOfTheList() throws {
+        defer { remove() }
+        let blobs = try BlobStore(home: home)
+        let blob = try blobs.store(Array("abc".utf8))
+        let files = ["b/c.txt", "a.txt"].map { TreeFile(path: $0, hash: blob.hash, byteCount: 3) }
+        let tree = try Tree(files: files)
+        #expect(tree == (try Tree(files: files.reversed())))
+        let folders = try TreeFolders(home: home, blobs: blobs)
+        let folder = try folders.folder(of: tree)
+        #expect(try String(contentsOfFile: folder + "/b/c.txt", encoding: .utf8) == "abc")
+        #expect(try folders.folder(of: tree) == folder)
+        #expect(folders.all() == [tree.hash])
+    }
+}
