@@ -1,3 +1,4 @@
+import Foundation
 import MartletModels
 import MartletNN
 import MartletTensor
@@ -37,7 +38,7 @@ import Testing
     }
 
     private static let transformerNames =
-        ["embedding.weight", "body.position.weight"]
+        ["embedding.weight", "body.position.weight", "body.encoder.norm.weight", "body.encoder.norm.bias"]
         + [
             "self_attn.in_proj_weight", "self_attn.in_proj_bias", "self_attn.out_proj.weight",
             "self_attn.out_proj.bias",
