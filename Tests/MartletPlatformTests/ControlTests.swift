@@ -50,6 +50,23 @@ import Testing
         try await bench.stop()
     }
 
+    @Test func aHomeWithALongPathHasAShortSocket() async throws {
+        let root = NSTemporaryDirectory() + "martlet-\(UUID().uuidString.prefix(8))"
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let bench = try await Bench(home: root + String(repeating: "/a-long-name", count: 10))
+        _ = try await bench.addDataset("d", ["data.csv": "x,y\n1,2\n"])
+        let worker = try #require(await bench.engine.next())
+        #expect(worker.socket.utf8.count <= 100)
+        let folder = (worker.socket as NSString).deletingLastPathComponent
+        let attributes = try FileManager.default.attributesOfItem(atPath: folder)
+        #expect((attributes[.posixPermissions] as? NSNumber)?.intValue == 0o700)
+        let (connection, _) = try await worker.dial()
+        connection.close()
+        worker.kill()
+        try await bench.stop()
+        #expect(!FileManager.default.fileExists(atPath: folder))
+    }
+
     @Test func aFrameThatAnnouncesTooMuchEndsTheConnection() async throws {
         let bench = try await Bench()
         let connection = try FakeConnection(path: bench.home + "/run/control.sock")
