@@ -83,7 +83,8 @@ public struct TrainJob {
     }
 
     private func start(_ network: FeatureNetwork) throws {
-        try Torch.setThreadCount(Self.threads(
+        try Torch.setThreadCount(
+            Self.threads(
                 for: network, batchSize: recipe.training.batchSize, share: task.share.threads))
         try network.initialize(seed: UInt64(recipe.training.seed))
         try network.move(to: device)
@@ -91,7 +92,7 @@ public struct TrainJob {
 
     /// Threads that pay: a small step is over before a second thread has woken.
     public static func threads(for network: FeatureNetwork, batchSize: Int, share: Int) -> Int {
-        network.multiplyAdds * batchSize < 16_000_000 ? 1 : share
+        Double(network.multiplyAdds) * Double(batchSize) < 16e6 ? 1 : share
     }
 
     private func prepare(fold: Int?) throws -> PreparedData {

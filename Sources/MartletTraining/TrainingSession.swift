@@ -24,6 +24,7 @@ public final class TrainingSession {
     private let parameters: [NamedParameter]
     private let state: [(String, Tensor)]
     private let seed: UInt64
+    private let batchSize: Int
 
     /// - Parameters:
     ///   - rows: the training rows.
@@ -40,7 +41,8 @@ public final class TrainingSession {
         guard self.rows.count > 0 else {
             throw MartletError(.invalidData, "no rows are left to train on; check cleaning and split")
         }
-        let batches = (rows.count + config.batchSize - 1) / config.batchSize
+        batchSize = min(config.batchSize, rows.count)
+        let batches = (rows.count + batchSize - 1) / batchSize
         let perStep = config.optimizer.type == .gd ? batches : min(config.accumulate, batches)
         stepsPerEpoch = (batches + perStep - 1) / perStep
         let (product, overflows) = stepsPerEpoch.multipliedReportingOverflow(by: config.epochs)
@@ -128,7 +130,7 @@ public final class TrainingSession {
 
     /// The micro-batches of one step of an epoch, as places in the epoch's order.
     private func ranges(of step: Int) -> [Range<Int>] {
-        let size = config.batchSize
+        let size = batchSize
         let batches = (rows.count + size - 1) / size
         let perStep = config.optimizer.type == .gd ? batches : min(config.accumulate, batches)
         return (step * perStep..<min((step + 1) * perStep, batches)).map {
