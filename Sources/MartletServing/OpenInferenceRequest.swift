@@ -154,7 +154,9 @@ struct OpenInferenceRequest {
         case "INT8", "INT16", "INT32", "INT64", "UINT16", "UINT32", "UINT64":
             var values: [Int64] = []
             try flatten(parser.value()) { element in
-                guard let number = element.int else { throw notA(tensor, element) }
+                guard let number = element.int, range(tensor.datatype).contains(number) else {
+                    throw notA(tensor, element)
+                }
                 values.append(Int64(number))
             }
             return .ints(values)
@@ -182,6 +184,18 @@ struct OpenInferenceRequest {
             }
             return .strings(values)
         default: throw unknownType(tensor)
+        }
+    }
+
+    private static func range(_ datatype: String) -> ClosedRange<Int> {
+        switch datatype {
+        case "INT8": -128...127
+        case "INT16": -32_768...32_767
+        case "INT32": Int(Int32.min)...Int(Int32.max)
+        case "UINT16": 0...65_535
+        case "UINT32": 0...Int(UInt32.max)
+        case "UINT64": 0...Int.max
+        default: Int.min...Int.max
         }
     }
 
