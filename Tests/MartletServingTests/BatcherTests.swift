@@ -1,3 +1,4 @@
+import Foundation
 import MartletServing
 import MartletWire
 import Synchronization
@@ -141,5 +142,39 @@ import Testing
         let all = try answers.all()
         #expect(try all[0].get().reply.rows == 1)
         expectFault(.unavailable, []) { _ = try all[1].get() }
+    }
+
+    @Test func `many callers at once each get their own row's answer`() throws {
+        let model = try Models.mixed.get()
+        let requests = model.held.map { Request.infer("{\"inputs\":[\(Models.inputs([$0]))]}") }
+        let wanted = try model.ask(.infer("{\"inputs\":[\(Models.inputs(model.held))]}")).output("label")
+        let server = model.server(maxBatch: 16)
+        let answers = Answers(requests.count * 8)
+        let all = DispatchGroup()
+        let worker = DispatchGroup()
+        worker.enter()
+        Thread.detachNewThread {
+            model.serve(server)
+            worker.leave()
+        }
+        for caller in 0..<8 {
+            all.enter()
+            Thread.detachNewThread {
+                for (index, request) in requests.enumerated() {
+                    all.enter()
+                    server.handle(request.request, body: request.body) {
+                        answers.put($0, caller * requests.count + index)
+                        all.leave()
+                    }
+                }
+                all.leave()
+            }
+        }
+        #expect(all.wait(timeout: .now() + 60) == .success)
+        server.drain()
+        #expect(worker.wait(timeout: .now() + 60) == .success)
+        for (index, answer) in try answers.all().enumerated() {
+            #expect(try answer.get().output("label") == [wanted[index % requests.count]])
+        }
     }
 }

@@ -57,7 +57,12 @@ import Testing
         }
         try Self.refuse(try Self.with(Self.a("INT64", "[1]", "[1.5]")), ["1.5", "INT64"])
         try Self.refuse(try Self.with(Self.a("INT64", "[1]", "[9223372036854775808]")), ["INT64"])
-        try Self.refuse(try Self.with(Self.a("UINT8", "[1]", "[256]")))
+        for (type, value) in [
+            ("UINT8", "256"), ("INT8", "128"), ("INT16", "-32769"), ("INT32", "3000000000"), ("UINT16", "-1"),
+            ("UINT32", "4294967296"), ("UINT64", "-1"),
+        ] {
+            try Self.refuse(try Self.with(Self.a(type, "[1]", "[\(value)]")), [value, type])
+        }
     }
 
     @Test func `wrong types, names and fields are named`() throws {

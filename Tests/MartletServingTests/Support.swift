@@ -79,6 +79,16 @@ final class Fixture: Sendable {
         }
     }
 
+    /// Answers until the server is drained.
+    func serve(_ server: ModelServer) {
+        let bundle = bundle
+        do {
+            try ComputeThread().run { server.run(try LoadedModel(bundle: bundle, device: .cpu)) }
+        } catch {
+            Issue.record(error)
+        }
+    }
+
     /// All requests wait before the model starts, so they go through it together as far as `maxBatch` lets them.
     func ask(_ requests: [Request], maxBatch: Int = 64) throws -> [Result<InferenceAnswer, MartletError>] {
         let server = server(maxBatch: maxBatch)

@@ -252,4 +252,114 @@ import Testing
             share: MachineShare(threads: 1, device: "toaster"))
         expectFault(.invalidRequest, ["toaster", "cpu"]) { _ = try TrainJob(task, link: Told().link()) }
     }
+
+    @Test func `settings as large as numbers go do not end the process`() throws {
+        let table = ["line.csv": Self.lineTable()]
+        let largest = "\(Int.max)"
+        for settings in [
+            ["training.batch_size=\(largest)", "training.accumulate=\(largest)", "training.epochs=2"],
+            ["training.schedule={type: cosine, warmup_steps: \(largest)}", "training.epochs=1"],
+            [
+                "training.checkpoint={every: 1 epoch, keep: \(largest)}",
+                "training.early_stopping={patience: \(largest)}",
+            ],
+        ] {
+            _ = try Job(Self.line, settings, data: table).finish()
+        }
+        for endless in ["training.steps=\(largest)", "training.epochs=\(largest)"] {
+            let outcome = try Job(Self.line, [endless], data: table).run(Told()) { $0 == 2 ? .cancel : nil }
+            guard case .cancelled = outcome else {
+                Issue.record("\(endless) came to an end")
+                continue
+            }
+        }
+    }
+
+    @Test func `a model larger than memory is refused, not tried`() throws {
+        let job = try Job(
+            Self.line, ["combiner.layers=[1000000, 1000000, 1000000]"], data: ["line.csv": Self.lineTable()])
+        #expect(throws: (any Error).self) { _ = try job.finish() }
+    }
+
+    @Test func `a label that the training rows do not have is named with its row`() throws {
+        let text = """
+            name: labels
+            data: {source: labels.csv, split: {train: 0.5, validation: 0.5, test: 0, order: sequential}}
+            inputs: {x: number}
+            outputs: {label: category}
+            training: {epochs: 1}
+            """
+        let table = "x,label\n1,a\n2,b\n3,a\n4,b\n5,a\n6,鸟\n7,b\n8,a\n"
+        let error = expectFault(.invalidData, ["'label'", "'鸟'"]) {
+            _ = try Job(text, data: ["labels.csv": table]).finish()
+        }
+        #expect(try #require(error).message.contains("labels.csv"))
+        #expect(try #require(error).message.contains("line 7"))
+    }
+
+    @Test func `a plan tells layers, rows and steps, and changes nothing`() throws {
+        let scratch = try Scratch()
+        let file = try scratch.write("mixed.csv", mixedTable(rows: 120))
+        let recipe = try recipe(Self.overfit, ["data.split={train: 0.5, validation: 0.25, test: 0.25}"])
+        let data = try scratch.prepare(recipe, [file])
+        let summary = try onCompute { try TrainingPlan(recipe: recipe, data: data).summary }
+        #expect(summary.parameters == 2 * 64 + 64 + 64 * 64 + 64 + 64 + 1)
+        #expect(summary.parameters == summary.layers.reduce(0) { $0 + $1.parameterCount })
+        #expect(summary.layers.map(\.output) == [[-1, 1], [-1, 1], [-1, 64], [-1, 64], [-1, 1]])
+        #expect((summary.trainRows, summary.validationRows, summary.testRows) == (60, 30, 30))
+        #expect(summary.stepsPerEpoch == 15 && summary.totalSteps == 6000)
+        #expect(summary.rowsPerSecond > 0 && summary.estimatedSeconds > 0)
+    }
+
+    @Test func `perplexity counts every token once and no padding`() throws {
+        // Sequences of very different lengths, more than one batch of them.
+        var table = "text,next\n"
+        for row in 0..<400 {
+            let length = row % 7 == 0 ? 12 : 1 + row % 2
+            let walk = (0...length).map { "w\((row * 5 + $0 * $0) % 6)" }
+            table += walk.dropLast().joined(separator: " ") + "," + walk.dropFirst().joined(separator: " ") + "\n"
+        }
+        let scratch = try Scratch()
+        let file = try scratch.write("walks.csv", table)
+        let recipe = try recipe(
+            """
+            name: walks
+            data: {source: walks.csv, split: {train: 1, validation: 0, test: 0, order: sequential}}
+            inputs: {text: {type: sequence, max_length: 12, encoder: {type: gru, embedding_size: 5, hidden: 6, reduce: none}}}
+            outputs: {next: {type: sequence, loss: {type: cross_entropy, label_smoothing: 0.2}}}
+            training: {epochs: 1}
+            """)
+        let data = try scratch.prepare(recipe, [file])
+        try onCompute {
+            let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
+            try network.initialize(seed: 3)
+            let result = try Evaluator(
+                network: network, outputs: recipe.outputs, preprocessing: data.preprocessing, device: .cpu
+            ).evaluate(data.train, device: .cpu)
+            let all = try data.train.all()
+            guard case .ints(let tokens) = all.features[0].values, case .ints(let targets) = all.features[1].values
+            else {
+                throw MartletError(.internal, "the sequences are no numbers")
+            }
+            let logits = try network([Tensor(tokens, shape: [400, 12])], .inference())[0].logProbabilities()
+            let classes = logits.count / (400 * 12)
+            var sum = 0.0
+            var count = 0
+            for (place, target) in targets.enumerated() where target >= 0 {
+                sum -= logits[place * classes + Int(target)]
+                count += 1
+            }
+            let perplexity = try #require(result.metrics["perplexity"])
+            #expect(count < 400 * 12)
+            #expect(isClose(perplexity, exp(sum / Double(count)), atol: 0))
+            #expect(isClose(try #require(result.metrics["loss"]), sum / Double(count), atol: 0))
+        }
+    }
+}
+
+extension Tensor {
+    /// log softmax over the last axis.
+    fileprivate func logProbabilities() throws -> [Double] {
+        try softmax(-1).array(of: Double.self).map { Foundation.log($0) }
+    }
 }

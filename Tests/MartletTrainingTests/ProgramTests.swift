@@ -79,7 +79,10 @@ import Testing
         }
     }
 
-    @Test(arguments: ["program-1-linear", "program-2-relu", "program-5-64", "program-6-csv", "iris", "reviews"])
+    @Test(arguments: [
+        "program-1-linear", "program-2-relu", "program-3-classes", "program-4-bigmodel", "program-5-64",
+        "program-6-csv", "iris", "reviews",
+    ])
     func `an example trains to what it requires`(name: String) throws {
         let text = try exampleText("\(name).yaml")
         let recipe = try recipe(text)

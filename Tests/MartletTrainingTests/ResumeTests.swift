@@ -143,6 +143,20 @@ import Testing
         #expect(straight.weights.keys.contains { $0.hasSuffix("running_mean") })
     }
 
+    @Test func `two threads give the same bits every time`() throws {
+        let scratch = try Scratch()
+        let recipe = try recipe(Self.text, ["training.steps=12", "combiner.layers=[512, 256]"])
+        let data = try scratch.prepare(recipe, [try scratch.write("mixed.csv", mixedTable(rows: 400))])
+        let ends = try onCompute {
+            try Torch.setThreadCount(2)
+            return try (0..<3).map {
+                try Self.train(recipe, data, stops: $0 == 1 ? [7] : [], in: scratch.path + "/\($0)")
+            }
+        }
+        #expect(ends[0] == ends[1])
+        #expect(ends[0] == ends[2])
+    }
+
     @Test(arguments: ["cancel", "pause"])
     func `a job that was stopped goes on to the undisturbed job's model`(how: String) throws {
         let settings = ["training.steps=600", "training.checkpoint={every: 10 steps, keep: 2}", "data.augment=[]"]
