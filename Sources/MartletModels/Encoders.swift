@@ -11,11 +11,14 @@ protocol Encoder: Module {
     var outputShape: [Int] { get }
     /// In a user's words.
     var kind: String { get }
+    /// Multiplications with a parameter for one row.
+    var multiplyAdds: Int { get }
     func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor
 }
 
 extension Encoder {
     var outputShape: [Int] { [width] }
+    var multiplyAdds: Int { parameterCount }
 }
 
 func makeEncoder(_ input: NetworkConfig.Input) throws -> any Encoder {
@@ -86,7 +89,7 @@ final class ImageConvolution: Encoder {
     private let poolLayers: [MaxPool2d]
     private let encoder: EncoderConfig
     let width: Int
-    private let grid: [Int]
+    let multiplyAdds: Int
 
     init(_ input: NetworkConfig.Input) throws {
         encoder = input.encoder
@@ -98,6 +101,7 @@ final class ImageConvolution: Encoder {
         var convolutions: [Conv2d] = []
         var norms: [any Layer] = []
         var pools: [Int] = []
+        var multiplyAdds = 0
         func setting(_ list: [Int], _ index: Int) -> Int { list.count == 1 ? list[0] : list[index] }
         for (index, next) in encoder.channels.enumerated() {
             let (kernel, padding) = (setting(encoder.kernel, index), setting(encoder.padding, index))
@@ -111,7 +115,9 @@ final class ImageConvolution: Encoder {
             case .layer: norms.append(try GroupNorm(1, next))
             }
             pools.append(pool)
-            size = size.map { (max($0 + 2 * padding - kernel, -stride) / stride + 1) / pool }
+            size = size.map { max($0 + 2 * padding - kernel, -stride) / stride + 1 }
+            multiplyAdds += size.reduce(channels * kernel * kernel * next, *)
+            size = size.map { $0 / pool }
             guard size.allSatisfy({ $0 > 0 }) else {
                 throw MartletError(
                     .invalidRecipe,
@@ -124,8 +130,8 @@ final class ImageConvolution: Encoder {
         self.norms = norms
         self.pools = pools
         poolLayers = pools.map { MaxPool2d($0) }
-        grid = [channels] + size
-        width = grid.reduce(1, *)
+        width = size.reduce(channels, *)
+        self.multiplyAdds = multiplyAdds
     }
 
     var kind: String { "cnn \(encoder.channels.map(String.init).joined(separator: "-"))" }

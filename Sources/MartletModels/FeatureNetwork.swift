@@ -48,6 +48,11 @@ public final class FeatureNetwork: Module {
         return results
     }
 
+    /// Multiplications with a parameter for one row, about: what decides how many threads pay.
+    public var multiplyAdds: Int {
+        encoders.modules.reduce(0) { $0 + $1.multiplyAdds } + combiner.parameterCount + decoders.parameterCount
+    }
+
     /// The parts with their kinds, shapes and counts, for `plan`.
     public var layerSummaries: [LayerSummary] {
         var summaries: [LayerSummary] = []

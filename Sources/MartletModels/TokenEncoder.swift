@@ -29,6 +29,7 @@ final class TokenEncoder: Encoder {
 
     var width: Int { body.width }
     var outputShape: [Int] { reduction == .none ? [tokenCount, width] : [width] }
+    var multiplyAdds: Int { body.parameterCount * tokenCount }
     var kind: String { "embedding + \(encoder.type.rawValue)" }
     var children: [(String, Any)] { [("embedding", embedding), ("body", body)] }
 

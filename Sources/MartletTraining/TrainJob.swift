@@ -67,14 +67,15 @@ public struct TrainJob {
     }
 
     private func start(_ network: FeatureNetwork) throws {
-        try Torch.setThreadCount(Self.threads(for: network, share: task.share.threads))
+        try Torch.setThreadCount(Self.threads(
+                for: network, batchSize: recipe.training.batchSize, share: task.share.threads))
         try network.initialize(seed: UInt64(recipe.training.seed))
         try network.move(to: device)
     }
 
-    /// Threads that pay: a step of a tiny network is over before a second thread has woken.
-    public static func threads(for network: FeatureNetwork, share: Int) -> Int {
-        network.parameterCount < 20_000 ? 1 : share
+    /// Threads that pay: a small step is over before a second thread has woken.
+    public static func threads(for network: FeatureNetwork, batchSize: Int, share: Int) -> Int {
+        network.multiplyAdds * batchSize < 16_000_000 ? 1 : share
     }
 
     private func prepare(fold: Int?) throws -> PreparedData {

@@ -26,6 +26,8 @@ struct TrainingLoop {
     private var lossCount = 0.0
     private var best: CheckpointState.Best?
     private var epochsWithoutImprovement = 0
+    /// The step of the newest checkpoint.
+    private var savedStep: Int?
     private let clock = ContinuousClock()
 
     init(
@@ -114,6 +116,7 @@ struct TrainingLoop {
         epochsWithoutImprovement = state.epochsWithoutImprovement
         secondsTrained = state.secondsTrained
         rowsTrained = state.rowsTrained
+        savedStep = state.step
         if state.environment != environment {
             link.event(
                 JobEvent(
@@ -128,12 +131,14 @@ struct TrainingLoop {
         link.event(JobEvent(key: label + key, type: "message", message: message))
     }
 
-    private func save() throws {
+    private mutating func save() throws {
+        guard session.stepsDone != savedStep else { return }
         let state = CheckpointState(
             step: session.stepsDone, lossSum: lossSum, lossCount: lossCount, best: best,
             epochsWithoutImprovement: epochsWithoutImprovement, secondsTrained: secondsTrained, rowsTrained: rowsTrained,
             environment: environment, recipeHash: recipeHash)
         try store.write(state, tensors: try session.checkpointTensors())
+        savedStep = state.step
         link.event(
             JobEvent(
                 key: "\(label)checkpoint-\(state.step)", type: "checkpoint", message: "checkpoint after step \(state.step)",
