@@ -74,7 +74,8 @@ public final class FeatureNetwork: Module {
             let size = decoder.weight.value.size(0)
             summaries.append(
                 LayerSummary(
-                    name: "decoders.\(name)", kind: "linear", output: [-1, size], parameterCount: decoder.parameterCount))
+                    name: "decoders.\(name)", kind: "linear", output: [-1, size], parameterCount: decoder.parameterCount
+                ))
         }
         return summaries
     }
