@@ -51,7 +51,7 @@ public struct Augmenter: Sendable {
                     if case .noise = augment { purpose += (place + 1) << 16 }
                     var random = CounterRandom(seed: seed, purpose: purpose, step: step, row: UInt64(row))
                     if case .noise(let deviation) = augment {
-                        if isImage || layout.storage == .float32 { noise(slice, deviation, &random) }
+                        if layout.isContinuous { noise(slice, deviation, &random) }
                     } else if isImage {
                         let image = PlanarImage(
                             values: slice, channels: layout.shape[0], height: layout.shape[1], width: layout.shape[2])

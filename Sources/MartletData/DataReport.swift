@@ -30,7 +30,8 @@ public struct DataReport: Codable, Sendable, Equatable {
         public var count: Int
     }
 
-    /// Ten bins of equal width from `low` to `high`; of a seeded sample where there are more than 100,000 values.
+    /// Ten bins of equal width from `low` to `high`; of a seeded sample where there are more than 100,000 values (fewer in
+    /// tables of more than 20 columns).
     public struct Histogram: Codable, Sendable, Equatable {
         public var low: Double
         public var high: Double

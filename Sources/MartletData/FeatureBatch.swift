@@ -38,13 +38,18 @@ public struct FeatureLayout: Codable, Sendable, Equatable {
     /// How many distinct indices an `int64` feature has: labels of a category (an input has one more, 0, for values
     /// that training did not have), entries of a vocabulary (with 0 padding and 1 unknown in an input).
     public var cardinality: Int?
+    /// Whether the values measure something, so that a little noise leaves their sense.
+    public var isContinuous: Bool
 
-    public init(name: String, role: Role, shape: [Int], storage: Storage, cardinality: Int? = nil) {
+    public init(
+        name: String, role: Role, shape: [Int], storage: Storage, cardinality: Int? = nil, isContinuous: Bool = false
+    ) {
         self.name = name
         self.role = role
         self.shape = shape
         self.storage = storage
         self.cardinality = cardinality
+        self.isContinuous = isContinuous
     }
 
     /// Values in one row.

@@ -46,7 +46,9 @@ struct FeaturePlan {
         case .image:
             feature.normalization = input.normalize ?? .minmax
             if let size = input.size {
-                guard size.count == 2, size.allSatisfy({ (1...ImageCodec.maxSide).contains($0) }) else {
+                guard size.count == 2, size.allSatisfy({ (1...ImageCodec.maxSide).contains($0) }),
+                    size[0] * size[1] <= ImageCodec.maxPixels
+                else {
                     throw MartletError(
                         .invalidRecipe, "inputs.\(input.name).size is \(size); give [height, width] of 1 to 16,384",
                         param: "inputs.\(input.name).size")

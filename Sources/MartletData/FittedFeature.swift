@@ -41,8 +41,9 @@ public struct FittedFeature: Codable, Sendable, Equatable {
 
     public var layout: FeatureLayout {
         switch kind {
-        case .number, .boolean: FeatureLayout(name: name, role: role, shape: [], storage: .float32)
-        case .vector: FeatureLayout(name: name, role: role, shape: [length], storage: .float32)
+        case .number: FeatureLayout(name: name, role: role, shape: [], storage: .float32, isContinuous: true)
+        case .boolean: FeatureLayout(name: name, role: role, shape: [], storage: .float32)
+        case .vector: FeatureLayout(name: name, role: role, shape: [length], storage: .float32, isContinuous: true)
         case .datetime: FeatureLayout(name: name, role: role, shape: [DateParts.count], storage: .float32)
         case .category:
             FeatureLayout(
@@ -54,7 +55,8 @@ public struct FittedFeature: Codable, Sendable, Equatable {
                 cardinality: categories.count + (role == .input ? 2 : 0))
         case .image:
             FeatureLayout(
-                name: name, role: role, shape: [channels, height, width], storage: keepsBytes ? .uint8 : .float32)
+                name: name, role: role, shape: [channels, height, width], storage: keepsBytes ? .uint8 : .float32,
+                isContinuous: true)
         }
     }
 

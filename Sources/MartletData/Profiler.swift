@@ -21,23 +21,28 @@ struct Profiler {
 
     /// Different values that are counted before a column is called free text.
     private static let maxDistinct = 1000
+    /// Different numbers that are counted before a column is called continuous.
+    private static let maxNumbers = 100
 
     private let names: [String]
+    /// A column's share of the memory for different values.
+    private let tableBytes: Int
     private var columns: [Column]
     private(set) var rows = 0
 
     init(_ names: [String]) {
         self.names = names
-        let capacity = max(100, min(100_000, 20_000_000 / max(1, names.count)))
+        tableBytes = min(4 << 20, (256 << 20) / max(1, names.count))
+        let capacity = max(100, min(100_000, 2_000_000 / max(1, names.count)))
         columns = names.map { _ in Column(sample: Reservoir(capacity: capacity)) }
     }
 
     mutating func add(_ row: Row) {
         rows += 1
-        for index in columns.indices { Self.add(row.cells[index], row, to: &columns[index]) }
+        for index in columns.indices { Self.add(row.cells[index], row, to: &columns[index], tableBytes: tableBytes) }
     }
 
-    private static func add(_ cell: Cell, _ row: Row, to column: inout Column) {
+    private static func add(_ cell: Cell, _ row: Row, to column: inout Column, tableBytes: Int) {
         column.count += 1
         switch cell.kind {
         case .missing:
@@ -73,7 +78,8 @@ struct Profiler {
         guard !column.overflows else { return }
         let found = column.table.insert(cell.bytes)
         if found == column.counts.count { column.counts.append(1) } else { column.counts[found] += 1 }
-        if column.table.count > maxDistinct || column.table.byteCount > 4 << 20 {
+        let isNumeric = column.numbers.count == column.count - column.missing
+        if column.table.count > (isNumeric ? maxNumbers : maxDistinct) || column.table.byteCount > tableBytes {
             column.overflows = true
             column.table = ByteTable()
             column.counts = []

@@ -11,7 +11,6 @@ final class ServingEncoder: @unchecked Sendable {
     private let encoders: [FeatureEncoder]
     private let numbers: NumberFormat
     private let missing: Set<String>
-    private let optional: [Bool]
 
     init(_ preprocessing: Preprocessing) throws {
         var columns: [String] = []
@@ -34,9 +33,6 @@ final class ServingEncoder: @unchecked Sendable {
         encoders = try preprocessing.encoders(role: .input, place: place)
         numbers = preprocessing.numbers
         missing = Set(preprocessing.missing)
-        optional = columns.map { column in
-            preprocessing.inputs.contains { $0.kind == .category && $0.columns.contains(column) }
-        }
     }
 
     func place(_ column: String) -> Int { columns.firstIndex(of: column) ?? 0 }
@@ -84,7 +80,7 @@ final class ServingEncoder: @unchecked Sendable {
         try encode(count: rows.count, what: { "row \($0 + 1)" }) { index, row, arena in
             for (place, column) in columns.enumerated() {
                 guard let value = rows[index][column] else {
-                    if optional[place] || cleaner.fills(place) { continue }
+                    if cleaner.fills(place) { continue }
                     throw MartletError(
                         .invalidRequest,
                         "row \(index + 1) has no value for '\(column)'; the model needs "

@@ -63,7 +63,7 @@ public final class Platform: Sendable {
     public func announce(url: String) throws { try lock.announce(url: url) }
 
     /// Whether a job runs or waits, for a `serve` that leaves when it is idle.
-    public func hasWork() async throws -> Bool { await !jobs.activeJobs().isEmpty }
+    public func hasWork() async throws -> Bool { await jobs.hasWork() }
 
     /// Runs until `shutdown` or cancellation. Then requests in flight are answered (30 seconds at most), replicas end,
     /// workers write a checkpoint and end (the next `serve` goes on with their jobs), and what is buffered is written.

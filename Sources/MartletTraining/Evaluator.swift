@@ -33,7 +33,9 @@ public struct Evaluator {
     }
 
     /// Throws `invalidData` where there are no rows.
-    public func evaluate(_ encoded: EncodedRows, device: Device, progress: (Int) throws -> Void = { _ in }) throws -> Result {
+    public func evaluate(_ encoded: EncodedRows, device: Device, progress: (Int) throws -> Void = { _ in }) throws
+        -> Result
+    {
         let rows = try RowTensors(encoded, device: device)
         try rows.setOrder(nil)
         var classes: [Int: ClassificationMetrics] = [:]
@@ -64,7 +66,9 @@ public struct Evaluator {
             for (name, value) in values {
                 metrics[outputs.count > 1 ? "\(output.name).\(name)" : name] = value
             }
-            if let counted = classes[index], counted.labels.count <= 1_000 { confusion[output.name] = counted.confusion }
+            if let counted = classes[index], counted.labels.count <= 1_000 {
+                confusion[output.name] = counted.confusion
+            }
         }
         return Result(metrics: metrics, confusion: confusion)
     }

@@ -80,7 +80,7 @@ public final class TrainingSession {
                 loss = try loss.add(losses[index](results[index], batch.targets[index]))
             }
             let value = try loss.item()
-            guard value.isFinite else { throw diverged(value) }
+            guard value.isFinite else { throw diverged("the loss", value, step: stepsDone + 1) }
             lossSum += value * Double(range.count)
             let share = Double(range.count) / Double(total)
             try (share == 1 ? loss : loss.mul(share)).backward()
@@ -131,15 +131,18 @@ public final class TrainingSession {
         let size = config.batchSize
         let batches = (rows.count + size - 1) / size
         let perStep = config.optimizer.type == .gd ? batches : min(config.accumulate, batches)
-        return (step * perStep..<min((step + 1) * perStep, batches)).map { $0 * size..<min(($0 + 1) * size, rows.count) }
+        return (step * perStep..<min((step + 1) * perStep, batches)).map {
+            $0 * size..<min(($0 + 1) * size, rows.count)
+        }
     }
 
-    private func diverged(_ loss: Double) -> MartletError {
+    /// What it means that `what` is no finite number at a step, counted from 1.
+    func diverged(_ what: String, _ loss: Double, step: Int) -> MartletError {
         MartletError(
             .diverged,
-            "the loss is \(loss) at step \(stepsDone + 1) (epoch \(epoch + 1)); the likely cause is a learning rate of "
-                + "\(config.optimizer.learningRate) that is too high, or inputs of very different sizes: lower "
-                + "training.optimizer.learning_rate, set training.clip_norm or normalize the inputs; "
+            "\(what) is \(loss) at step \(step) (epoch \((max(step, 1) - 1) / stepsPerEpoch + 1)); the likely cause is a "
+                + "learning rate of \(config.optimizer.learningRate) that is too high, or inputs of very different sizes: "
+                + "lower training.optimizer.learning_rate, set training.clip_norm or normalize the inputs; "
                 + "the last finite checkpoint is kept")
     }
 }
@@ -151,7 +154,8 @@ private struct ClassCounts {
     init(_ rows: EncodedRows, outputs: [OutputConfig]) throws {
         let targets = rows.layouts.filter { $0.role == .target }
         for (index, output) in outputs.enumerated() {
-            guard output.loss?.classWeights == .balanced, index < targets.count, let classes = targets[index].cardinality
+            guard output.loss?.classWeights == .balanced, index < targets.count,
+                let classes = targets[index].cardinality
             else {
                 counts.append([])
                 continue

@@ -11,7 +11,11 @@ extension JSON: Codable {
     public init(from decoder: any Decoder) throws {
         if let container = try? decoder.container(keyedBy: Key.self) {
             var object = JSONObject()
-            for key in container.allKeys { object[key.stringValue] = try container.decode(JSON.self, forKey: key) }
+            // The decoder gives keys in an order that changes from process to process. A resumed worker must read the same
+            // recipe, inputs in the same order, so the order is made one: by name, as the encoder writes them.
+            for key in container.allKeys.sorted(by: { $0.stringValue < $1.stringValue }) {
+                object[key.stringValue] = try container.decode(JSON.self, forKey: key)
+            }
             self = .object(object)
             return
         }

@@ -70,6 +70,7 @@ import Testing
         }
         fault(.invalidData, "age", "old", ["column 'age'", "'old' is not a number"])
         fault(.invalidRequest, "age", nil, ["no value for 'age'", "'note'"])
+        fault(.invalidRequest, "color", nil, ["no value for 'color'"])
         fault(.invalidData, "age", .null, ["column 'age'", "no value"])
         fault(.invalidData, "ok", "maybe", ["column 'ok'", "'maybe'", "true nor false"])
         fault(.invalidData, "a", [1, 2], ["column 'a'", "not a number"])
@@ -164,7 +165,7 @@ import Testing
 
 @Suite struct AugmentTests {
     private func batch(_ rows: Int) -> FeatureBatch {
-        let layout = FeatureLayout(name: "image", role: .input, shape: [1, 4, 4], storage: .uint8)
+        let layout = FeatureLayout(name: "image", role: .input, shape: [1, 4, 4], storage: .uint8, isContinuous: true)
         let target = FeatureLayout(name: "label", role: .target, shape: [], storage: .int64)
         return FeatureBatch(
             count: rows,
@@ -226,11 +227,15 @@ import Testing
     }
 
     @Test func `noise has the deviation that was asked for, also on numbers`() {
-        let layout = FeatureLayout(name: "v", role: .input, shape: [4], storage: .float32)
+        let layout = FeatureLayout(name: "v", role: .input, shape: [4], storage: .float32, isContinuous: true)
         let batch = FeatureBatch(count: 5000, features: [(layout, .floats(Array(repeating: 1, count: 20_000)))])
         let out = Augmenter(steps: [.noise(standardDeviation: 0.5)], seed: 3).apply(
             batch, step: 1, rows: Array(0..<5000)
         ).floats("v")
+        let flag = FeatureLayout(name: "ok", role: .input, shape: [], storage: .float32)
+        let flags = FeatureBatch(count: 1, features: [(flag, .floats([1]))])
+        let same = Augmenter(steps: [.noise(standardDeviation: 0.5)], seed: 3).apply(flags, step: 1, rows: [0])
+        #expect(same.floats("ok") == [1])
         let mean = out.reduce(0, +) / 20_000
         let deviation = (out.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 20_000).squareRoot()
         #expect(abs(mean - 1) < 0.02)

@@ -45,7 +45,8 @@ import Testing
         let principal = try await keys.authenticate(secret)
         #expect(principal.role == .inference && principal.keyID == made.id)
         #expect(try await keys.list(by: bench.admin).allSatisfy { $0.secret == nil })
-        for wrong in ["", "' OR 1=1--", "mk_", secret + "x", String(secret.dropLast()) + "0", secret.uppercased()] {
+        let mistyped = String(secret.dropLast()) + (secret.hasSuffix("0") ? "1" : "0")
+        for wrong in ["", "' OR 1=1--", "mk_", secret + "x", mistyped, secret.uppercased()] {
             #expect(await code { _ = try await keys.authenticate(wrong) } == .unauthenticated)
         }
         #expect(await code { _ = try await keys.create(name: "x", role: .admin, by: principal) } == .forbidden)

@@ -41,6 +41,13 @@ import Testing
         #expect(throws: MartletError.self) { try JSONParser.parse([0x22, 0xFF, 0x22] as [UInt8]) }
     }
 
+    @Test func decodingGivesTheKeysInOneOrder() throws {
+        let keys = (0..<40).map { "k\($0)" }
+        let object = JSON.object(JSONObject(keys.map { ($0, .null) }))
+        let decoded = try JSONDecoder.wire.decode(JSON.self, from: JSONEncoder.wire.encode(object))
+        #expect(decoded.object?.keys.map { $0 } == keys.sorted())
+    }
+
     @Test func decodingNamesTheField() throws {
         struct Inner: Codable { var count: Int }
         struct Outer: Codable { var inner: Inner }

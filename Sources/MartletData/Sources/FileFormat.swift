@@ -33,6 +33,7 @@ enum FileFormat {
         let name = (path as NSString).lastPathComponent
         let suffix = suffix(path)
         if let what = refused[suffix] { throw unsupported(name, what) }
+        if imageSuffixes.contains(suffix) || otherImageSuffixes.contains(suffix) { return .image }
         let start = try ByteStream(path: path).read(upTo: 512)
         if start.first == 0x80, start.count > 1, (2...5).contains(start[1]) { throw unsupported(name, "a pickle") }
         if start.starts(with: Array("\u{93}NUMPY".unicodeScalars.map { UInt8($0.value) })) {
@@ -40,7 +41,6 @@ enum FileFormat {
         }
         if start.starts(with: Array("PK\u{3}\u{4}".utf8)) { throw unsupported(name, "an archive") }
         if start.starts(with: Array("PAR1".utf8)) { throw unsupported(name, "Parquet") }
-        if imageSuffixes.contains(suffix) || otherImageSuffixes.contains(suffix) { return .image }
         if start.count >= 4, start[0] == 0, start[1] == 0, (8...14).contains(start[2]), (1...4).contains(start[3]) {
             return .idx
         }

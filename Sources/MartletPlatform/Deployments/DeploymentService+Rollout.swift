@@ -67,7 +67,8 @@ extension DeploymentService {
     /// The version of before goes on; the error names the one that could not be loaded.
     private func giveUp(_ group: ReplicaGroup, _ key: Router.Key, _ error: any Error) async {
         await group.stop()
-        guard entries[key]?.next === group else { return }
+        // A serve that stops goes on with the rollout when it comes back.
+        guard entries[key]?.next === group, !isStopping else { return }
         entries[key]?.next = nil
         entries[key]?.stored.nextModel = nil
         entries[key]?.stored.error =

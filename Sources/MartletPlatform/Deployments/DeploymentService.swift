@@ -51,13 +51,26 @@ public actor DeploymentService {
     ) async throws -> DeploymentInfo {
         try principal.require(.developer)
         let model = try await model(request.model, projectID: principal.project)
+        guard model.card.unmetRequirements.isEmpty else {
+            throw MartletError(
+                .requirementNotMet,
+                "\(model.reference) misses what its recipe requires (\(model.card.unmetRequirements.joined(separator: "; "))); "
+                    + "train again, or lower evaluation.require")
+        }
         let name = try Name.check(request.name ?? model.name, what: "deployment")
         let replicas =
             request.replicas ?? entries[Router.Key(project: principal.project, name: name)]?.stored.replicas ?? 1
         try Self.check(replicas: replicas)
         try await audit.record("deployment.deploy", on: "\(name): \(model.reference)", by: principal)
         let rollout = try await roll(out: model, as: name, replicas: replicas, projectID: principal.project)
-        if wait { try await rollout.value }
+        if wait {
+            do {
+                try await rollout.value
+            } catch is CancellationError {
+                throw MartletError(
+                    .conflict, "the rollout of \(model.reference) was ended: '\(name)' was deployed again or deleted")
+            }
+        }
         return try show(name, by: principal)
     }
 
@@ -80,7 +93,10 @@ public actor DeploymentService {
         entries[key]?.stored.replicas = replicas
         try await save(key)
         await entries[key]?.next?.scale(to: replicas)
-        if let group = entries[key]?.group {
+        if let entry = entries[key], entry.group == nil, entry.next == nil, replicas > 0 {
+            let model = try await model(entry.stored.model, projectID: key.project)
+            try await roll(out: model, as: key.name, replicas: replicas, projectID: key.project).value
+        } else if let group = entries[key]?.group {
             await group.scale(to: replicas)
             try await group.untilReady()
         }
@@ -169,7 +185,8 @@ public actor DeploymentService {
             name: stored.name, model: stored.model, replicas: stored.replicas, ready: entry.group?.isReady ?? false,
             createdAt: stored.createdAt, updatedAt: stored.updatedAt)
         info.previousModel = stored.previousModel
-        info.nextModel = stored.nextModel
+        // The first rollout has nothing to take over from.
+        info.nextModel = entry.group == nil && stored.nextModel == stored.model ? nil : stored.nextModel
         info.error = stored.error
         info.replicaStates = (entry.group?.replicas ?? []) + (entry.next?.replicas ?? [])
         return info

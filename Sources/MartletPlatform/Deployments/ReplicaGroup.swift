@@ -132,9 +132,12 @@ final class ReplicaGroup: Sendable {
             state.replicas.removeLast(extra.count)
             return extra
         }
-        await withTaskGroup(of: Void.self) { group in
-            for replica in leaving { group.addTask { await self.drain(replica) } }
-        }
+        // Also for a caller that was cancelled, replicas end in order.
+        await Task {
+            await withTaskGroup(of: Void.self) { group in
+                for replica in leaving { group.addTask { await self.drain(replica) } }
+            }
+        }.value
     }
 
     /// Waits until every replica is ready. Throws the reason where one gave up.

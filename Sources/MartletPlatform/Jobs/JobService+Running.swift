@@ -47,7 +47,11 @@ extension JobService {
             next.done?.resume()
         }
         runs[id]?.isBusy = false
-        if let run = runs[id], run.machine.phase == .done, !run.machine.hasWorker {
+        forgetIfOver(id)
+    }
+
+    private func forgetIfOver(_ id: String) {
+        if let run = runs[id], !run.isBusy, run.machine.phase == .done, !run.machine.hasWorker, run.unsaved == nil {
             run.timer?.cancel()
             run.job.tokenHash.map { control.forget(tokenHash: $0) }
             runs[id] = nil
@@ -102,16 +106,32 @@ extension JobService {
         }
     }
 
-    private func setState(_ state: JobState, _ error: MartletError?, job id: String) async {
+    private func setState(_ state: JobState, _ reason: MartletError?, job id: String) async {
         do {
-            try await store.setState(state, ofJob: id, error: error, at: clock.now())
+            try await store.setState(state, ofJob: id, error: reason, at: clock.now())
+            if runs[id]?.unsaved != nil {
+                runs[id]?.unsaved = nil
+                Task { forgetIfOver(id) }
+            }
         } catch {
-            logger.error("the state '\(state.rawValue)' of job \(id) could not be stored: \(error)")
+            logger.error("the state '\(state.rawValue)' of job \(id) could not be stored yet: \(error)")
+            runs[id]?.unsaved = (state, reason)
+            retryState(state, reason, job: id)
         }
-        if state == .failed, let run = runs[id], run.job.info.kind == .import, let error {
-            await setProfile(["error": .string(error.message)], run)
+        if state == .failed, let run = runs[id], run.job.info.kind == .import, let reason {
+            await setProfile(["error": .string(reason.message)], run)
         }
         await announce(id)
+    }
+
+    /// A full disk is the usual cause, and the very state may be `paused` for that.
+    private func retryState(_ state: JobState, _ reason: MartletError?, job id: String) {
+        Task {
+            guard (try? await clock.sleep(.seconds(2))) != nil, !isStopping, runs[id]?.unsaved?.state == state else {
+                return
+            }
+            await setState(state, reason, job: id)
+        }
     }
 
     /// Tells followers what the job is now.
@@ -257,7 +277,7 @@ extension JobService {
         guard let run = runs[id], run.job.tokenHash == tokenHash, run.machine.phase != .done else { return }
         switch request {
         case .event(let event):
-            guard let sequence = try await store.append(event, toJob: id, at: clock.now()) else { return }
+            guard let sequence = try await keep(event, job: id) else { return }
             followers.publish(
                 .event(JobEventInfo(sequence: sequence, createdAt: clock.now(), event: event)), job: id)
             if event.type == "checkpoint" { await handle(.advanced, job: id) }
@@ -271,6 +291,18 @@ extension JobService {
         case .paused: await handle(.workerPaused, job: id)
         case .hello, .ready:
             throw MartletError(.invalidRequest, "a worker cannot say this; update martlet and martlet-engine together")
+        }
+    }
+
+    /// Stores an event; while the disk is full it waits for room, and the worker with its next messages.
+    private func keep(_ event: JobEvent, job id: String) async throws -> Int? {
+        while true {
+            do {
+                return try await store.append(event, toJob: id, at: clock.now())
+            } catch let error as MartletError where error.code == .storageFull && runs[id] != nil && !isStopping {
+                logger.error("an event of job \(id) waits for room: \(error.message)")
+                try await clock.sleep(.seconds(2))
+            }
         }
     }
 

@@ -35,6 +35,8 @@ public actor JobService {
         var timer: Task<Void, Never>?
         var progress: JobProgress?
         var result: JobResult?
+        /// The state that could not be stored yet.
+        var unsaved: (state: JobState, error: MartletError?)?
         /// Events that wait for the one whose actions are being carried out.
         var queue: [(event: JobMachine.Event, done: CheckedContinuation<Void, Never>?)] = []
         var isBusy = false
@@ -80,6 +82,12 @@ public actor JobService {
                 .invalidRequest, "the Idempotency-Key must have 1 to 255 bytes", param: "Idempotency-Key")
         }
         guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
+        let queued = waiting.count { runs[$0]?.job.projectID == principal.project }
+        guard queued < configuration.maxQueuedJobs else {
+            throw MartletError(
+                .rateLimited,
+                "\(queued) jobs of this project wait already; wait for some, cancel some, or raise max_queued_jobs")
+        }
         let (name, inputs) = try await JobInputs(store: store).resolve(request, projectID: principal.project)
         var info = JobInfo(
             id: "job_\(try [UInt8].random(count: 12).hex)", kind: request.kind, name: name, state: .queued,
@@ -192,6 +200,9 @@ public actor JobService {
 
     // MARK: For the other services
 
+    /// Whether a job waits or runs.
+    func hasWork() -> Bool { runs.values.contains { $0.machine.phase != .paused || $0.machine.hasWorker } }
+
     /// Jobs whose folders are in use.
     func activeJobs() -> Set<String> { Set(runs.keys) }
 
@@ -210,7 +221,9 @@ public actor JobService {
 
     func shown(_ job: StoredJob) -> JobInfo {
         var info = job.info
-        if !info.state.isFinal { info.progress = runs[info.id]?.progress }
+        guard !info.state.isFinal, let run = runs[info.id] else { return info }
+        info.progress = run.progress
+        if let unsaved = run.unsaved { (info.state, info.error) = unsaved }
         return info
     }
 

@@ -1,0 +1,255 @@
+import Foundation
+import MartletData
+import MartletModels
+import MartletTensor
+import MartletTraining
+import MartletWire
+import Testing
+
+/// What a training job does besides training: it stops early, weighs classes, folds, refuses and explains.
+@Suite struct JobTests {
+    private static let line = """
+        name: line
+        data:
+          source: line.csv
+          split: {train: 0.5, validation: 0.25, test: 0.25, seed: 1}
+        inputs: {x: {type: number, normalize: none}}
+        outputs: {y: {type: number, normalize: none}}
+        training: {epochs: 5, batch_size: 8, optimizer: {type: sgd, learning_rate: 0.01}}
+        """
+
+    private static func lineTable(rows: Int = 64, scale: Double = 1) -> String {
+        "x,y\n"
+            + (0..<rows).map { index in
+                let x = Double(index) / Double(rows) - 0.5
+                return "\(scale * x),\(scale * (3 * x + 1 + (index % 3 == 0 ? 0.01 : 0)))\n"
+            }.joined()
+    }
+
+    @Test func `a loss that is no number fails with step and cause and keeps the last finite checkpoint`() throws {
+        let job = try Job(
+            Self.line,
+            ["training.optimizer.learning_rate=1e6", "training.checkpoint={every: 1 steps, keep: 2}"],
+            data: ["line.csv": Self.lineTable(scale: 100)])
+        let error = try #require(
+            expectFault(.diverged, ["step ", "learning_rate", "clip_norm", "last finite checkpoint"]) {
+                _ = try job.finish()
+            })
+        #expect(error.message.contains("1000000"))
+        try onCompute {
+            let found = try #require(try CheckpointStore(directory: job.directory + "/checkpoints", keep: 2).newest())
+            #expect(found.state.step >= 1)
+            for (name, tensor) in found.tensors where tensor.scalarType.isFloatingPoint {
+                #expect(try tensor.array(of: Float.self).allSatisfy { $0.isFinite }, "\(name)")
+            }
+        }
+        #expect(!FileManager.default.fileExists(atPath: job.bundle))
+    }
+
+    @Test func `weights that left the numbers at an epoch's end are told as divergence too`() throws {
+        // One step an epoch: the training loss is finite, then the weights are not.
+        let job = try Job(
+            Self.line, ["training.optimizer.learning_rate=1e38", "training.batch_size=1000"],
+            data: ["line.csv": Self.lineTable(scale: 1000)])
+        expectFault(.diverged, ["step 1", "learning_rate"]) { _ = try job.finish() }
+    }
+
+    @Test func `without validation rows the last step's weights are checked all the same`() throws {
+        let job = try Job(
+            Self.line,
+            [
+                "training.optimizer.learning_rate=1e38", "training.batch_size=1000", "training.steps=1",
+                "data.split={train: 1, validation: 0, test: 0}",
+            ], data: ["line.csv": Self.lineTable(scale: 1000)])
+        expectFault(.diverged, ["step 1", "learning_rate"]) { _ = try job.finish() }
+        #expect(!FileManager.default.fileExists(atPath: job.bundle))
+    }
+
+    private static let overfit = """
+        name: overfit
+        data:
+          source: mixed.csv
+          split: {train: 0.1, validation: 0.6, test: 0.3, seed: 3}
+        inputs: {a: number, b: number}
+        outputs: {y: {type: number, normalize: none}}
+        combiner: {layers: [64, 64], activation: tanh}
+        training:
+          epochs: 400
+          batch_size: 4
+          optimizer: {type: adam, learning_rate: 0.02}
+          early_stopping: {metric: validation.loss, patience: 4}
+          checkpoint: {every: 1000 steps, keep: 1}
+        evaluation: {require: {r2: ">= 0.1"}}
+        """
+
+    @Test func `early stopping gives the best epoch's weights`() throws {
+        let told = Told()
+        let job = try Job(Self.overfit, data: ["mixed.csv": mixedTable(rows: 120)])
+        let card = try job.finish(told)
+        let losses = told.events.filter { $0.key.hasPrefix("epoch-") }
+            .map { ($0.data["step"]?.int ?? 0, $0.data["validation"]?["loss"]?.double ?? .nan) }
+        #expect(losses.count < 400)
+        let best = try #require(losses.min { $0.1 < $1.1 })
+        #expect(losses.count - 4 == (losses.firstIndex { $0.0 == best.0 } ?? -1) + 1)
+        #expect(told.event("best") != nil)
+        #expect(card.stepsTrained == best.0)
+        #expect(card.metrics["validation"]?["loss"] == best.1)
+    }
+
+    @Test func `early stopping may watch a metric that should rise, and refuses one that is not measured`() throws {
+        let table = ["mixed.csv": mixedTable(rows: 120)]
+        let told = Told()
+        let card = try Job(Self.overfit, ["training.early_stopping.metric=validation.r2"], data: table).finish(told)
+        let scores = told.events.filter { $0.key.hasPrefix("epoch-") }.compactMap {
+            $0.data["validation"]?["r2"]?.double
+        }
+        #expect(card.metrics["validation"]?["r2"] == scores.max())
+        expectFault(.invalidRecipe, ["validation.accuracy", "validation.loss"]) {
+            _ = try Job(Self.overfit, ["training.early_stopping.metric=validation.accuracy"], data: table).finish()
+        }
+        expectFault(.invalidRecipe, ["early_stopping", "data.split.validation"]) {
+            _ = try Job(Self.overfit, ["data.split={train: 0.7, validation: 0, test: 0.3}"], data: table).finish()
+        }
+    }
+
+    @Test func `balanced class weights count every class the same`() throws {
+        let text = """
+            name: rare
+            data: {source: rare.csv, split: {train: 1, validation: 0, test: 0, order: sequential}}
+            inputs: {x: {type: number, normalize: none}}
+            outputs: {label: {type: category, loss: {type: cross_entropy, class_weights: WEIGHTS}}}
+            training: {steps: 1, batch_size: 100}
+            """
+        let scratch = try Scratch()
+        let table = "x,label\n" + (0..<100).map { "\($0),\($0 < 90 ? "common" : "rare")\n" }.joined()
+        let file = try scratch.write("rare.csv", table)
+        var losses: [Double] = []
+        for weights in ["none", "balanced"] {
+            let recipe = try recipe(text.replacingOccurrences(of: "WEIGHTS", with: weights))
+            let data = try scratch.prepare(recipe, [file])
+            losses.append(
+                try onCompute {
+                    let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
+                    // Logits of 1 and 0 whatever the row.
+                    try network.load([
+                        ("decoders.label.weight", Tensor.zeros([2, 1])),
+                        ("decoders.label.bias", Tensor([Float(1), 0], shape: [2])),
+                    ])
+                    return try TrainingSession(
+                        network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training
+                    ).step().loss
+                })
+        }
+        let (likely, unlikely) = (log(1 + exp(-1.0)), log(1 + exp(1.0)))
+        #expect(isClose(losses[0], 0.9 * likely + 0.1 * unlikely, atol: 0))
+        #expect(isClose(losses[1], 0.5 * likely + 0.5 * unlikely, atol: 0))
+    }
+
+    @Test func `micro-batches of unequal size give the whole batch's gradient`() throws {
+        let scratch = try Scratch()
+        let file = try scratch.write("line.csv", Self.lineTable(rows: 26))
+        var weights: [[Double]] = []
+        for settings in [["training.batch_size=26"], ["training.batch_size=10", "training.accumulate=3"]] {
+            let recipe = try recipe(
+                Self.line,
+                settings + [
+                    "data.split={train: 1, validation: 0, test: 0}", "training.shuffle=false", "training.steps=5",
+                ])
+            let data = try scratch.prepare(recipe, [file])
+            weights.append(
+                try onCompute {
+                    let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
+                    try network.initialize(seed: 1)
+                    let session = try TrainingSession(
+                        network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training)
+                    #expect(session.stepsPerEpoch == 1)
+                    while !session.isDone { #expect(try session.step().rows == 26) }
+                    return try session.weights.flatMap { try $0.1.array(of: Double.self) }
+                })
+        }
+        for (whole, parts) in zip(weights[0], weights[1]) { #expect(isClose(whole, parts, atol: 1e-6)) }
+    }
+
+    @Test func `each fold is told once, then one model is trained on all rows`() throws {
+        let settings = [
+            "data.split={folds: 3, seed: 2}", "training.early_stopping={patience: 3}", "training.epochs=6",
+            "training.early_stopping.metric=validation.loss",
+        ]
+        let job = try Job(Self.overfit, settings, data: ["mixed.csv": mixedTable(rows: 60)])
+        let told = Told()
+        let card = try job.finish(told)
+        let folds = told.events.filter { $0.key.hasPrefix("fold-") && $0.data["fold"] != nil }
+        #expect(folds.map(\.key) == ["fold-1", "fold-2", "fold-3"])
+        let scores = folds.compactMap { $0.data["validation"]?["r2"]?.double }
+        #expect(scores.count == 3 && Set(scores).count == 3)
+        // The final model has no held-out rows: what the folds measured speaks for it.
+        let mean = try #require(card.metrics["folds"]?["r2"])
+        #expect(isClose(mean, scores.reduce(0, +) / 3, rtol: 1e-12, atol: 0))
+        #expect(card.unmetRequirements == [])
+        #expect(told.event("data")?.data["splits"]?["train"]?.int == 60)
+
+        // The same job again does not train the folds again.
+        let weights = try job.weights
+        try FileManager.default.removeItem(atPath: job.bundle)
+        let again = Told()
+        let second = try job.finish(again)
+        #expect(again.keys("fold-").filter { $0.contains("epoch") }.isEmpty)
+        #expect(second.metrics == card.metrics)
+        #expect(try job.weights == weights)
+    }
+
+    @Test func `a requirement that is missed keeps the model and marks it`() throws {
+        let told = Told()
+        let job = try Job(
+            Self.line,
+            ["evaluation.require={mse: \"<= 1e-12\", r2: \">= -1e9\", accuracy: \">= 0.5\"}"],
+            data: ["line.csv": Self.lineTable()])
+        let card = try job.finish(told)
+        #expect(card.unmetRequirements.count == 2)
+        #expect(card.unmetRequirements.contains { $0.contains("mse <= 1e-12: it is") })
+        #expect(card.unmetRequirements.contains { $0.contains("accuracy") && $0.contains("no metric") })
+        #expect(told.events.filter { $0.type == "warning" && $0.message.contains("not deployed") }.count == 2)
+        for file in [
+            BundleFile.weights, BundleFile.config, BundleFile.preprocessing, BundleFile.signature, BundleFile.card,
+        ] {
+            #expect(FileManager.default.fileExists(atPath: "\(job.bundle)/\(file)"), "\(file)")
+        }
+    }
+
+    @Test func `a bundle's model measures the same again`() throws {
+        let table = mixedTable(rows: 90)
+        let job = try Job(
+            """
+            name: mixed
+            data: {source: mixed.csv, split: {train: 0.7, validation: 0, test: 0.3, order: sequential}}
+            inputs: {a: number, b: number, color: category, note: {type: text, max_length: 5}}
+            outputs: {label: {type: category}, y: {type: number}}
+            training: {epochs: 4, batch_size: 8}
+            """, data: ["mixed.csv": table])
+        let card = try job.finish()
+        let lines = table.split(separator: "\n")
+        let held = try job.scratch.write("held.csv", ([lines[0]] + lines[64...]).joined(separator: "\n") + "\n")
+        let task = EvaluateTask(
+            jobID: "job-2", bundle: job.bundle,
+            dataset: DatasetMount(reference: "held.csv", resolved: "held@1", contentHash: "", path: held),
+            directory: job.scratch.path + "/evaluate", share: MachineShare(threads: 1))
+        let outcome = try onCompute { try EvaluateJob(task, link: Told().link()).run() }
+        guard case .finished(let result) = outcome else {
+            Issue.record("the evaluation did not finish")
+            return
+        }
+        #expect(result.report["rows"]?.int == 27)
+        let wanted = try #require(card.metrics["test"])
+        #expect(wanted.count > 10)
+        for (name, value) in wanted { #expect(result.report["metrics"]?[name]?.double == value, "\(name)") }
+    }
+
+    @Test func `an unknown dataset and device are named`() throws {
+        let job = try Job(Self.line, data: [:])
+        expectFault(.notFound, ["line.csv", "martlet data add"]) { _ = try job.finish() }
+        let task = TrainTask(
+            jobID: "1", recipe: job.recipe, datasets: [], directory: job.directory,
+            share: MachineShare(threads: 1, device: "toaster"))
+        expectFault(.invalidRequest, ["toaster", "cpu"]) { _ = try TrainJob(task, link: Told().link()) }
+    }
+}
