@@ -83,7 +83,8 @@ public struct TrainJob {
     }
 
     private func start(_ network: FeatureNetwork) throws {
-        try Torch.setThreadCount(Self.threads(
+        try Torch.setThreadCount(
+            Self.threads(
                 for: network, batchSize: recipe.training.batchSize, share: task.share.threads))
         try network.initialize(seed: UInt64(recipe.training.seed))
         try network.move(to: device)
