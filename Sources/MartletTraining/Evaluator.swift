@@ -94,10 +94,11 @@ public struct Evaluator {
             if classes == nil { classes = ClassificationMetrics(labels: ["false", "true"]) }
             let positive = try result.sigmoid().array(of: Float.self)
             classes?.add(
-                probabilities: positive.flatMap { [1 - $0, $0] },
+                // Answers say true from one half on.
+                probabilities: positive.flatMap { [$0 < 0.5 ? 1 - $0 : min(1 - $0, $0.nextDown), $0] },
                 targets: try target.array(of: Float.self).map { $0 > 0.5 ? 1 : 0 })
         case .number, .vector:
-            if numbers == nil { numbers = RegressionMetrics() }
+            if numbers == nil { numbers = RegressionMetrics(width: target.rank > 1 ? target.size(1) : 1) }
             numbers?.add(
                 predictions: preprocessing.original(output.name, try result.array(of: Float.self)),
                 targets: preprocessing.original(output.name, try target.array(of: Float.self)))
