@@ -181,4 +181,16 @@ import Testing
         }
         #expect(try model.ask(request(1, bytes: true, shape: "[1,36]")).output("label") == [.string("1")])
     }
+
+    @Test func `a file of an image of any size is scaled and answered`() throws {
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let file = try Data(contentsOf: root.appending(path: "examples/fashion-images/2-trouser.png"))
+        let request = Request(request: InferenceRequest(api: .file), body: Array(file))
+        let answer = try Models.images.get().ask(request)
+        let row = try #require(try answer.json["predictions"]?.array?.first)
+        #expect(["0", "1", "2"].contains(row["label"]?.string))
+        let base64 = Request.predict("{\"rows\":[{\"image\":\"\(file.base64EncodedString())\"}]}")
+        #expect(try Models.images.get().ask(base64).json == answer.json)
+    }
 }

@@ -6,6 +6,10 @@ import MartletTraining
 import MartletWire
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// What a training job does besides training: it stops early, weighs classes, folds, refuses and explains.
 @Suite struct JobTests {
     private static let line = """
@@ -94,6 +98,71 @@ import Testing
         #expect(told.event("best") != nil)
         #expect(card.stepsTrained == best.0)
         #expect(card.metrics["validation"]?["loss"] == best.1)
+    }
+
+    @Test(arguments: [0.0, 0.3, 0.8])
+    func `early stopping is the same after a kill, whichever checkpoint is left`(left: Double) throws {
+        let job = try Job(
+            Self.overfit, ["training.checkpoint={every: 1 steps, keep: 1000}"],
+            data: ["mixed.csv": mixedTable(rows: 120)])
+        let told = Told()
+        let card = try job.finish(told)
+        let weights = try job.weights
+        let checkpoints = job.directory + "/checkpoints"
+        let steps = try FileManager.default.contentsOfDirectory(atPath: checkpoints)
+            .compactMap { Int($0.dropFirst(5)) }.sorted()
+        #expect(steps.count > 8)
+        for step in steps.dropFirst(Int(left * Double(steps.count))) {
+            try FileManager.default.removeItem(atPath: checkpoints + "/step-\(step)")
+        }
+        try FileManager.default.removeItem(atPath: job.bundle)
+        let again = Told()
+        let second = try job.finish(again)
+        #expect(again.keys("resumed-").count == (left == 0 ? 0 : 1))
+        #expect(try job.weights == weights)
+        #expect(second.metrics == card.metrics && second.stepsTrained == card.stepsTrained)
+        for event in again.events where event.key.hasPrefix("epoch-") { #expect(told.event(event.key) == event) }
+    }
+
+    #if os(Linux)
+        @Test(.enabled(if: geteuid() == 0, "mounting a small disk takes root"))
+        func `a disk that fills during a checkpoint stops the job, which goes on when there is room`() throws {
+            let table = ["mixed.csv": mixedTable(rows: 120)]
+            let settings = ["training.checkpoint={every: 1 steps, keep: 1000}"]
+            let undisturbed = try Job(Self.overfit, settings, data: table)
+            let card = try undisturbed.finish()
+            let job = try Job(Self.overfit, settings, data: table)
+            guard mount("tmpfs", job.directory, "tmpfs", 0, "size=512k") == 0 else { return }
+            defer { umount(job.directory) }
+            expectFault(.storageFull, ["the disk is full"]) { _ = try job.finish() }
+            let left = try FileManager.default.contentsOfDirectory(atPath: job.directory + "/checkpoints")
+            #expect(left.count > 1)
+            #expect(left.allSatisfy { $0.hasPrefix("step-") })
+            guard mount("tmpfs", job.directory, "tmpfs", UInt(MS_REMOUNT), "size=64m") == 0 else { return }
+            let told = Told()
+            let resumed = try job.finish(told)
+            #expect(told.keys("resumed-").count == 1)
+            #expect(told.keys("damaged-").isEmpty)
+            #expect(resumed.metrics == card.metrics)
+            #expect(try job.weights == undisturbed.weights)
+        }
+    #endif
+
+    @Test func `a truth value is measured as it is answered`() throws {
+        let table = "x,warm\n" + (0..<60).map { "\($0 - 30),\($0 % 10 < 8 ? $0 >= 30 : $0 < 30)\n" }.joined()
+        let card = try Job(
+            """
+            name: warm
+            data: {source: warm.csv, split: {train: 0.5, validation: 0, test: 0.5, seed: 3}}
+            inputs: {x: number}
+            outputs: {warm: boolean}
+            training: {epochs: 20, batch_size: 8, optimizer: {type: adam, learning_rate: 0.1}}
+            evaluation: {require: {accuracy: ">= 0.6", roc_auc: ">= 0.5"}}
+            """, data: ["warm.csv": table]
+        ).finish()
+        #expect(card.unmetRequirements == [], "\(card.metrics)")
+        #expect(card.confusion["warm.test"]?.labels == ["false", "true"])
+        #expect(card.confusion["warm.test"]?.counts.flatMap { $0 }.reduce(0, +) == 30)
     }
 
     @Test func `early stopping may watch a metric that should rise, and refuses one that is not measured`() throws {

@@ -14,12 +14,14 @@ import Testing
             var values: [String: Double]
         }
         struct Regression: Decodable {
+            var name: String
+            var width: Int
             var targets: [Double]
             var predictions: [Double]
             var values: [String: Double]
         }
         var classification: [Classification]
-        var regression: Regression
+        var regression: [Regression]
     }
 
     @Test func `classification agrees with scikit-learn, with ties and absent classes`() throws {
@@ -53,14 +55,17 @@ import Testing
         #expect(ClassificationMetrics(labels: ["a", "b"]).values.isEmpty)
     }
 
-    @Test func `regression agrees with scikit-learn`() throws {
-        let item = try golden("metrics.json", as: Golden.self).regression
-        var metrics = RegressionMetrics()
-        metrics.add(predictions: Array(item.predictions[..<30]), targets: Array(item.targets[..<30]))
-        metrics.add(predictions: Array(item.predictions[30...]), targets: Array(item.targets[30...]))
-        #expect(Set(metrics.values.keys) == Set(item.values.keys))
-        for (name, wanted) in item.values {
-            #expect(isClose(metrics.values[name] ?? .nan, wanted, rtol: 1e-12, atol: 0), "\(name)")
+    @Test func `regression agrees with scikit-learn, of numbers and of vectors`() throws {
+        let cases = try golden("metrics.json", as: Golden.self).regression
+        #expect(cases.map(\.width) == [1, 3])
+        for item in cases {
+            var metrics = RegressionMetrics(width: item.width)
+            metrics.add(predictions: Array(item.predictions[..<30]), targets: Array(item.targets[..<30]))
+            metrics.add(predictions: Array(item.predictions[30...]), targets: Array(item.targets[30...]))
+            #expect(Set(metrics.values.keys) == Set(item.values.keys))
+            for (name, wanted) in item.values {
+                #expect(isClose(metrics.values[name] ?? .nan, wanted, rtol: 1e-12, atol: 0), "\(item.name): \(name)")
+            }
         }
     }
 

@@ -232,6 +232,18 @@ def classification(name, truth, scores, classes):
         "values": {k: float(v) for k, v in values.items()}}
 
 
+def regression(name, targets, predictions):
+    values = {
+        "mse": metrics.mean_squared_error(targets, predictions),
+        "rmse": metrics.root_mean_squared_error(targets, predictions),
+        "mae": metrics.mean_absolute_error(targets, predictions),
+        "r2": metrics.r2_score(targets, predictions),
+    }
+    return {
+        "name": name, "width": targets.shape[1] if targets.ndim > 1 else 1, "targets": targets.flatten().tolist(),
+        "predictions": predictions.flatten().tolist(), "values": {k: float(v) for k, v in values.items()}}
+
+
 def metric_cases():
     random = numpy.random.default_rng(21)
 
@@ -245,6 +257,8 @@ def metric_cases():
     tied = numpy.array([[0.4, 0.6], [0.5, 0.5], [0.6, 0.4], [0.5, 0.5], [0.9, 0.1], [0.5, 0.5], [0.4, 0.6], [0.2, 0.8]])
     target = random.normal(5, 3, 80)
     prediction = target + random.normal(0.2, 1, 80)
+    points = random.normal(0, [1, 100, 0.01], (30, 3))
+    guesses = points + random.normal(0, [0.5, 60, 0.001], (30, 3))
     return {
         "classification": [
             classification("binary", random.integers(2, size=80), scores(80, 2), 2),
@@ -254,14 +268,7 @@ def metric_cases():
             classification("a class is never predicted", random.integers(4, size=60), never, 4),
             classification("a class does not occur", random.integers(3, size=40), scores(40, 4), 4),
         ],
-        "regression": {
-            "targets": target.tolist(), "predictions": prediction.tolist(),
-            "values": {
-                "mse": float(metrics.mean_squared_error(target, prediction)),
-                "rmse": float(metrics.root_mean_squared_error(target, prediction)),
-                "mae": float(metrics.mean_absolute_error(target, prediction)),
-                "r2": float(metrics.r2_score(target, prediction)),
-            }},
+        "regression": [regression("numbers", target, prediction), regression("vectors", points, guesses)],
     }
 
 
