@@ -114,6 +114,14 @@ let package = Package(
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"), nio("NIOCore"), nio("NIOHTTP1"), logging,
             ]),
+        tests("MartletModelsTests", ["MartletModels", "MartletNN", "MartletTensor", "MartletWire"]),
+        tests(
+            "MartletTrainingTests",
+            ["MartletTraining", "MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletWire"],
+            resources: [.copy("Golden")]),
+        tests(
+            "MartletServingTests",
+            ["MartletServing", "MartletTraining", "MartletModels", "MartletTensor", "MartletData", "MartletWire"]),
         tests("MartletDataTests", ["MartletData", "MartletWire"]),
         tests("MartletStoreTests", ["MartletStore", "MartletWire"]),
         tests(
