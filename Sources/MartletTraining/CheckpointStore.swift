@@ -96,12 +96,15 @@ public struct CheckpointStore {
     /// The checkpoint of `step`. Throws where it is not whole.
     public func read(_ step: Int) throws -> (CheckpointState, [String: Tensor]) {
         let folder = path(of: step)
-        let manifest = try JSONDecoder.wire.decode(
-            [String: String].self, from: Self.read("\(folder)/\(Self.manifestName)"))
+        func damaged(_ name: String, _ how: String) -> MartletError {
+            MartletError(.invalidData, "the checkpoint step-\(step) is damaged: \(name) \(how)")
+        }
+        guard let data = try? Self.read("\(folder)/\(Self.manifestName)"),
+            let manifest = try? JSONDecoder.wire.decode([String: String].self, from: data)
+        else { throw damaged(Self.manifestName, "is not there or cannot be read") }
         for name in [Self.tensorsName, Self.stateName] {
-            guard try ContentHash.ofFile(at: "\(folder)/\(name)") == manifest[name] else {
-                throw MartletError(
-                    .invalidData, "the checkpoint step-\(step) is damaged: \(name) is not what was written")
+            guard let hash = try? ContentHash.ofFile(at: "\(folder)/\(name)"), hash == manifest[name] else {
+                throw damaged(name, "is not what was written")
             }
         }
         let state = try JSONDecoder.wire.decode(CheckpointState.self, from: Self.read("\(folder)/\(Self.stateName)"))

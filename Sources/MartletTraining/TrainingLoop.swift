@@ -87,9 +87,14 @@ struct TrainingLoop {
         secondsTrained += lastTick.duration(to: clock.now).seconds
         try save()
         if watchesBest, let best, best.step != session.stepsDone {
-            let (_, tensors) = try store.read(best.step)
-            try session.restore(tensors, steps: best.step)
-            event("best", "the best weights are those after step \(best.step); they are kept")
+            do {
+                let (_, tensors) = try store.read(best.step)
+                try session.restore(tensors, steps: best.step)
+                event("best", "the best weights are those after step \(best.step); they are kept")
+            } catch let error as MartletError where error.code == .invalidData {
+                // A trained model is worth more than a failed job.
+                warn("best-damaged", "\(error.message); the last weights are used instead of the best")
+            }
         }
         return nil
     }
@@ -102,13 +107,14 @@ struct TrainingLoop {
     private mutating func goOn() throws {
         let found = try store.newest()
         for name in try found?.damaged ?? store.names() {
-            link.event(
-                JobEvent(
-                    key: "\(label)damaged-\(name)", type: "warning", level: "warning",
-                    message: "the checkpoint \(name) is damaged and was passed over"))
+            warn("damaged-\(name)", "the checkpoint \(name) is damaged and was passed over")
         }
-        guard let found, found.state.recipeHash == recipeHash else { return }
+        guard let found else { return }
         let state = found.state
+        guard state.recipeHash == recipeHash else {
+            return warn(
+                "other-recipe", "the checkpoints are those of another recipe, so training starts from its beginning")
+        }
         try session.restore(found.tensors, steps: state.step)
         lossSum = state.lossSum
         lossCount = state.lossCount
@@ -126,6 +132,10 @@ struct TrainingLoop {
                     data: ["then": try JSON(encoding: state.environment), "now": try JSON(encoding: environment)]))
         }
         event("resumed-\(state.step)", "training goes on after step \(state.step)")
+    }
+
+    private func warn(_ key: String, _ message: String) {
+        link.event(JobEvent(key: label + key, type: "warning", level: "warning", message: message))
     }
 
     private func event(_ key: String, _ message: String) {

@@ -165,6 +165,39 @@ import Testing
         #expect(card.confusion["warm.test"]?.counts.flatMap { $0 }.reduce(0, +) == 30)
     }
 
+    @Test(arguments: ["flipped", "missing"])
+    func `a damaged best checkpoint costs the best weights, not the job`(damage: String) throws {
+        let job = try Job(Self.overfit, data: ["mixed.csv": mixedTable(rows: 120)])
+        let card = try job.finish()
+        let folder = job.directory + "/checkpoints/step-\(card.stepsTrained)"
+        if damage == "flipped" {
+            try Data("{}".utf8).write(to: URL(filePath: folder + "/manifest.json"))
+        } else {
+            try FileManager.default.removeItem(atPath: folder)
+        }
+        try FileManager.default.removeItem(atPath: job.bundle)
+        let told = Told()
+        let second = try job.finish(told)
+        #expect(told.event("best-damaged")?.type == "warning")
+        #expect(second.stepsTrained > card.stepsTrained)
+    }
+
+    @Test func `checkpoints of another recipe are told and replaced`() throws {
+        let table = ["line.csv": Self.lineTable()]
+        let job = try Job(Self.line, data: table)
+        _ = try job.finish()
+        let other = try Job(Self.line, ["training.epochs=3"], data: table)
+        _ = try other.finish()
+        let weights = try other.weights
+        try FileManager.default.removeItem(atPath: other.directory)
+        try FileManager.default.copyItem(atPath: job.directory, toPath: other.directory)
+        try FileManager.default.removeItem(atPath: other.bundle)
+        let told = Told()
+        _ = try other.finish(told)
+        #expect(told.event("other-recipe")?.type == "warning")
+        #expect(try other.weights == weights)
+    }
+
     @Test func `early stopping may watch a metric that should rise, and refuses one that is not measured`() throws {
         let table = ["mixed.csv": mixedTable(rows: 120)]
         let told = Told()
