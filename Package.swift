@@ -87,7 +87,8 @@ let package = Package(
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"), nio("NIOCore"), nio("NIOPosix"),
                 nio("NIOHTTP1"), .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
-                .product(name: "HTTPTypes", package: "swift-http-types"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"), logging,
             ]),
         .executableTarget(
@@ -95,7 +96,8 @@ let package = Package(
             dependencies: [
                 "MartletServer", "MartletPlatform", "MartletWire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "AsyncHTTPClient", package: "async-http-client"), nio("NIOCore"), nio("NIOHTTP1"), logging,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"), nio("NIOCore"), nio("NIOHTTP1"),
+                logging,
             ],
             swiftSettings: swift,
             // An installed martlet has Swift's own libraries there, and needs no toolchain.
@@ -104,6 +106,22 @@ let package = Package(
         tests("MartletWireTests", ["MartletWire"]),
         tests("MartletTensorTests", ["MartletTensor", "CKernels", "MartletWire"]),
         tests("MartletNNTests", ["MartletNN", "MartletTensor", "MartletWire"], resources: [.copy("Golden")]),
+        tests(
+            "MartletServerTests",
+            [
+                "MartletServer", "MartletPlatform", "MartletWire",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HTTPTypes", package: "swift-http-types"), nio("NIOCore"), nio("NIOHTTP1"), logging,
+            ]),
+        tests("MartletModelsTests", ["MartletModels", "MartletNN", "MartletTensor", "MartletWire"]),
+        tests(
+            "MartletTrainingTests",
+            ["MartletTraining", "MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletWire"],
+            resources: [.copy("Golden")]),
+        tests(
+            "MartletServingTests",
+            ["MartletServing", "MartletTraining", "MartletModels", "MartletTensor", "MartletData", "MartletWire"]),
         tests("MartletDataTests", ["MartletData", "MartletWire"]),
         tests("MartletStoreTests", ["MartletStore", "MartletWire"]),
         tests(

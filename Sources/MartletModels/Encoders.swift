@@ -11,11 +11,14 @@ protocol Encoder: Module {
     var outputShape: [Int] { get }
     /// In a user's words.
     var kind: String { get }
+    /// Multiplications with a parameter for one row.
+    var multiplyAdds: Int { get }
     func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor
 }
 
 extension Encoder {
     var outputShape: [Int] { [width] }
+    var multiplyAdds: Int { parameterCount }
 }
 
 func makeEncoder(_ input: NetworkConfig.Input) throws -> any Encoder {
@@ -37,7 +40,8 @@ final class DenseEncoder: Encoder {
         let flat = input.type == .category ? input.categoryCount : input.shape.reduce(1, *)
         let encoder = input.encoder
         layers = try DenseStack(
-            flat, encoder.type == .dense ? encoder.widths : [], activation: encoder.activation, dropout: encoder.dropout,
+            flat, encoder.type == .dense ? encoder.widths : [], activation: encoder.activation,
+            dropout: encoder.dropout,
             bias: encoder.bias)
     }
 
@@ -86,18 +90,20 @@ final class ImageConvolution: Encoder {
     private let poolLayers: [MaxPool2d]
     private let encoder: EncoderConfig
     let width: Int
-    private let grid: [Int]
+    let multiplyAdds: Int
 
     init(_ input: NetworkConfig.Input) throws {
         encoder = input.encoder
         guard input.shape.count == 3 else {
             throw MartletError(.invalidRecipe, "inputs.\(input.name): an image has the shape [channels, height, width]")
         }
+        try Self.check(encoder, input.name)
         var channels = input.shape[0]
         var size = [input.shape[1], input.shape[2]]
         var convolutions: [Conv2d] = []
         var norms: [any Layer] = []
         var pools: [Int] = []
+        var multiplyAdds = 0
         func setting(_ list: [Int], _ index: Int) -> Int { list.count == 1 ? list[0] : list[index] }
         for (index, next) in encoder.channels.enumerated() {
             let (kernel, padding) = (setting(encoder.kernel, index), setting(encoder.padding, index))
@@ -111,7 +117,9 @@ final class ImageConvolution: Encoder {
             case .layer: norms.append(try GroupNorm(1, next))
             }
             pools.append(pool)
-            size = size.map { (max($0 + 2 * padding - kernel, -stride) / stride + 1) / pool }
+            size = size.map { $0 + 2 * padding < kernel ? 0 : ($0 + 2 * padding - kernel) / stride + 1 }
+            multiplyAdds += size.reduce(channels * kernel * kernel * next, *)
+            size = size.map { $0 / pool }
             guard size.allSatisfy({ $0 > 0 }) else {
                 throw MartletError(
                     .invalidRecipe,
@@ -124,8 +132,30 @@ final class ImageConvolution: Encoder {
         self.norms = norms
         self.pools = pools
         poolLayers = pools.map { MaxPool2d($0) }
-        grid = [channels] + size
-        width = grid.reduce(1, *)
+        width = size.reduce(channels, *)
+        self.multiplyAdds = multiplyAdds
+    }
+
+    /// A configuration may come from a file that no recipe's check has seen.
+    private static func check(_ encoder: EncoderConfig, _ name: String) throws {
+        let count = encoder.channels.count
+        guard count > 0, encoder.channels.allSatisfy({ (1...65_536).contains($0) }) else {
+            throw MartletError(
+                .invalidRecipe,
+                "inputs.\(name).encoder.channels is \(encoder.channels); give 1 to 65,536 for each convolution")
+        }
+        let lists = [
+            ("kernel", encoder.kernel, 1), ("stride", encoder.stride, 1), ("pool", encoder.pool, 1),
+            ("padding", encoder.padding, 0),
+        ]
+        for (setting, list, least) in lists {
+            guard list.count == 1 || list.count == count, list.allSatisfy({ (least...255).contains($0) }) else {
+                throw MartletError(
+                    .invalidRecipe,
+                    "inputs.\(name).encoder.\(setting) is \(list); give one number of \(least) to 255, or one for each of "
+                        + "the \(count) convolutions")
+            }
+        }
     }
 
     var kind: String { "cnn \(encoder.channels.map(String.init).joined(separator: "-"))" }

@@ -48,6 +48,11 @@ public final class FeatureNetwork: Module {
         return results
     }
 
+    /// Multiplications with a parameter for one row, about: what decides how many threads pay.
+    public var multiplyAdds: Int {
+        encoders.modules.reduce(0) { $0 + $1.multiplyAdds } + combiner.parameterCount + decoders.parameterCount
+    }
+
     /// The parts with their kinds, shapes and counts, for `plan`.
     public var layerSummaries: [LayerSummary] {
         var summaries: [LayerSummary] = []
@@ -69,7 +74,8 @@ public final class FeatureNetwork: Module {
             let size = decoder.weight.value.size(0)
             summaries.append(
                 LayerSummary(
-                    name: "decoders.\(name)", kind: "linear", output: [-1, size], parameterCount: decoder.parameterCount))
+                    name: "decoders.\(name)", kind: "linear", output: [-1, size], parameterCount: decoder.parameterCount
+                ))
         }
         return summaries
     }

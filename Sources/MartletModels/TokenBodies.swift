@@ -19,7 +19,8 @@ final class TokenRecurrence: SequenceBody {
                 try LSTM(
                     inputs, hidden, layers: encoder.layers, bidirectional: isBidirectional, dropout: encoder.dropout)
             case .gru:
-                try GRU(inputs, hidden, layers: encoder.layers, bidirectional: isBidirectional, dropout: encoder.dropout)
+                try GRU(
+                    inputs, hidden, layers: encoder.layers, bidirectional: isBidirectional, dropout: encoder.dropout)
             default:
                 try RNN(
                     inputs, hidden, layers: encoder.layers, nonlinearity: encoder.activation == .relu ? .relu : .tanh,

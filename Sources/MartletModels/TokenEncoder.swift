@@ -27,8 +27,11 @@ final class TokenEncoder: Encoder {
         reduction = encoder.reduce ?? usual
     }
 
+    private var isBothWays: Bool { encoder.bidirectional && [.rnn, .lstm, .gru].contains(encoder.type) }
+
     var width: Int { body.width }
     var outputShape: [Int] { reduction == .none ? [tokenCount, width] : [width] }
+    var multiplyAdds: Int { body.parameterCount * tokenCount }
     var kind: String { "embedding + \(encoder.type.rawValue)" }
     var children: [(String, Any)] { [("embedding", embedding), ("body", body)] }
 
@@ -47,14 +50,22 @@ final class TokenEncoder: Encoder {
             let count_B1 = try weights_BT1.sum([1]).clamp(min: 1)
             return try x_BTD.mul(weights_BT1).sum([1]).div(count_B1)
         case .max:
-            // An empty text has no token to take a maximum of; its first padding stands in.
             let hidden_BT1 = try mask_BT.logicalNot().unsqueeze(-1)
-            let lowest = try x_BTD.maskedFill(hidden_BT1, -1e9).max([1])
-            return try lowest.clamp(min: -1e8)
+            let highest_BD = try x_BTD.maskedFill(hidden_BT1, -1e9).max([1])
+            // An empty text has no token to take a maximum of.
+            let isEmpty_B1 = try mask_BT.to(.int64).sum([1]).eq(0).unsqueeze(-1)
+            return try highest_BD.maskedFill(isEmpty_B1, 0)
         case .last:
-            let last_B = try mask_BT.to(.int64).sum([1]).sub(1).clamp(min: 0)
-            let index_B1D = try last_B.reshape([-1, 1, 1]).expand([-1, 1, x_BTD.size(2)])
-            return try x_BTD.gather(1, index_B1D).squeeze(1)
+            let last_B = try mask_BT.to(.int64).sum([1]).sub(1).clamp(min: 0).to(.int64)
+            func last(_ x_BTD: Tensor) throws -> Tensor {
+                let index_B1D = try last_B.reshape([-1, 1, 1]).expand([-1, 1, x_BTD.size(2)])
+                return try x_BTD.gather(1, index_B1D).squeeze(1)
+            }
+            guard isBothWays else { return try last(x_BTD) }
+            // The pass from the end is over at the first token; at the last one it has seen nothing else.
+            let half = x_BTD.size(2) / 2
+            let forward_BD = try last(x_BTD.narrow(2, from: 0, length: half))
+            return try Tensor.cat([forward_BD, x_BTD.narrow(2, from: half, length: half).select(1, 0)], axis: -1)
         }
     }
 }
@@ -92,9 +103,16 @@ final class TokenConvolution: SequenceBody {
         var last = encoder.embeddingSize
         var convolutions: [Conv1d] = []
         for (index, channels) in encoder.channels.enumerated() {
+            guard encoder.kernel.count == 1 || encoder.kernel.count == encoder.channels.count else {
+                throw MartletError(
+                    .invalidRecipe,
+                    "kernel is \(encoder.kernel); give one number, or one for each of the \(encoder.channels.count) channels"
+                )
+            }
             let kernel = encoder.kernel.count == 1 ? encoder.kernel[0] : encoder.kernel[index]
-            guard kernel % 2 == 1 else {
-                throw MartletError(.invalidRecipe, "kernel: \(kernel) is even; over tokens it must be odd to keep their places")
+            guard kernel > 0, kernel % 2 == 1 else {
+                throw MartletError(
+                    .invalidRecipe, "kernel: \(kernel) is even; over tokens it must be odd to keep their places")
             }
             convolutions.append(try Conv1d(last, channels, kernel: kernel, padding: kernel / 2))
             last = channels
@@ -108,7 +126,12 @@ final class TokenConvolution: SequenceBody {
 
     func callAsFunction(_ x_BTD: Tensor, _ mask_BT: Tensor, _ forward: Forward) throws -> Tensor {
         var x_BDT = try x_BTD.transpose(1, 2)
-        for convolution in convolutions { x_BDT = try activation(convolution(x_BDT, forward)) }
+        // Padding's vector is 0, but what a convolution makes of it is not, and the next one would see that.
+        let mask_B1T = try convolutions.count > 1 ? mask_BT.to(x_BTD.scalarType).unsqueeze(1) : nil
+        for (index, convolution) in convolutions.enumerated() {
+            if index > 0, let mask_B1T { x_BDT = try x_BDT.mul(mask_B1T) }
+            x_BDT = try activation(convolution(x_BDT, forward))
+        }
         return try x_BDT.transpose(1, 2)
     }
 }

@@ -18,7 +18,7 @@ public struct Schedule: Sendable, Equatable {
     /// What the configured learning rate is multiplied by in a step, counted from 0.
     public func factor(_ step: Int) -> Double {
         let warmup = max(0, config.warmupSteps)
-        if step < warmup { return Double(step + 1) / Double(warmup + 1) }
+        if step < warmup { return Double(step + 1) / (Double(warmup) + 1) }
         let done = step - warmup
         let left = max(1, totalSteps - warmup)
         let progress = min(1, Double(done) / Double(left))

@@ -16,6 +16,8 @@ public struct Configuration: Codable, Sendable, Equatable {
     /// Training jobs that run at once; the others wait. Imports and evaluations have places of their own.
     public var maxRunningJobs = 1
     public var maxSideJobs = 2
+    /// Jobs of one project that wait; one more is answered 429.
+    public var maxQueuedJobs = 1000
     /// How often a worker is started again without a new checkpoint in between.
     public var maxRestarts = 5
     /// Requests that wait for one replica; one more is answered 503.
@@ -48,7 +50,8 @@ public struct Configuration: Codable, Sendable, Equatable {
     enum CodingKeys: String, CodingKey, CaseIterable {
         case listen, tlsCertificate = "tls_certificate", tlsKey = "tls_key", enginePath = "engine_path"
         case workerThreads = "worker_threads", replicaThreads = "replica_threads"
-        case maxRunningJobs = "max_running_jobs", maxSideJobs = "max_side_jobs", maxRestarts = "max_restarts"
+        case maxRunningJobs = "max_running_jobs", maxSideJobs = "max_side_jobs", maxQueuedJobs = "max_queued_jobs",
+            maxRestarts = "max_restarts"
         case replicaQueueLimit = "replica_queue_limit", maxBatch = "max_batch"
         case batchDelayMicroseconds = "batch_delay_microseconds", requestTimeoutSeconds = "request_timeout_seconds"
         case modelIdleSeconds = "model_idle_seconds", serverIdleSeconds = "server_idle_seconds"

@@ -36,7 +36,9 @@ public struct MartletServer: Sendable {
         let metrics = ServerMetrics(routes: described)
         gateway = try Gateway(
             table: RouteTable(routes + api.descriptions(of: described, metrics: metrics)), metrics: metrics,
-            keys: platform.keys, hosts: HostCheck(names: address.names, port: address.port), limits: limits,
+            keys: platform.keys,
+            hosts: HostCheck(names: address.names, port: address.port, takesAnyName: address.tls != nil),
+            limits: limits,
             log: RequestLog(configuration.logLevel))
     }
 

@@ -30,9 +30,10 @@ public struct Batcher<Item> {
 
     public var count: Int { waiting.count - head }
 
-    /// Takes a request in; false where the queue is full.
+    /// Takes a request in; false where the queue is full. One without rows always has room: a full queue must not
+    /// hide that nobody works on it.
     public mutating func accept(_ entry: Entry) -> Bool {
-        guard count < queueLimit else { return false }
+        guard count < queueLimit || entry.rows == 0 else { return false }
         waiting.append(entry)
         return true
     }

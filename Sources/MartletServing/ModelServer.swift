@@ -25,8 +25,9 @@ public final class ModelServer: Sendable {
     ) {
         do {
             let prepared = try prepare(request, body)
+            // A wait of more than a day is no deadline.
             let deadline = request.deadlineMicroseconds.map {
-                InferenceQueue.now &+ UInt64(clamping: $0).multipliedReportingOverflow(by: 1_000).partialValue
+                InferenceQueue.now &+ UInt64(clamping: min($0, 86_400_000_000)) &* 1_000
             }
             guard queue.put(.request(prepared, done), rows: prepared.features.count, deadline: deadline) else {
                 throw MartletError(
@@ -38,7 +39,7 @@ public final class ModelServer: Sendable {
     }
 
     public func ping(_ done: @escaping @Sendable () -> Void) {
-        // A full queue is work being done: the next answer shows that the thread lives.
+        // Refused only while the queue is drained, and then the process is about to end.
         if !queue.put(.ping(done), rows: 0, deadline: nil) { done() }
     }
 
@@ -49,7 +50,8 @@ public final class ModelServer: Sendable {
         case .predict:
             let json = try JSONParser.parse(body)
             guard case .object(let object) = json, let rows = object["rows"]?.array, !rows.isEmpty else {
-                throw MartletError(.invalidRequest, "the body must be {\"rows\": [{column: value, …}, …]}", param: "rows")
+                throw MartletError(
+                    .invalidRequest, "the body must be {\"rows\": [{column: value, …}, …]}", param: "rows")
             }
             if let unknown = object.keys.first(where: { $0 != "rows" }) {
                 throw MartletError(.invalidRequest, "unknown field '\(unknown)'; known: rows", param: unknown)
@@ -57,7 +59,8 @@ public final class ModelServer: Sendable {
             let objects = try rows.enumerated().map { index, row in
                 guard case .object(let object) = row else {
                     throw MartletError(
-                        .invalidRequest, "row \(index + 1) is \(row.kind); give an object of column: value", param: "rows")
+                        .invalidRequest, "row \(index + 1) is \(row.kind); give an object of column: value",
+                        param: "rows")
                 }
                 return object
             }
@@ -79,7 +82,8 @@ public final class ModelServer: Sendable {
                 if case .request(_, let done) = entry.item {
                     done(
                         .failure(
-                            MartletError(.deadlineExceeded, "the request waited past its deadline and was not started")))
+                            MartletError(.deadlineExceeded, "the request waited past its deadline and was not started"))
+                    )
                 }
             }
             var requests: [(entry: Batcher<InferenceQueue.Item>.Entry, request: PreparedRequest)] = []
@@ -114,10 +118,13 @@ public final class ModelServer: Sendable {
         var row = 0
         for (entry, request) in requests {
             let count = request.features.count
-            let own = requests.count == 1 ? scores : scores.mapValues { values in
-                let width = values.count / total
-                return Array(values[row * width..<(row + count) * width])
-            }
+            let own =
+                requests.count == 1
+                ? scores
+                : scores.mapValues { values in
+                    let width = values.count / total
+                    return Array(values[row * width..<(row + count) * width])
+                }
             row += count
             let reply = InferenceReply(
                 rows: count, queueMicroseconds: Int((started &- entry.arrived) / 1_000),

@@ -72,7 +72,8 @@ struct OpenInferenceRequest {
                 offset += byteCount
             }
             guard headerLength == nil || offset == body.count else {
-                throw MartletError(.invalidRequest, "\(body.count - offset) bytes are left after the last binary tensor")
+                throw MartletError(
+                    .invalidRequest, "\(body.count - offset) bytes are left after the last binary tensor")
             }
         }
         for tensor in inputs { try Self.check(tensor) }
@@ -84,7 +85,8 @@ struct OpenInferenceRequest {
         for tensor in inputs {
             let raw = RawTensor(shape: tensor.shape, values: tensor.data)
             guard tensors.updateValue(raw, forKey: tensor.name) == nil else {
-                throw MartletError(.invalidRequest, "the input '\(tensor.name)' stands twice; give it once", param: tensor.name)
+                throw MartletError(
+                    .invalidRequest, "the input '\(tensor.name)' stands twice; give it once", param: tensor.name)
             }
         }
         return try preprocessing.encode(tensors: tensors)
@@ -112,7 +114,8 @@ struct OpenInferenceRequest {
                 }
             default:
                 throw MartletError(
-                    .invalidRequest, "unknown field '\(key.prefix(60))' of an input; known: name, shape, datatype, data, parameters",
+                    .invalidRequest,
+                    "unknown field '\(key.prefix(60))' of an input; known: name, shape, datatype, data, parameters",
                     param: key)
             }
         }
@@ -134,7 +137,8 @@ struct OpenInferenceRequest {
         }
         return try list.map {
             guard let size = $0.int, size >= 0 else {
-                throw MartletError(.invalidRequest, "the shape of '\(name)' has \($0.serialized()); sizes are whole and not negative")
+                throw MartletError(
+                    .invalidRequest, "the shape of '\(name)' has \($0.serialized()); sizes are whole and not negative")
             }
             return size
         }
@@ -150,7 +154,9 @@ struct OpenInferenceRequest {
         case "INT8", "INT16", "INT32", "INT64", "UINT16", "UINT32", "UINT64":
             var values: [Int64] = []
             try flatten(parser.value()) { element in
-                guard let number = element.int else { throw notA(tensor, element) }
+                guard let number = element.int, range(tensor.datatype).contains(number) else {
+                    throw notA(tensor, element)
+                }
                 values.append(Int64(number))
             }
             return .ints(values)
@@ -181,14 +187,28 @@ struct OpenInferenceRequest {
         }
     }
 
+    private static func range(_ datatype: String) -> ClosedRange<Int> {
+        switch datatype {
+        case "INT8": -128...127
+        case "INT16": -32_768...32_767
+        case "INT32": Int(Int32.min)...Int(Int32.max)
+        case "UINT16": 0...65_535
+        case "UINT32": 0...Int(UInt32.max)
+        case "UINT64": 0...Int.max
+        default: Int.min...Int.max
+        }
+    }
+
     private static func notA(_ tensor: Tensor, _ element: JSON) -> MartletError {
-        MartletError(.invalidRequest, "input '\(tensor.name)': \(element.serialized().prefix(60)) is not \(tensor.datatype)")
+        MartletError(
+            .invalidRequest, "input '\(tensor.name)': \(element.serialized().prefix(60)) is not \(tensor.datatype)")
     }
 
     private static func unknownType(_ tensor: Tensor) -> MartletError {
         MartletError(
             .invalidRequest,
-            "input '\(tensor.name)': '\(tensor.datatype.prefix(20))' is not a datatype that is read here; use FP32, INT64, UINT8, BOOL or BYTES")
+            "input '\(tensor.name)': '\(tensor.datatype.prefix(20))' is not a datatype that is read here; use FP32, INT64, UINT8, BOOL or BYTES"
+        )
     }
 
     private static func flatten(_ json: JSON, _ body: (JSON) throws -> Void) throws {
@@ -222,6 +242,10 @@ struct OpenInferenceRequest {
         }
         switch tensor.datatype {
         case "FP32":
+            guard bytes.count % 4 == 0 else {
+                throw MartletError(
+                    .invalidRequest, "input '\(tensor.name)' has \(bytes.count) bytes, not a multiple of 4")
+            }
             return .floats(
                 [Float](unsafeUninitializedCapacity: bytes.count / 4) { buffer, count in
                     count = bytes.count / 4
@@ -236,6 +260,16 @@ struct OpenInferenceRequest {
         case "UINT8": return .bytes(Array(bytes))
         case "UINT16": return .ints(try numbers(UInt16.self).map { Int64($0) })
         case "UINT32": return .ints(try numbers(UInt32.self).map { Int64($0) })
+        case "UINT64":
+            return .ints(
+                try numbers(UInt64.self).map { value in
+                    guard let number = Int64(exactly: value) else {
+                        throw MartletError(
+                            .invalidRequest,
+                            "input '\(tensor.name)': \(value) is past what is read here; send at most \(Int64.max)")
+                    }
+                    return number
+                })
         case "BOOL": return .bools(bytes.map { $0 != 0 })
         case "BYTES":
             var values: [[UInt8]] = []
@@ -262,21 +296,22 @@ struct OpenInferenceRequest {
         for size in tensor.shape {
             let (next, overflows) = product.multipliedReportingOverflow(by: size)
             guard !overflows else {
-                throw MartletError(.invalidRequest, "the sizes of '\(tensor.name)' multiply past what a number can hold")
+                throw MartletError(
+                    .invalidRequest, "the sizes of '\(tensor.name)' multiply past what a number can hold")
             }
             product = next
         }
         guard product == tensor.data.count, product > 0 else {
             throw MartletError(
                 .invalidRequest,
-                "input '\(tensor.name)' has the shape \(tensor.shape) (\(product) values) but \(tensor.data.count) values came")
+                "input '\(tensor.name)' has the shape \(tensor.shape) (\(product) values) but \(tensor.data.count) values came"
+            )
         }
         if case .floats(let values) = tensor.data, let bad = values.first(where: { !$0.isFinite }) {
             throw MartletError(.invalidRequest, "input '\(tensor.name)' has the value \(bad); values must be finite")
         }
     }
 }
-
 
 extension JSONParser {
     /// Calls `body` at each member's value; duplicate keys are refused.
@@ -288,10 +323,13 @@ extension JSONParser {
         if try take("}") { return }
         while true {
             skipSpace()
-            guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else { throw fault("a key must follow") }
+            guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else {
+                throw fault("a key must follow")
+            }
             let key = try text()
             guard seen.insert(key).inserted else {
-                throw MartletError(.invalidRequest, "duplicate_key: the key '\(key)' stands twice in one object", param: key)
+                throw MartletError(
+                    .invalidRequest, "duplicate_key: the key '\(key)' stands twice in one object", param: key)
             }
             skipSpace()
             guard try take(":") else { throw fault("':' must follow the key '\(key)'") }

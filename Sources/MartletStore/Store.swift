@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import Glibc
 import MartletWire
 import Synchronization
 
@@ -23,6 +24,8 @@ public final class Store: Sendable {
             try db.execute(sql: "PRAGMA journal_mode = WAL")
             try db.execute(sql: "PRAGMA synchronous = FULL")
         }
+        // SQLite gives its other files the same mode.
+        Glibc.close(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600))
         do {
             queue = try DatabaseQueue(path: path, configuration: configuration)
             try Self.migrate(queue, path: path)

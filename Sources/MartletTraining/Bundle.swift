@@ -23,7 +23,9 @@ public struct Bundle {
     public func write() throws {
         let temporary = directory + ".writing"
         do {
-            if FileManager.default.fileExists(atPath: temporary) { try FileManager.default.removeItem(atPath: temporary) }
+            if FileManager.default.fileExists(atPath: temporary) {
+                try FileManager.default.removeItem(atPath: temporary)
+            }
             try FileManager.default.createDirectory(atPath: temporary, withIntermediateDirectories: true)
             let weights = try network.state().map { ($0.0, try $0.1.to(.cpu)) }
             let weightsPath = "\(temporary)/\(BundleFile.weights)"
@@ -34,7 +36,9 @@ public struct Bundle {
             try write(preprocessing.signature, BundleFile.signature, in: temporary)
             try write(card, BundleFile.card, in: temporary)
             try DurableFile.sync(temporary)
-            if FileManager.default.fileExists(atPath: directory) { try FileManager.default.removeItem(atPath: directory) }
+            if FileManager.default.fileExists(atPath: directory) {
+                try FileManager.default.removeItem(atPath: directory)
+            }
             try DurableFile.rename(temporary, to: directory)
         } catch {
             throw DurableFile.explain(error, what: "the model's bundle")

@@ -53,13 +53,16 @@ public struct CheckpointStore {
     }
 
     /// Writes a checkpoint and removes those that are neither among the newest `keep` nor the best.
+    /// A whole one of the same step and recipe is left as it is: it has the same bits, and is never out of its place.
     /// Throws `storageFull` where the disk is full; the earlier ones are untouched then.
     public func write(_ state: CheckpointState, tensors: [(String, Tensor)]) throws {
+        if let (old, _) = try? read(state.step), old.recipeHash == state.recipeHash { return }
         let temporary = "\(directory)/.writing-\(state.step)"
         let final = path(of: state.step)
         do {
             try FileManager.default.createDirectory(atPath: temporary, withIntermediateDirectories: true)
-            try SafeTensors.write(tensors, metadata: ["step": String(state.step)], to: "\(temporary)/\(Self.tensorsName)")
+            try SafeTensors.write(
+                tensors, metadata: ["step": String(state.step)], to: "\(temporary)/\(Self.tensorsName)")
             try DurableFile.write(try JSONEncoder.wire.encode(state), to: "\(temporary)/\(Self.stateName)")
             try DurableFile.sync("\(temporary)/\(Self.tensorsName)")
             let manifest = [
@@ -74,8 +77,11 @@ public struct CheckpointStore {
             try? FileManager.default.removeItem(atPath: temporary)
             throw DurableFile.explain(error, what: "a checkpoint")
         }
-        try prune(best: state.best?.step)
+        try prune(newest: state.step, best: state.best?.step)
     }
+
+    /// The names of the checkpoints that are there, whole or not.
+    public func names() throws -> [String] { try steps().map { "step-\($0)" } }
 
     /// The newest checkpoint that is whole, and the names of newer ones that are not.
     public func newest() throws -> (state: CheckpointState, tensors: [String: Tensor], damaged: [String])? {
@@ -90,10 +96,15 @@ public struct CheckpointStore {
     /// The checkpoint of `step`. Throws where it is not whole.
     public func read(_ step: Int) throws -> (CheckpointState, [String: Tensor]) {
         let folder = path(of: step)
-        let manifest = try JSONDecoder.wire.decode([String: String].self, from: Self.read("\(folder)/\(Self.manifestName)"))
+        func damaged(_ name: String, _ how: String) -> MartletError {
+            MartletError(.invalidData, "the checkpoint step-\(step) is damaged: \(name) \(how)")
+        }
+        guard let data = try? Self.read("\(folder)/\(Self.manifestName)"),
+            let manifest = try? JSONDecoder.wire.decode([String: String].self, from: data)
+        else { throw damaged(Self.manifestName, "is not there or cannot be read") }
         for name in [Self.tensorsName, Self.stateName] {
-            guard try ContentHash.ofFile(at: "\(folder)/\(name)") == manifest[name] else {
-                throw MartletError(.invalidData, "the checkpoint step-\(step) is damaged: \(name) is not what was written")
+            guard let hash = try? ContentHash.ofFile(at: "\(folder)/\(name)"), hash == manifest[name] else {
+                throw damaged(name, "is not what was written")
             }
         }
         let state = try JSONDecoder.wire.decode(CheckpointState.self, from: Self.read("\(folder)/\(Self.stateName)"))
@@ -110,9 +121,11 @@ public struct CheckpointStore {
             .compactMap { $0.hasPrefix("step-") ? Int($0.dropFirst(5)) : nil }.sorted()
     }
 
-    private func prune(best: Int?) throws {
+    /// Later steps than the newest are what a run that went on from before them passed over, so they may not count.
+    private func prune(newest: Int, best: Int?) throws {
         let all = try steps()
-        for step in all.dropLast(keep) where step != best {
+        let kept = all.filter { $0 <= newest }.suffix(keep)
+        for step in all where !kept.contains(step) && (step != best || step > newest) {
             try FileManager.default.removeItem(atPath: path(of: step))
         }
     }

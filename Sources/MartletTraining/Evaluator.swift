@@ -24,76 +24,85 @@ public struct Evaluator {
         self.network = network
         self.outputs = outputs
         self.preprocessing = preprocessing
-        // Class weights steer training; what is reported is the plain loss.
+        // Class weights, smoothing and an output's weight steer training; what is reported of each output is plain.
         losses = try outputs.map { output in
             var plain = output
             plain.loss?.classWeights = .none
+            plain.loss?.labelSmoothing = 0
+            plain.weight = 1
             return try OutputLoss(plain, classCounts: [], device: device)
         }
     }
 
     /// Throws `invalidData` where there are no rows.
-    public func evaluate(_ encoded: EncodedRows, device: Device, progress: (Int) throws -> Void = { _ in }) throws -> Result {
+    public func evaluate(_ encoded: EncodedRows, device: Device, progress: (Int) throws -> Void = { _ in }) throws
+        -> Result
+    {
         let rows = try RowTensors(encoded, device: device)
         try rows.setOrder(nil)
         var classes: [Int: ClassificationMetrics] = [:]
         var numbers: [Int: RegressionMetrics] = [:]
-        var lossSum = 0.0
-        var outputLossSums = [Double](repeating: 0, count: outputs.count)
+        // Rows, or of a sequence its tokens without padding.
+        var counts = [Int](repeating: 0, count: outputs.count)
+        var lossSums = [Double](repeating: 0, count: outputs.count)
         for start in stride(from: 0, to: rows.count, by: Self.batchSize) {
             let range = start..<min(start + Self.batchSize, rows.count)
             try Tensor.inference {
                 let batch = try rows.batch(range, step: 0)
                 let results = try network(batch.inputs, .inference())
                 for (index, output) in outputs.enumerated() {
+                    let counted = try add(
+                        output, results[index], batch.targets[index], &classes[index], &numbers[index])
+                    guard counted > 0 else { continue }
                     let loss = try losses[index](results[index], batch.targets[index]).item()
-                    lossSum += loss * Double(range.count)
-                    outputLossSums[index] += loss / output.weight.nonZero * Double(range.count)
-                    try add(output, results[index], batch.targets[index], &classes[index], &numbers[index])
+                    counts[index] += counted
+                    lossSums[index] += loss * Double(counted)
                 }
             }
             try progress(range.upperBound)
         }
-        var metrics = ["loss": lossSum / Double(max(rows.count, 1))]
+        let means = zip(lossSums, counts).map { $0 / Double(max($1, 1)) }
+        var metrics = ["loss": zip(means, outputs).reduce(0) { $0 + $1.0 * $1.1.weight }]
         var confusion: [String: ConfusionMatrix] = [:]
         for (index, output) in outputs.enumerated() {
             var values = classes[index]?.values ?? numbers[index]?.values ?? [:]
-            let loss = outputLossSums[index] / Double(max(rows.count, 1))
-            if output.type == .sequence { values["perplexity"] = exp(loss) }
-            if outputs.count > 1 { values["loss"] = loss }
+            if output.type == .sequence { values["perplexity"] = exp(means[index]) }
+            if outputs.count > 1 { values["loss"] = means[index] }
             for (name, value) in values {
                 metrics[outputs.count > 1 ? "\(output.name).\(name)" : name] = value
             }
-            if let counted = classes[index], counted.labels.count <= 1_000 { confusion[output.name] = counted.confusion }
+            if let counted = classes[index], counted.labels.count <= 1_000 {
+                confusion[output.name] = counted.confusion
+            }
         }
         return Result(metrics: metrics, confusion: confusion)
     }
 
+    /// Counts a batch. Returns how many targets it has.
     private func add(
         _ output: OutputConfig, _ result: Tensor, _ target: Tensor, _ classes: inout ClassificationMetrics?,
         _ numbers: inout RegressionMetrics?
-    ) throws {
+    ) throws -> Int {
         switch output.type {
         case .category, .sequence, .text:
             let labels = preprocessing.labels(of: output.name)
             if classes == nil { classes = ClassificationMetrics(labels: labels) }
-            classes?.add(
-                probabilities: try result.softmax(-1).array(of: Float.self), targets: try target.array(of: Int64.self))
+            let targets = try target.array(of: Int64.self)
+            classes?.add(probabilities: try result.softmax(-1).array(of: Float.self), targets: targets)
+            return targets.count { $0 >= 0 }
         case .boolean:
             if classes == nil { classes = ClassificationMetrics(labels: ["false", "true"]) }
             let positive = try result.sigmoid().array(of: Float.self)
             classes?.add(
-                probabilities: positive.flatMap { [1 - $0, $0] },
+                // Answers say true from one half on.
+                probabilities: positive.flatMap { [$0 < 0.5 ? 1 - $0 : min(1 - $0, $0.nextDown), $0] },
                 targets: try target.array(of: Float.self).map { $0 > 0.5 ? 1 : 0 })
         case .number, .vector:
-            if numbers == nil { numbers = RegressionMetrics() }
+            if numbers == nil { numbers = RegressionMetrics(width: target.rank > 1 ? target.size(1) : 1) }
             numbers?.add(
                 predictions: preprocessing.original(output.name, try result.array(of: Float.self)),
                 targets: preprocessing.original(output.name, try target.array(of: Float.self)))
         }
+        return target.size(0)
     }
-}
-
-extension Double {
-    fileprivate var nonZero: Double { self == 0 ? 1 : self }
 }

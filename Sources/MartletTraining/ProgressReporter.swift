@@ -68,7 +68,7 @@ struct ProgressReporter {
         stepsAtLast = session.stepsDone
         rowsSinceLast = 0
         stepsUntilLook = 1
-        let epochs = (session.totalSteps + session.stepsPerEpoch - 1) / session.stepsPerEpoch
+        let epochs = (session.totalSteps - 1) / session.stepsPerEpoch + 1
         link.progress(
             JobProgress(
                 phase: "training", step: session.stepsDone, totalSteps: session.totalSteps,

@@ -1,16 +1,16 @@
 /// Errors of numbers, in the target's own units.
+///
+/// Of a vector each place is measured by itself and the places are averaged, as scikit-learn does.
 public struct RegressionMetrics {
-    private var count = 0.0
-    private var squared = 0.0
-    private var absolute = 0.0
-    /// Welford's running mean and sum of squares of the targets, for R².
-    private var mean = 0.0
-    private var spread = 0.0
+    private struct Place {
+        var count = 0.0
+        var squared = 0.0
+        var absolute = 0.0
+        /// Welford's running mean and sum of squares of the targets, for R².
+        var mean = 0.0
+        var spread = 0.0
 
-    public init() {}
-
-    public mutating func add(predictions: [Double], targets: [Double]) {
-        for (prediction, target) in zip(predictions, targets) {
+        mutating func add(_ prediction: Double, _ target: Double) {
             count += 1
             let error = prediction - target
             squared += error * error
@@ -21,13 +21,31 @@ public struct RegressionMetrics {
         }
     }
 
-    /// mse, rmse, mae, r2 (left out where all targets are equal).
+    private var places: [Place]
+
+    /// - Parameter width: numbers a row.
+    public init(width: Int = 1) { places = Array(repeating: Place(), count: max(width, 1)) }
+
+    /// Adds rows, one after another.
+    public mutating func add(predictions: [Double], targets: [Double]) {
+        for (index, (prediction, target)) in zip(predictions, targets).enumerated() {
+            places[index % places.count].add(prediction, target)
+        }
+    }
+
+    /// mse, rmse, mae, r2 (over the places whose targets are not all equal; left out where there is none).
     public var values: [String: Double] {
-        guard count > 0 else { return [:] }
+        guard places.allSatisfy({ $0.count > 0 }) else { return [:] }
+        func mean(_ places: [Place], _ value: (Place) -> Double) -> Double {
+            places.reduce(0) { $0 + value($1) } / Double(places.count)
+        }
         var values = [
-            "mse": squared / count, "rmse": (squared / count).squareRoot(), "mae": absolute / count,
+            "mse": mean(places) { $0.squared / $0.count },
+            "rmse": mean(places) { ($0.squared / $0.count).squareRoot() },
+            "mae": mean(places) { $0.absolute / $0.count },
         ]
-        if spread > 0 { values["r2"] = 1 - squared / spread }
+        let varied = places.filter { $0.spread > 0 }
+        if !varied.isEmpty { values["r2"] = mean(varied) { 1 - $0.squared / $0.spread } }
         return values
     }
 }

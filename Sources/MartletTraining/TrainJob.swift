@@ -31,9 +31,10 @@ public struct TrainJob {
         try Torch.setDeterministic(true)
         let started = clock.now
         link.progress(JobProgress(phase: "preparing"))
+        var foldMetrics: [[String: Double]] = []
         if let folds = recipe.data.split.folds {
             for fold in 0..<folds {
-                if let stop = try crossValidate(fold: fold, of: folds) { return stop }
+                if let stop = try crossValidate(fold: fold, of: folds, &foldMetrics) { return stop }
             }
         }
         let data = try prepare(fold: nil)
@@ -41,13 +42,13 @@ public struct TrainJob {
         let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
         try start(network)
         var loop = try TrainingLoop(
-            recipe: recipe, network: network, data: data, directory: "\(task.directory)/checkpoints",
+            recipe: finalRecipe(data), network: network, data: data, directory: "\(task.directory)/checkpoints",
             environment: environment, link: link, device: device)
         if let stop = try loop.run() {
             return stop == .pause ? .paused : .cancelled
         }
         link.progress(JobProgress(phase: "evaluating"))
-        let card = try measure(network, data, loop: loop)
+        let card = try measure(network, data, foldMetrics, loop: loop)
         link.progress(JobProgress(phase: "publishing"))
         let bundle = Bundle(
             network: network, preprocessing: data.preprocessing, card: card, directory: "\(task.directory)/bundle")
@@ -59,6 +60,21 @@ public struct TrainJob {
             JobResult(bundle: "bundle", card: card, report: try JSON(encoding: data.report), usage: usage))
     }
 
+    /// After cross-validation no rows are held out that could stop the final training early.
+    private func finalRecipe(_ data: PreparedData) -> Recipe {
+        guard recipe.data.split.folds != nil, data.validation.count == 0, recipe.training.earlyStopping != nil else {
+            return recipe
+        }
+        link.event(
+            JobEvent(
+                key: "no-early-stopping", type: "message",
+                message:
+                    "the final model learns from all rows, so it trains for its whole length without early stopping"))
+        var recipe = recipe
+        recipe.training.earlyStopping = nil
+        return recipe
+    }
+
     private var environment: [String: String] {
         [
             "libtorch": Torch.version, "cpu": Torch.cpuCapability, "threads": String(task.share.threads),
@@ -67,14 +83,16 @@ public struct TrainJob {
     }
 
     private func start(_ network: FeatureNetwork) throws {
-        try Torch.setThreadCount(Self.threads(for: network, share: task.share.threads))
+        try Torch.setThreadCount(
+            Self.threads(
+                for: network, batchSize: recipe.training.batchSize, share: task.share.threads))
         try network.initialize(seed: UInt64(recipe.training.seed))
         try network.move(to: device)
     }
 
-    /// Threads that pay: a step of a tiny network is over before a second thread has woken.
-    public static func threads(for network: FeatureNetwork, share: Int) -> Int {
-        network.parameterCount < 20_000 ? 1 : share
+    /// Threads that pay: a small step is over before a second thread has woken.
+    public static func threads(for network: FeatureNetwork, batchSize: Int, share: Int) -> Int {
+        Double(network.multiplyAdds) * Double(batchSize) < 16e6 ? 1 : share
     }
 
     private func prepare(fold: Int?) throws -> PreparedData {
@@ -88,13 +106,17 @@ public struct TrainJob {
     }
 
     private func announce(_ data: PreparedData) {
-        let counts = "\(data.train.count) rows to train on, \(data.validation.count) to validate, \(data.test.count) to test"
+        let counts =
+            "\(data.train.count) rows to train on, \(data.validation.count) to validate, \(data.test.count) to test"
         link.event(
             JobEvent(key: "data", type: "data", message: counts, data: (try? JSON(encoding: data.report)) ?? .null))
     }
 
     /// Trains one fold from scratch and reports its held-out metrics; a fold that has been reported is not repeated.
-    private func crossValidate(fold: Int, of folds: Int) throws -> JobOutcome? {
+    /// Returns how it was stopped, where it was.
+    private func crossValidate(
+        fold: Int, of folds: Int, _ foldMetrics: inout [[String: Double]]
+    ) throws -> JobOutcome? {
         let resultPath = "\(task.directory)/fold-\(fold).json"
         if !FileManager.default.fileExists(atPath: resultPath) {
             let data = try prepare(fold: fold)
@@ -110,6 +132,7 @@ public struct TrainJob {
         }
         let metrics = try JSONDecoder.wire.decode(
             [String: Double].self, from: Data(contentsOf: URL(fileURLWithPath: resultPath)))
+        foldMetrics.append(metrics)
         link.event(
             JobEvent(
                 key: "fold-\(fold + 1)", type: "metrics", message: "fold \(fold + 1) of \(folds)",
@@ -121,7 +144,9 @@ public struct TrainJob {
         try Evaluator(network: network, outputs: recipe.outputs, preprocessing: data.preprocessing, device: device)
     }
 
-    private func measure(_ network: FeatureNetwork, _ data: PreparedData, loop: TrainingLoop) throws -> ModelCard {
+    private func measure(
+        _ network: FeatureNetwork, _ data: PreparedData, _ foldMetrics: [[String: Double]], loop: TrainingLoop
+    ) throws -> ModelCard {
         var card = ModelCard()
         card.name = recipe.name
         card.parameterCount = network.parameterCount
@@ -142,7 +167,14 @@ public struct TrainJob {
                     key: "\(name)-metrics", type: "metrics", message: "\(name) metrics",
                     data: [name: try JSON(encoding: result.metrics)]))
         }
-        let measured = card.metrics["test"] ?? card.metrics["validation"] ?? [:]
+        if let first = foldMetrics.first {
+            let everywhere = first.keys.filter { name in foldMetrics.allSatisfy { $0[name] != nil } }
+            card.metrics["folds"] = Dictionary(
+                everywhere.map { name in
+                    (name, foldMetrics.reduce(0) { $0 + ($1[name] ?? 0) } / Double(foldMetrics.count))
+                }, uniquingKeysWith: { $1 })
+        }
+        let measured = card.metrics["test"] ?? card.metrics["validation"] ?? card.metrics["folds"] ?? [:]
         for (metric, text) in recipe.evaluation.require.sorted(by: { $0.key < $1.key }) {
             guard let requirement = Requirement(text) else { continue }
             guard let value = measured[metric] else {
@@ -181,7 +213,8 @@ extension ResolvedSources {
         func paths(_ references: [String]) throws -> [String] {
             try references.map { reference in
                 guard let mount = mounts.first(where: { $0.reference == reference }) else {
-                    throw MartletError(.notFound, "the dataset '\(reference)' is not known; add it with martlet data add")
+                    throw MartletError(
+                        .notFound, "the dataset '\(reference)' is not known; add it with martlet data add")
                 }
                 return mount.path
             }

@@ -26,6 +26,8 @@ struct TrainingLoop {
     private var lossCount = 0.0
     private var best: CheckpointState.Best?
     private var epochsWithoutImprovement = 0
+    /// The step of the newest checkpoint.
+    private var savedStep: Int?
     private let clock = ContinuousClock()
 
     init(
@@ -85,9 +87,14 @@ struct TrainingLoop {
         secondsTrained += lastTick.duration(to: clock.now).seconds
         try save()
         if watchesBest, let best, best.step != session.stepsDone {
-            let (_, tensors) = try store.read(best.step)
-            try session.restore(tensors, steps: best.step)
-            event("best", "the best weights are those after step \(best.step); they are kept")
+            do {
+                let (_, tensors) = try store.read(best.step)
+                try session.restore(tensors, steps: best.step)
+                event("best", "the best weights are those after step \(best.step); they are kept")
+            } catch let error as MartletError where error.code == .invalidData {
+                // A trained model is worth more than a failed job.
+                warn("best-damaged", "\(error.message); the last weights are used instead of the best")
+            }
         }
         return nil
     }
@@ -98,14 +105,15 @@ struct TrainingLoop {
     }
 
     private mutating func goOn() throws {
-        guard let found = try store.newest() else { return }
+        let found = try store.newest()
+        for name in try found?.damaged ?? store.names() {
+            warn("damaged-\(name)", "the checkpoint \(name) is damaged and was passed over")
+        }
+        guard let found else { return }
         let state = found.state
-        guard state.recipeHash == recipeHash else { return }
-        for name in found.damaged {
-            link.event(
-                JobEvent(
-                    key: "\(label)damaged-\(name)", type: "warning", level: "warning",
-                    message: "the checkpoint \(name) is damaged and was passed over"))
+        guard state.recipeHash == recipeHash else {
+            return warn(
+                "other-recipe", "the checkpoints are those of another recipe, so training starts from its beginning")
         }
         try session.restore(found.tensors, steps: state.step)
         lossSum = state.lossSum
@@ -114,29 +122,39 @@ struct TrainingLoop {
         epochsWithoutImprovement = state.epochsWithoutImprovement
         secondsTrained = state.secondsTrained
         rowsTrained = state.rowsTrained
+        savedStep = state.step
         if state.environment != environment {
             link.event(
                 JobEvent(
                     key: "\(label)environment-\(state.step)", type: "warning", level: "warning",
-                    message: "training goes on in another environment than the checkpoint's, so the last bits may differ",
+                    message:
+                        "training goes on in another environment than the checkpoint's, so the last bits may differ",
                     data: ["then": try JSON(encoding: state.environment), "now": try JSON(encoding: environment)]))
         }
         event("resumed-\(state.step)", "training goes on after step \(state.step)")
+    }
+
+    private func warn(_ key: String, _ message: String) {
+        link.event(JobEvent(key: label + key, type: "warning", level: "warning", message: message))
     }
 
     private func event(_ key: String, _ message: String) {
         link.event(JobEvent(key: label + key, type: "message", message: message))
     }
 
-    private func save() throws {
+    private mutating func save() throws {
+        guard session.stepsDone != savedStep else { return }
         let state = CheckpointState(
             step: session.stepsDone, lossSum: lossSum, lossCount: lossCount, best: best,
-            epochsWithoutImprovement: epochsWithoutImprovement, secondsTrained: secondsTrained, rowsTrained: rowsTrained,
+            epochsWithoutImprovement: epochsWithoutImprovement, secondsTrained: secondsTrained,
+            rowsTrained: rowsTrained,
             environment: environment, recipeHash: recipeHash)
         try store.write(state, tensors: try session.checkpointTensors())
+        savedStep = state.step
         link.event(
             JobEvent(
-                key: "\(label)checkpoint-\(state.step)", type: "checkpoint", message: "checkpoint after step \(state.step)",
+                key: "\(label)checkpoint-\(state.step)", type: "checkpoint",
+                message: "checkpoint after step \(state.step)",
                 data: ["step": JSON(state.step)]))
     }
 
@@ -145,12 +163,18 @@ struct TrainingLoop {
         let epoch = (session.stepsDone + session.stepsPerEpoch - 1) / session.stepsPerEpoch
         let trainLoss = lossCount > 0 ? lossSum / lossCount : 0
         (lossSum, lossCount) = (0, 0)
-        var metrics: JSON = ["epoch": JSON(epoch), "step": JSON(session.stepsDone), "train": ["loss": .double(trainLoss)]]
+        var metrics: JSON = [
+            "epoch": JSON(epoch), "step": JSON(session.stepsDone), "train": ["loss": .double(trainLoss)],
+        ]
         var improved = false
         if data.validation.count > 0 {
             let evaluator = try Evaluator(
                 network: session.network, outputs: recipe.outputs, preprocessing: data.preprocessing, device: device)
             let result = try evaluator.evaluate(data.validation, device: device)
+            let loss = result.metrics["loss"] ?? .nan
+            guard loss.isFinite else {
+                throw session.diverged("the loss of the validation rows", loss, step: session.stepsDone)
+            }
             metrics = [
                 "epoch": JSON(epoch), "step": JSON(session.stepsDone), "train": ["loss": .double(trainLoss)],
                 "validation": try JSON(encoding: result.metrics),
@@ -159,7 +183,8 @@ struct TrainingLoop {
         } else if recipe.training.earlyStopping != nil {
             throw MartletError(
                 .invalidRecipe,
-                "training.early_stopping watches the validation rows, but there are none; give data.split.validation a share")
+                "training.early_stopping watches the validation rows, but there are none; give data.split.validation a share"
+            )
         }
         link.event(
             JobEvent(key: "\(label)epoch-\(epoch)", type: "metrics", message: "epoch \(epoch)", data: metrics))

@@ -24,6 +24,7 @@ public final class TrainingSession {
     private let parameters: [NamedParameter]
     private let state: [(String, Tensor)]
     private let seed: UInt64
+    private let batchSize: Int
 
     /// - Parameters:
     ///   - rows: the training rows.
@@ -40,7 +41,8 @@ public final class TrainingSession {
         guard self.rows.count > 0 else {
             throw MartletError(.invalidData, "no rows are left to train on; check cleaning and split")
         }
-        let batches = (rows.count + config.batchSize - 1) / config.batchSize
+        batchSize = min(config.batchSize, rows.count)
+        let batches = (rows.count + batchSize - 1) / batchSize
         let perStep = config.optimizer.type == .gd ? batches : min(config.accumulate, batches)
         stepsPerEpoch = (batches + perStep - 1) / perStep
         let (product, overflows) = stepsPerEpoch.multipliedReportingOverflow(by: config.epochs)
@@ -80,7 +82,7 @@ public final class TrainingSession {
                 loss = try loss.add(losses[index](results[index], batch.targets[index]))
             }
             let value = try loss.item()
-            guard value.isFinite else { throw diverged(value) }
+            guard value.isFinite else { throw diverged("the loss", value, step: stepsDone + 1) }
             lossSum += value * Double(range.count)
             let share = Double(range.count) / Double(total)
             try (share == 1 ? loss : loss.mul(share)).backward()
@@ -128,18 +130,21 @@ public final class TrainingSession {
 
     /// The micro-batches of one step of an epoch, as places in the epoch's order.
     private func ranges(of step: Int) -> [Range<Int>] {
-        let size = config.batchSize
+        let size = batchSize
         let batches = (rows.count + size - 1) / size
         let perStep = config.optimizer.type == .gd ? batches : min(config.accumulate, batches)
-        return (step * perStep..<min((step + 1) * perStep, batches)).map { $0 * size..<min(($0 + 1) * size, rows.count) }
+        return (step * perStep..<min((step + 1) * perStep, batches)).map {
+            $0 * size..<min(($0 + 1) * size, rows.count)
+        }
     }
 
-    private func diverged(_ loss: Double) -> MartletError {
+    /// What it means that `what` is no finite number at a step, counted from 1.
+    func diverged(_ what: String, _ loss: Double, step: Int) -> MartletError {
         MartletError(
             .diverged,
-            "the loss is \(loss) at step \(stepsDone + 1) (epoch \(epoch + 1)); the likely cause is a learning rate of "
-                + "\(config.optimizer.learningRate) that is too high, or inputs of very different sizes: lower "
-                + "training.optimizer.learning_rate, set training.clip_norm or normalize the inputs; "
+            "\(what) is \(loss) at step \(step) (epoch \((max(step, 1) - 1) / stepsPerEpoch + 1)); the likely cause is a "
+                + "learning rate of \(config.optimizer.learningRate) that is too high, or inputs of very different sizes: "
+                + "lower training.optimizer.learning_rate, set training.clip_norm or normalize the inputs; "
                 + "the last finite checkpoint is kept")
     }
 }
@@ -151,7 +156,8 @@ private struct ClassCounts {
     init(_ rows: EncodedRows, outputs: [OutputConfig]) throws {
         let targets = rows.layouts.filter { $0.role == .target }
         for (index, output) in outputs.enumerated() {
-            guard output.loss?.classWeights == .balanced, index < targets.count, let classes = targets[index].cardinality
+            guard output.loss?.classWeights == .balanced, index < targets.count,
+                let classes = targets[index].cardinality
             else {
                 counts.append([])
                 continue

@@ -61,9 +61,12 @@ public enum DurableFile {
         let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
         let full = [Int(ENOSPC), Int(EDQUOT)]
         let isFull =
-            full.contains(underlying?.code ?? 0) || (error as NSError).domain == NSPOSIXErrorDomain && full.contains(code)
+            full.contains(underlying?.code ?? 0)
+            || (error as NSError).domain == NSPOSIXErrorDomain && full.contains(code)
             || (error as? CocoaError)?.code == .fileWriteOutOfSpace || "\(error)".contains("No space left")
-        if isFull { return MartletError(.storageFull, "\(what) could not be written: the disk is full; free some space") }
+        if isFull {
+            return MartletError(.storageFull, "\(what) could not be written: the disk is full; free some space")
+        }
         return error
     }
 

@@ -14,7 +14,9 @@ enum BenchCommand {
         let steps = options.steps ?? 1_000
         try ComputeThread().run {
             let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
-            try Torch.setThreadCount(TrainJob.threads(for: network, share: threads))
+            try Torch.setThreadCount(
+                TrainJob.threads(
+                    for: network, batchSize: recipe.training.batchSize, share: threads))
             try Torch.setDeterministic(true)
             try network.initialize(seed: UInt64(recipe.training.seed))
             let session = try TrainingSession(

@@ -129,7 +129,8 @@ final class ControlClient: @unchecked Sendable {
                 if let request = try? JSONDecoder.wire.decode(PlatformRequest.self, from: Data(frame.head)) {
                     handler?(request, frame.body, reply)
                 } else {
-                    reply.fail(MartletError(.invalidRequest, "the engine does not know this request; update both programs"))
+                    reply.fail(
+                        MartletError(.invalidRequest, "the engine does not know this request; update both programs"))
                 }
             case .cancel: break
             }

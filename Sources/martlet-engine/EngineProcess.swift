@@ -17,7 +17,9 @@ enum EngineProcess {
     static func run() throws {
         let environment = ProcessInfo.processInfo.environment
         guard let path = environment[EngineEnvironment.socket], let token = environment[EngineEnvironment.token] else {
-            throw MartletError(.usage, "\(EngineEnvironment.socket) and \(EngineEnvironment.token) are not set; martlet serve sets them")
+            throw MartletError(
+                .usage,
+                "\(EngineEnvironment.socket) and \(EngineEnvironment.token) are not set; martlet serve sets them")
         }
         signal(SIGPIPE, SIG_IGN)
         let control = Control()

@@ -19,7 +19,8 @@ final class FrameSocket: Sendable {
         address.sun_family = sa_family_t(AF_UNIX)
         let capacity = MemoryLayout.size(ofValue: address.sun_path)
         guard path.utf8.count < capacity else {
-            throw MartletError(.internal, "the control socket's path is longer than \(capacity - 1) bytes; use a shorter --home")
+            throw MartletError(
+                .internal, "the control socket's path is longer than \(capacity - 1) bytes; use a shorter --home")
         }
         withUnsafeMutableBytes(of: &address.sun_path) { bytes in
             bytes.copyBytes(from: path.utf8)

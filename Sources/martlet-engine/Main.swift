@@ -16,7 +16,8 @@ enum Main {
             case "doctor": try DoctorCommand.run()
             default:
                 throw MartletError(
-                    .usage, "martlet-engine is started by martlet; its commands: worker, replica, plan, doctor, bench-train")
+                    .usage,
+                    "martlet-engine is started by martlet; its commands: worker, replica, plan, doctor, bench-train")
             }
         } catch {
             let error = EngineFailure.wire(error)

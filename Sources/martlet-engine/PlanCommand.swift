@@ -25,9 +25,11 @@ extension JSON {
     /// The object with these keys first.
     fileprivate func ordered(_ first: [String]) -> JSON {
         guard case .object(let object) = self else { return self }
-        return .object(JSONObject((first + object.keys.filter { !first.contains($0) }).compactMap { key in
-            object[key].map { (key, $0) }
-        }))
+        return .object(
+            JSONObject(
+                (first + object.keys.filter { !first.contains($0) }).compactMap { key in
+                    object[key].map { (key, $0) }
+                }))
     }
 }
 

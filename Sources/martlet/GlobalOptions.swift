@@ -42,7 +42,7 @@ struct GlobalOptions: ParsableArguments {
 
     var output: Output { Output(isJSON: json, isQuiet: quiet) }
 
-    /// `arguments` with the global options that stand before the command moved behind it, where each command reads them.
+    /// `arguments` with the global options that stand before the command moved behind it, where commands read them.
     static func moved(_ arguments: [String]) -> [String] {
         var leading: [String] = []
         var index = 0

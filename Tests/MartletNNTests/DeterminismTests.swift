@@ -1,6 +1,7 @@
 import Foundation
 import MartletNN
 import MartletTensor
+import MartletWire
 import Testing
 
 /// What a resumed job stands on: the same bits from the same numbers, with several threads.

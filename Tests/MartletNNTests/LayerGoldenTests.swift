@@ -1,5 +1,6 @@
 import MartletNN
 import MartletTensor
+import MartletWire
 import Testing
 
 @Suite struct LayerGoldenTests {

@@ -89,7 +89,9 @@ final class Bench: Sendable {
     }
 
     /// Writes a bundle as a worker would and says that the job is done.
-    func finish(_ connection: FakeConnection, _ task: EngineTask, weights: String = "w") async throws {
+    func finish(_ connection: FakeConnection, _ task: EngineTask, weights: String = "w", unmet: [String] = [])
+        async throws
+    {
         guard case .train(let train) = task else {
             Issue.record("not a training task")
             return
@@ -98,6 +100,7 @@ final class Bench: Sendable {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         var card = ModelCard()
         card.name = "m"
+        card.unmetRequirements = unmet
         let files: [(String, Data)] = [
             (BundleFile.weights, Data(weights.utf8)), (BundleFile.preprocessing, Data("{}".utf8)),
             (BundleFile.card, try JSONEncoder.wire.encode(card)),

@@ -179,6 +179,25 @@ import Testing
         try await next.stop()
     }
 
+    @Test func aModelThatMissesARequirementIsKeptButNotDeployed() async throws {
+        let bench = try await Bench()
+        _ = try await bench.importDataset("d")
+        let (job, worker) = try await bench.startTraining(deploy: true)
+        let (connection, task) = try await worker.dial()
+        try await bench.finish(connection, task, unmet: ["accuracy >= 0.9: it is 0.8"])
+        worker.kill()
+        let done = try await bench.platform.jobs.show(job.id, by: bench.admin)
+        #expect(done.state == .succeeded && done.model == "m@1" && done.deployment == nil)
+        let events = try await bench.platform.jobs.events(of: job.id, by: bench.admin).data
+        #expect(events.contains { $0.event.message.contains("accuracy >= 0.9: it is 0.8") })
+        #expect(
+            await code {
+                _ = try await bench.platform.deployments.deploy(DeploymentRequest(model: "m"), by: bench.admin)
+            } == .requirementNotMet)
+        #expect(try await bench.platform.deployments.list(by: bench.admin).isEmpty)
+        try await bench.stop()
+    }
+
     @Test func aRequestWhoseTimeRanOutIsNotStarted() async throws {
         let bench = try await Bench()
         _ = try await bench.importDataset("d")

@@ -198,6 +198,18 @@ import Testing
         try await bench.stop()
     }
 
+    @Test func aProjectsQueueHasAnEnd() async throws {
+        let bench = try await Bench { $0.maxQueuedJobs = 2 }
+        _ = try await bench.importDataset("d")
+        let (_, worker) = try await bench.startTraining()
+        let request = JobRequest(kind: .train, recipe: bench.recipe())
+        for _ in 0..<2 { _ = try await bench.platform.jobs.submit(request, by: bench.admin) }
+        #expect(await code { _ = try await bench.platform.jobs.submit(request, by: bench.admin) } == .rateLimited)
+        #expect(try await bench.platform.jobs.counts() == [.succeeded: 1, .running: 1, .queued: 2])
+        worker.kill()
+        try await bench.stop()
+    }
+
     @Test func aRepeatedRequestGivesTheFirstJob() async throws {
         let bench = try await Bench()
         _ = try await bench.importDataset("d")

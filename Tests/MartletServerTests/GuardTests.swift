@@ -15,6 +15,14 @@ struct GuardTests {
         try HostCheck(names: ["box"], port: 8080).check(host: host, origin: "http://\(host)")
     }
 
+    @Test func behindTLSTheCertificateGuardsNames() throws {
+        let check = HostCheck(names: [], port: 443, takesAnyName: true)
+        try check.check(host: "models.example.org", origin: nil)
+        #expect(throws: MartletError.self) {
+            try check.check(host: "models.example.org", origin: "https://evil.example")
+        }
+    }
+
     @Test(arguments: [
         "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "[::1", "a:b", "127.0.0.1:x", "",
         "localhost:8080@evil.example",

@@ -51,6 +51,12 @@ public actor DeploymentService {
     ) async throws -> DeploymentInfo {
         try principal.require(.developer)
         let model = try await model(request.model, projectID: principal.project)
+        guard model.card.unmetRequirements.isEmpty else {
+            throw MartletError(
+                .requirementNotMet,
+                "\(model.reference) misses what its recipe requires (\(model.card.unmetRequirements.joined(separator: "; "))); "
+                    + "train again, or lower evaluation.require")
+        }
         let name = try Name.check(request.name ?? model.name, what: "deployment")
         let replicas =
             request.replicas ?? entries[Router.Key(project: principal.project, name: name)]?.stored.replicas ?? 1
@@ -179,7 +185,8 @@ public actor DeploymentService {
             name: stored.name, model: stored.model, replicas: stored.replicas, ready: entry.group?.isReady ?? false,
             createdAt: stored.createdAt, updatedAt: stored.updatedAt)
         info.previousModel = stored.previousModel
-        info.nextModel = stored.nextModel
+        // The first rollout has nothing to take over from.
+        info.nextModel = entry.group == nil && stored.nextModel == stored.model ? nil : stored.nextModel
         info.error = stored.error
         info.replicaStates = (entry.group?.replicas ?? []) + (entry.next?.replicas ?? [])
         return info

@@ -81,6 +81,8 @@ final class ControlServer: Sendable {
         }
         try? await listening?.close().get()
         unlink(path)
+        // The short path's own folder; HOME/run is never empty, and stays.
+        rmdir((path as NSString).deletingLastPathComponent)
     }
 
     private func serve(_ connection: EngineConnection) async {

@@ -82,6 +82,12 @@ public actor JobService {
                 .invalidRequest, "the Idempotency-Key must have 1 to 255 bytes", param: "Idempotency-Key")
         }
         guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
+        let queued = waiting.count { runs[$0]?.job.projectID == principal.project }
+        guard queued < configuration.maxQueuedJobs else {
+            throw MartletError(
+                .rateLimited,
+                "\(queued) jobs of this project wait already; wait for some, cancel some, or raise max_queued_jobs")
+        }
         let (name, inputs) = try await JobInputs(store: store).resolve(request, projectID: principal.project)
         var info = JobInfo(
             id: "job_\(try [UInt8].random(count: 12).hex)", kind: request.kind, name: name, state: .queued,

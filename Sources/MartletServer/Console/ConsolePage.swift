@@ -44,7 +44,8 @@ enum ConsolePage {
         h1 { font-size: 1.4rem; margin: 0; }
         h2 { font-size: 1.1rem; margin: 1.5rem 0 .3rem; }
         table { width: 100%; border-collapse: collapse; }
-        th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); vertical-align: top; overflow-wrap: anywhere; }
+        th, td { text-align: left; padding: .25rem .75rem .25rem 0; vertical-align: top; overflow-wrap: anywhere; }
+        th, td { border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); }
         textarea { display: block; width: 100%; font-family: ui-monospace, monospace; }
         pre { overflow-x: auto; }
 
@@ -79,7 +80,8 @@ enum ConsolePage {
         function progress(job) {
           const p = job.progress;
           if (!p || !p.totalSteps) return "";
-          return p.phase + " " + p.step + "/" + p.totalSteps + (p.loss === undefined ? "" : "  loss " + p.loss.toFixed(4));
+          const loss = p.loss === undefined ? "" : "  loss " + p.loss.toFixed(4);
+          return p.phase + " " + p.step + "/" + p.totalSteps + loss;
         }
         function metrics(model) {
           const test = model.card.metrics.test || model.card.metrics.validation || {};

@@ -9,17 +9,22 @@ public struct HostCheck: Sendable {
     /// Whole `Host` values seen most, answered without parsing.
     private let usual: Set<String>
 
-    public init(names: [String], port: Int) {
+    /// Behind TLS a name is checked by the certificate already, which a rebound name does not have.
+    private let takesAnyName: Bool
+
+    public init(names: [String], port: Int, takesAnyName: Bool = false) {
+        self.takesAnyName = takesAnyName
         self.names = Set(names.map { $0.lowercased() } + ["localhost"])
         usual = ["127.0.0.1:\(port)", "localhost:\(port)", "127.0.0.1", "localhost"]
     }
 
     /// Throws `forbidden` where `host` is a name that is not ours or `origin` is another site.
     public func check(host: String?, origin: String?) throws {
-        if let host, !usual.contains(host) {
+        if let host, !takesAnyName, !usual.contains(host) {
             guard allows(host) else {
                 throw MartletError(
-                    .forbidden, "the host '\(host.prefix(80))' is not a name of this server; add it to hosts in config")
+                    .forbidden,
+                    "the host '\(host.prefix(80))' is not a name of this server; use its address or localhost")
             }
         }
         guard let origin else { return }

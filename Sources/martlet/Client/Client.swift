@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Foundation
+import MartletPlatform
 import MartletWire
 import NIOCore
 import NIOHTTP1
@@ -9,9 +10,12 @@ struct Client: Sendable {
     static let bodyLimit = 256 << 20
     let url: String
     let key: String
+    /// The home whose server this is, where it was found by its lock file: a server that comes back has another port.
+    let home: String?
     private let http: HTTPClient
 
-    init(url: String, key: String) {
+    init(url: String, key: String, home: String? = nil) {
+        self.home = home
         self.url = url.hasSuffix("/") ? String(url.dropLast()) : url
         self.key = key
         var configuration = HTTPClient.Configuration()
@@ -66,7 +70,7 @@ struct Client: Sendable {
         _ method: HTTPMethod, _ path: String, body: HTTPClientRequest.Body? = nil, headers: [(String, String)] = [],
         timeout: TimeAmount = .hours(24)
     ) async throws -> HTTPClientResponse {
-        var request = HTTPClientRequest(url: url + path)
+        var request = HTTPClientRequest(url: (home.flatMap { HomeOwner.live($0)?.url } ?? url) + path)
         request.method = method
         request.headers.add(name: "Authorization", value: "Bearer \(key)")
         for (name, value) in headers { request.headers.add(name: name, value: value) }

@@ -20,7 +20,7 @@ enum Connection {
         } else {
             url = try await start(options)
         }
-        let client = Client(url: url, key: try options.key())
+        let client = Client(url: url, key: try options.key(), home: options.givenURL == nil ? options.homePath : nil)
         do {
             let result = try await body(client)
             await client.close()

@@ -1,20 +1,17 @@
 import Foundation
 import MartletWire
 
-/// Runs `martlet-engine`, which stands beside this program (or in `libexec/martlet` of an installed one).
+/// Runs `martlet-engine`: the one that MARTLET_ENGINE names, else the one beside this program.
 enum EngineTool {
     /// The path of the engine. Throws `unavailable` where there is none.
     static func path() throws -> String {
-        let folder = Connection.executable.deletingLastPathComponent()
-        let candidates = [
-            folder.appendingPathComponent("martlet-engine"),
-            folder.deletingLastPathComponent().appendingPathComponent("libexec/martlet/martlet-engine"),
-        ]
-        for candidate in candidates where FileManager.default.isExecutableFile(atPath: candidate.path) {
-            return candidate.path
+        let named = ProcessInfo.processInfo.environment["MARTLET_ENGINE"] ?? ""
+        let beside = Connection.executable.deletingLastPathComponent().appendingPathComponent("martlet-engine").path
+        let path = named.isEmpty ? beside : named
+        guard FileManager.default.isExecutableFile(atPath: path) else {
+            throw MartletError(.unavailable, "there is no martlet-engine at '\(path)'; build or install it again")
         }
-        throw MartletError(
-            .unavailable, "martlet-engine is not beside '\(Connection.executable.path)'; build or install it again")
+        return path
     }
 
     /// What it printed and how it ended; its standard error goes to ours.

@@ -11,12 +11,13 @@ struct JobFollower {
         let bar = ProgressBar(isQuiet: output.isQuiet)
         var latest = job
         var state = job.state
+        var lastMetrics = Date.distantPast
         defer { bar.clear() }
         try await client.follow(job: job.id) { item in
             switch item {
             case .progress(let progress): bar.update(progress)
             case .event(let info):
-                if info.event.type != "checkpoint" { bar.say(Self.line(info.event)) }
+                if Self.isShown(info.event, since: &lastMetrics) { bar.say(Self.line(info.event)) }
             case .job(let job):
                 if job.state != state, !job.state.isFinal { bar.say("job \(job.id) is \(job.state.rawValue)") }
                 state = job.state
@@ -26,11 +27,26 @@ struct JobFollower {
         return latest
     }
 
+    /// Metrics of epochs come one a second at most; those of the end stand in the table that follows.
+    private static func isShown(_ event: JobEvent, since last: inout Date) -> Bool {
+        switch event.type {
+        case "checkpoint", "data": return event.level != "info"
+        case "metrics":
+            guard event.key.hasPrefix("epoch-"), Date().timeIntervalSince(last) >= 1 else { return false }
+            last = Date()
+            return true
+        default: return true
+        }
+    }
+
+    /// `epoch 3  train: loss 0.71  validation: loss 0.70, accuracy 0.52`.
     private static func line(_ event: JobEvent) -> String {
         var line = event.level == "info" ? event.message : event.level + ": " + event.message
-        guard event.type == "metrics" else { return line }
-        for (name, value) in event.data.object ?? [:] {
-            if let number = value.double { line += "  \(name) \(Format.number(number))" }
+        let order = ["loss", "accuracy", "rmse", "r2", "perplexity"]
+        for split in ["train", "validation", "test"] {
+            guard let metrics = event.data[split]?.object else { continue }
+            let shown = order.compactMap { name in metrics[name]?.double.map { "\(name) \(Format.number($0))" } }
+            if !shown.isEmpty { line += "  \(split): " + shown.prefix(3).joined(separator: ", ") }
         }
         return line
     }

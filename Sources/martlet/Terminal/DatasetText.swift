@@ -18,7 +18,7 @@ enum DatasetText {
         parts += facts.filter { $0.value.array == nil && $0.value.object == nil }
             .map { "\($0.key): \(Format.cell($0.value))" }
         for (key, value) in facts {
-            guard let nested = value.object else { continue }
+            guard let nested = value.object, nested.count > 0 else { continue }
             parts.append(key + ": " + nested.map { "\($0.key) \(Format.cell($0.value))" }.joined(separator: ", "))
         }
         for source in profile["sources"]?.array ?? [] { parts.append(Self.source(source)) }
@@ -31,7 +31,8 @@ enum DatasetText {
     private static func source(_ source: JSON) -> String {
         var facts = [Format.cell(source["format"]), "\(Format.cell(source["rows"])) rows"]
         if let split = source["split"], !split.isNull { facts.append("split \(Format.cell(split))") }
-        for (key, value) in source["dialect"]?.object ?? [:] {
+        for key in ["encoding", "delimiter", "decimal", "thousands", "header", "missing"] {
+            guard let value = source["dialect"]?[key], !value.isNull else { continue }
             facts.append(
                 "\(key) \(value.array.map { $0.map { Format.cell($0) }.joined(separator: " ") } ?? Format.cell(value))")
         }
