@@ -104,6 +104,11 @@ let package = Package(
             linkerSettings: [.unsafeFlags(runpathFlags(["$ORIGIN/../lib/martlet"]))]),
 
         tests("MartletWireTests", ["MartletWire"]),
+        // The real programs, started, killed and asked. The long ones are in `make test-long`.
+        .target(
+            name: "MartletTesting", dependencies: ["MartletWire"], path: "Tests/MartletTesting", swiftSettings: swift),
+        tests("MartletProcessTests", ["MartletTesting", "MartletWire"]),
+        tests("MartletLongTests", ["MartletTesting", "MartletWire"]),
         tests("MartletTensorTests", ["MartletTensor", "CKernels", "MartletWire"]),
         tests("MartletNNTests", ["MartletNN", "MartletTensor", "MartletWire"], resources: [.copy("Golden")]),
         tests(

@@ -1,0 +1,116 @@
+import Foundation
+import Glibc
+import MartletTesting
+import MartletWire
+import Testing
+
+extension ProcessTests {
+    /// Deployments under load whose replica dies, hangs or is replaced.
+    @Suite struct ServingFaults {
+        private static func load(_ home: TestHome) throws -> Load {
+            let http = try home.http()
+            return Load(threads: 4, pause: 0.002) {
+                try http.post("/api/v1/deployments/birds/predict", json: TinyData.row)
+            }
+        }
+
+        private static func replica(_ home: TestHome) throws -> pid_t {
+            try #require(home.replicas.first)
+        }
+
+        @Test func L07_aKilledReplicaCostsAtMostFiveSecondsOf503() async throws {
+            try await TestHome.with { home in
+                try home.trainBirds(deployment: "birds")
+                let load = try Self.load(home)
+                Thread.sleep(forTimeInterval: 1)
+                let killedAt = Date()
+                kill(try Self.replica(home), SIGKILL)
+                Thread.sleep(forTimeInterval: 7)
+                let outcomes = try load.stop()
+                let failures = outcomes.filter { $0.status != 200 }
+                #expect(failures.allSatisfy { $0.status == 503 }, "\(failures.prefix(3))")
+                let latest = failures.map { $0.answered.timeIntervalSince(killedAt) }.max() ?? 0
+                #expect(latest <= 5, "failures for \(latest) s")
+                let after = outcomes.filter { $0.sent.timeIntervalSince(killedAt) > 5 }
+                #expect(after.count > 50 && after.allSatisfy { $0.status == 200 }, "\(after.count) afterwards")
+                let slowest = outcomes.map { $0.answered.timeIntervalSince($0.sent) }.max() ?? 0
+                #expect(slowest < 6, "a request took \(slowest) s")
+                let shown = try home.get("/api/v1/deployments/birds")
+                #expect(shown["replica_states"]?.array?.first?["restarts"]?.int == 1)
+            }
+        }
+
+        @Test func L07_aStoppedReplicaIsNotReadyWithinSixSecondsAndIsReplaced() async throws {
+            try await TestHome.with { home in
+                try home.trainBirds(deployment: "birds")
+                let stopped = try Self.replica(home)
+                let stoppedAt = Date()
+                kill(stopped, SIGSTOP)
+                try waitUntil("ready=false", seconds: 6, every: 0.05) {
+                    try home.get("/api/v1/deployments/birds")["ready"]?.bool == false
+                }
+                try waitUntil("another replica", seconds: 10, every: 0.05) {
+                    try home.get("/api/v1/deployments/birds")["ready"]?.bool == true
+                }
+                #expect(Date().timeIntervalSince(stoppedAt) < 12)
+                #expect(!ProcessTable.isAlive(stopped))
+                #expect(try Self.replica(home) != stopped)
+                let answer = try home.http().post("/api/v1/deployments/birds/predict", json: TinyData.row)
+                #expect(answer.status == 200, "\(answer.text)")
+            }
+        }
+
+        @Test func L10_aNewVersionTakesOverAndNoRequestFails() async throws {
+            try await TestHome.with { home in
+                try home.trainBirds(deployment: "birds")
+                try home.json("train", home.write("second.yaml", TinyData.recipe(epochs: 8)))
+                let load = try Self.load(home)
+                Thread.sleep(forTimeInterval: 0.5)
+                let deployed = try home.json("deploy", "birds@2", "--as", "birds")
+                #expect(deployed["model"]?.string == "birds@2")
+                let switchedAt = Date()
+                Thread.sleep(forTimeInterval: 1)
+                let outcomes = try load.stop()
+                let failures = outcomes.filter { $0.status != 200 }
+                #expect(failures.isEmpty, "\(failures.count) of \(outcomes.count): \(failures.prefix(3))")
+                let before = Set(outcomes.prefix(20).map(\.text))
+                let after = Set(outcomes.filter { $0.sent > switchedAt }.map(\.text))
+                #expect(before.count == 1 && after.count == 1 && before != after, "each version has its own answer")
+                try waitUntil("the old replica's end", seconds: 10) { home.replicas.count == 1 }
+            }
+        }
+
+        @Test func L10_aVersionThatCannotLoadLeavesTheOldOneServing() async throws {
+            try await TestHome.with { home in
+                try home.trainBirds(deployment: "birds")
+                try home.json("train", home.write("second.yaml", TinyData.recipe(epochs: 8)))
+                try Self.damageWeights(home, "birds@2")
+                let load = try Self.load(home)
+                let result = try home.run("deploy", "birds@2", "--as", "birds", seconds: 60)
+                #expect(result.code != 0 && result.end != .signal(SIGKILL))
+                #expect(result.errors.contains("birds@2"), "\(result.errors)")
+                Thread.sleep(forTimeInterval: 0.5)
+                let outcomes = try load.stop()
+                let failures = outcomes.filter { $0.status != 200 }
+                #expect(failures.isEmpty, "\(failures.prefix(3))")
+                let shown = try home.get("/api/v1/deployments/birds")
+                #expect(shown["model"]?.string == "birds@1")
+                #expect(shown["ready"]?.bool == true)
+                #expect(shown["error"]?.string?.contains("birds@2") == true, "\(shown)")
+            }
+        }
+
+        /// Turns a bit in the middle of a model's weights as they are stored.
+        private static func damageWeights(_ home: TestHome, _ model: String) throws {
+            let hash = try home.fingerprint(model).weights
+            let path = "\(home.home)/blobs/sha256/\(hash.prefix(2))/\(hash)"
+            var data = try #require(FileManager.default.contents(atPath: path))
+            data[data.count / 2] ^= 0x40
+            // In place: what is linked to it is damaged too.
+            chmod(path, 0o600)
+            let file = try #require(FileHandle(forWritingAtPath: path))
+            try file.write(contentsOf: data)
+            try file.close()
+        }
+    }
+}
