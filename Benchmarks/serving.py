@@ -30,7 +30,7 @@ def write_body(folder):
     """One test image as the Open Inference Protocol's JSON."""
     with gzip.open(os.path.join(machine.IMAGES, "t10k-images-idx3-ubyte.gz")) as file:
         pixels = list(file.read(16 + 784)[16:])
-    body = {"inputs": [{"name": "image", "shape": [1, 1, 28, 28], "datatype": "FP32", "data": pixels}]}
+    body = {"inputs": [{"name": "image", "shape": [1, 1, 28, 28], "datatype": "FP32", "data": [round(p / 255, 4) for p in pixels]}]}
     path = os.path.join(folder, "body.json")
     with open(path, "w", encoding="utf-8") as out:
         json.dump(body, out)

@@ -23,13 +23,10 @@ public struct Configuration: Codable, Sendable, Equatable {
     /// Requests that wait for one replica; one more is answered 503.
     public var replicaQueueLimit = 1024
     public var maxBatch = 64
-    public var batchDelayMicroseconds = 1000
     /// A request's longest life, from arrival to answer.
     public var requestTimeoutSeconds = 60
     /// After this long without a request a model that is not deployed is unloaded.
     public var modelIdleSeconds = 300
-    /// A `serve` that a command started leaves after this long without work; 0 never.
-    public var serverIdleSeconds = 900
     /// A request's body, other than an upload.
     public var bodyLimitBytes = 64 << 20
     public var uploadLimitBytes = 64 << 30
@@ -53,8 +50,8 @@ public struct Configuration: Codable, Sendable, Equatable {
         case maxRunningJobs = "max_running_jobs", maxSideJobs = "max_side_jobs", maxQueuedJobs = "max_queued_jobs",
             maxRestarts = "max_restarts"
         case replicaQueueLimit = "replica_queue_limit", maxBatch = "max_batch"
-        case batchDelayMicroseconds = "batch_delay_microseconds", requestTimeoutSeconds = "request_timeout_seconds"
-        case modelIdleSeconds = "model_idle_seconds", serverIdleSeconds = "server_idle_seconds"
+        case requestTimeoutSeconds = "request_timeout_seconds"
+        case modelIdleSeconds = "model_idle_seconds"
         case bodyLimitBytes = "body_limit_bytes", uploadLimitBytes = "upload_limit_bytes"
         case jsonDepthLimit = "json_depth_limit", headerCountLimit = "header_count_limit"
         case headerLimitBytes = "header_limit_bytes", headerTimeoutSeconds = "header_timeout_seconds"

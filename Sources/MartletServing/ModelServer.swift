@@ -71,7 +71,9 @@ public final class ModelServer: Sendable {
             return PreparedRequest(
                 features: try parsed.encoded(by: preprocessing),
                 form: .openInference(
-                    try OpenInferenceAnswer(parsed, signature: signature, model: task.model, version: task.version)))
+                    try OpenInferenceAnswer(
+                        parsed, signature: signature, model: request.model ?? task.model,
+                        version: task.version)))
         }
     }
 

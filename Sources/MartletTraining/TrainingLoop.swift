@@ -79,7 +79,9 @@ struct TrainingLoop {
                 case .steps(let count): session.stepsDone % count == 0
                 case .epochs(let count): session.isEpochStart && session.epoch % count == 0
                 }
-            if isDue || improved && watchesBest {
+            // The best is kept; where nothing depends on it, not more often than every five seconds.
+            let isBestDue = improved && (watchesBest || lastSave.duration(to: clock.now).seconds >= 5)
+            if isDue || isBestDue {
                 try save()
                 lastSave = clock.now
             }

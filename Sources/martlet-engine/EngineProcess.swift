@@ -12,6 +12,13 @@ enum EngineProcess {
     private final class Control: Sendable {
         let stop = Mutex<JobLink.Stop?>(nil)
         let server = Mutex<ModelServer?>(nil)
+        /// Told to leave, perhaps before the model was loaded.
+        let leaves = Mutex(false)
+
+        func leave() {
+            leaves.withLock { $0 = true }
+            server.withLock { $0 }?.drain()
+        }
     }
 
     static func run() throws {
@@ -63,10 +70,10 @@ enum EngineProcess {
             reply(Acknowledged())
         case .cancel:
             control.stop.withLock { $0 = .cancel }
-            control.server.withLock { $0 }?.drain()
+            control.leave()
             reply(Acknowledged())
         case .drain:
-            control.server.withLock { $0 }?.drain()
+            control.leave()
             reply(Acknowledged())
         case .ping:
             if let server = control.server.withLock({ $0 }) {
@@ -103,6 +110,7 @@ enum EngineProcess {
             let model = try LoadedModel(bundle: task.bundle, device: device)
             let server = ModelServer(task: task, preprocessing: model.preprocessing, signature: model.signature)
             control.server.withLock { $0 = server }
+            if control.leaves.withLock({ $0 }) { server.drain() }
             let (seconds, attoseconds) = started.duration(to: .now).components
             client.send(
                 .ready(

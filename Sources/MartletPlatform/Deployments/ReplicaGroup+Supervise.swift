@@ -48,7 +48,6 @@ extension ReplicaGroup {
             ServeTask(
                 model: model.name, version: model.version, bundle: folder,
                 share: MachineShare(threads: configuration.replicaThreads), maxBatch: configuration.maxBatch,
-                maxDelayMicroseconds: configuration.batchDelayMicroseconds,
                 queueLimit: configuration.replicaQueueLimit))
         let token = try [UInt8].random(count: 32).hex
         let hash = ContentHash.of(token)

@@ -57,7 +57,8 @@ extension API {
         -> Response
     {
         let request = InferenceRequest(
-            api: api, headerLength: headerLength, deadlineMicroseconds: try call.deadlineMicroseconds())
+            api: api, model: String(model.prefix { $0 != "@" }), headerLength: headerLength,
+            deadlineMicroseconds: try call.deadlineMicroseconds())
         let buffer = try await call.body()
         let body = [UInt8](buffer.readableBytesView)
         do {

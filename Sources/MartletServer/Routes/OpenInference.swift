@@ -46,7 +46,7 @@ enum OpenInference {
             "input": tensors(served.model.signature.inputs),
             "output": tensors(served.model.signature.outputs),
             "dynamic_batching": [
-                "max_queue_delay_microseconds": JSON(configuration.batchDelayMicroseconds)
+                "max_queue_delay_microseconds": 0
             ],
         ]
     }

@@ -138,20 +138,17 @@ public struct ServeTask: Codable, Sendable {
     public var share: MachineShare
     /// The most rows that one forward pass takes.
     public var maxBatch: Int
-    /// The longest that a request waits for others to join its batch, in microseconds.
-    public var maxDelayMicroseconds: Int
     /// The most requests that wait; one more is refused with 503.
     public var queueLimit: Int
     public init(
         model: String, version: Int, bundle: String, share: MachineShare, maxBatch: Int = 64,
-        maxDelayMicroseconds: Int = 1000, queueLimit: Int = 1024
+        queueLimit: Int = 1024
     ) {
         self.model = model
         self.version = version
         self.bundle = bundle
         self.share = share
         self.maxBatch = maxBatch
-        self.maxDelayMicroseconds = maxDelayMicroseconds
         self.queueLimit = queueLimit
     }
 }
@@ -255,12 +252,15 @@ public struct InferenceRequest: Codable, Sendable {
         case file
     }
     public var api: API
+    /// The name that the client asked, which its answer carries; nil is the model's own.
+    public var model: String?
     /// `Inference-Header-Content-Length`, where the client sent it.
     public var headerLength: Int?
     /// Microseconds from the request's arrival after which nobody waits for the answer.
     public var deadlineMicroseconds: Int?
-    public init(api: API, headerLength: Int? = nil, deadlineMicroseconds: Int? = nil) {
+    public init(api: API, model: String? = nil, headerLength: Int? = nil, deadlineMicroseconds: Int? = nil) {
         self.api = api
+        self.model = model
         self.headerLength = headerLength
         self.deadlineMicroseconds = deadlineMicroseconds
     }
