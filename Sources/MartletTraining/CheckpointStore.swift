@@ -23,6 +23,8 @@ public struct CheckpointState: Codable, Sendable, Equatable {
     /// What the numbers depend on; going on elsewhere may change the last bits.
     public var environment: [String: String]
     public var recipeHash: String
+    /// Events of before that nobody may have kept yet: a worker that is killed now would take them with it.
+    public var unacknowledged: [JobEvent]? = nil
 
     public struct Best: Codable, Sendable, Equatable {
         public var step: Int

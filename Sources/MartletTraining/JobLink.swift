@@ -9,14 +9,17 @@ public struct JobLink: Sendable {
     public var progress: @Sendable (JobProgress) -> Void
     /// nil while the job should go on.
     public var stop: @Sendable () -> Stop?
+    /// Events that were sent and may not have been kept yet, the oldest first.
+    public var unacknowledged: @Sendable () -> [JobEvent]
 
     public init(
         event: @escaping @Sendable (JobEvent) -> Void, progress: @escaping @Sendable (JobProgress) -> Void,
-        stop: @escaping @Sendable () -> Stop?
+        stop: @escaping @Sendable () -> Stop?, unacknowledged: @escaping @Sendable () -> [JobEvent] = { [] }
     ) {
         self.event = event
         self.progress = progress
         self.stop = stop
+        self.unacknowledged = unacknowledged
     }
 }
 

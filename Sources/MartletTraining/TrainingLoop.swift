@@ -125,6 +125,9 @@ struct TrainingLoop {
         secondsTrained = state.secondsTrained
         rowsTrained = state.rowsTrained
         savedStep = state.step
+        // The steps before are not done again, so what was told of them and lost must be told again.
+        for event in state.unacknowledged ?? [] { link.event(event) }
+        tellOfCheckpoint(state.step)
         if state.environment != environment {
             link.event(
                 JobEvent(
@@ -150,14 +153,17 @@ struct TrainingLoop {
             step: session.stepsDone, lossSum: lossSum, lossCount: lossCount, best: best,
             epochsWithoutImprovement: epochsWithoutImprovement, secondsTrained: secondsTrained,
             rowsTrained: rowsTrained,
-            environment: environment, recipeHash: recipeHash)
+            environment: environment, recipeHash: recipeHash, unacknowledged: link.unacknowledged())
         try store.write(state, tensors: try session.checkpointTensors())
         savedStep = state.step
+        tellOfCheckpoint(state.step)
+    }
+
+    private func tellOfCheckpoint(_ step: Int) {
         link.event(
             JobEvent(
-                key: "\(label)checkpoint-\(state.step)", type: "checkpoint",
-                message: "checkpoint after step \(state.step)",
-                data: ["step": JSON(state.step)]))
+                key: "\(label)checkpoint-\(step)", type: "checkpoint", message: "checkpoint after step \(step)",
+                data: ["step": JSON(step)]))
     }
 
     /// Measures on the validation rows. Returns whether the watched metric is the best so far.

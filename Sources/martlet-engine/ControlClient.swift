@@ -67,6 +67,13 @@ final class ControlClient: @unchecked Sendable {
         condition.unlock()
     }
 
+    /// Events in the outbox, the oldest first.
+    var unacknowledgedEvents: [JobEvent] {
+        condition.lock()
+        defer { condition.unlock() }
+        return outbox.compactMap { if case .event(let event) = $0 { event } else { nil } }
+    }
+
     /// Waits until everything sent so far has been acknowledged; false where `serve` did not come back in time.
     func flush() -> Bool {
         condition.lock()

@@ -90,7 +90,7 @@ enum EngineProcess {
     ) throws {
         let link = JobLink(
             event: { client.send(.event($0)) }, progress: { client.send(.progress($0)) },
-            stop: { control.stop.withLock { $0 } })
+            stop: { control.stop.withLock { $0 } }, unacknowledged: { client.unacknowledgedEvents })
         switch try compute.run({ try body(link) }) {
         case .finished(let result): client.send(.finish(result))
         case .paused: client.send(.paused)

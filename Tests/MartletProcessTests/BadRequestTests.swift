@@ -35,10 +35,11 @@ extension ProcessTests {
 
                 for depth in [101, 10_000, 100_000] {
                     let nested = String(repeating: "[", count: depth) + String(repeating: "]", count: depth)
-                    for (path, field) in [
-                        (predict, "rows"), ("/api/v1/jobs", "recipe"), ("/v2/models/birds/infer", "inputs"),
+                    for (path, body) in [
+                        (predict, "{\"rows\":\(nested)}"), ("/api/v1/jobs", "{\"recipe\":\(nested)}"),
+                        ("/v2/models/birds/infer", "{\"parameters\":{\"a\":\(nested)}}"),
                     ] {
-                        let answer = try http.post(path, json: "{\"\(field)\":\(nested)}")
+                        let answer = try http.post(path, json: body)
                         #expect(answer.status == 400 && answer.message.contains("64"), "\(answer.text)")
                     }
                 }
