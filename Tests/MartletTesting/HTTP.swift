@@ -54,7 +54,7 @@ public final class RawSocket {
     public func write(_ data: some Collection<UInt8>) throws {
         var rest = Array(data)[...]
         while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            let count = rest.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL)) }
             guard count > 0 else { throw HarnessError("writing: \(String(cString: strerror(errno)))") }
             rest = rest.dropFirst(count)
         }

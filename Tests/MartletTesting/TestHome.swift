@@ -80,6 +80,12 @@ public final class TestHome {
         return path
     }
 
+    /// The engine that belongs to the program.
+    public var engineProgram: String {
+        let given = ProcessInfo.processInfo.environment["MARTLET_ENGINE"] ?? ""
+        return given.isEmpty ? (program as NSString).deletingLastPathComponent + "/martlet-engine" : given
+    }
+
     // MARK: Files
 
     @discardableResult
