@@ -104,8 +104,16 @@ private struct IdleWatch: Service {
     let platform: Platform
     let gateway: Gateway
     let limitSeconds: Int?
+    /// From the signal to the listener's close: connections that wait in the kernel by then would be reset.
+    private static let lastAccepts = Duration.milliseconds(250)
 
+    /// The group ends its services from the last to the first, so the listener waits for this one.
     func run() async throws {
+        try await untilLeaving()
+        try? await Task.sleep(for: Self.lastAccepts)
+    }
+
+    private func untilLeaving() async throws {
         guard let limitSeconds else { return try await gracefulShutdown() }
         try await cancelWhenGracefulShutdown {
             while true {

@@ -211,6 +211,6 @@ final class ControlClient: @unchecked Sendable {
 enum EngineLog {
     static func write(_ message: String) {
         let line = "\(Date().formatted(.iso8601)) \(message)\n"
-        FileHandle.standardError.write(Data(line.utf8))
+        try? FileHandle.standardError.write(contentsOf: Data(line.utf8))
     }
 }

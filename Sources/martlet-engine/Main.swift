@@ -21,7 +21,7 @@ enum Main {
             }
         } catch {
             let error = EngineFailure.wire(error)
-            FileHandle.standardError.write(Data("error: \(error.message)\n".utf8))
+            try? FileHandle.standardError.write(contentsOf: Data("error: \(error.message)\n".utf8))
             exit(error.exitCode)
         }
     }

@@ -63,6 +63,7 @@ struct RequestLog: Sendable {
     }
 
     private static func emit(_ value: JSON) {
-        FileHandle.standardError.write(Data((value.serialized() + "\n").utf8))
+        // A log on a full disk, or a pipe that nobody reads, must not end the server.
+        try? FileHandle.standardError.write(contentsOf: Data((value.serialized() + "\n").utf8))
     }
 }

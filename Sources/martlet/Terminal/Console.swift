@@ -2,11 +2,11 @@ import Foundation
 
 /// What goes to standard error: progress, notes and errors.
 enum Console {
-    static func note(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+    static func note(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data((text + "\n").utf8)) }
 
     static func error(_ text: String) { note("martlet: " + text) }
 
-    static func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+    static func write(_ text: String) { try? FileHandle.standardError.write(contentsOf: Data(text.utf8)) }
 
     /// Whether standard error is a terminal that can redraw a line.
     static var isTerminal: Bool {
