@@ -43,9 +43,8 @@ public final class RawSocket {
             }
         }
         guard status == 0 else {
-            let reason = String(cString: strerror(errno))
-            close(descriptor)
-            throw HarnessError("connecting to port \(port): \(reason)")
+            // `deinit` closes it, here too.
+            throw HarnessError("connecting to port \(port): \(String(cString: strerror(errno)))")
         }
     }
 
