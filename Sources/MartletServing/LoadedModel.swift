@@ -28,6 +28,10 @@ public final class LoadedModel {
         try network.load(SafeTensors(path: "\(bundle)/\(BundleFile.weights)").tensors())
         try network.setTrainable(false)
         try network.move(to: device)
+        for item in network.parameters() where item.parameter.value.rank == 4 {
+            // As the convolutions' kernels read them; see the encoder of images.
+            item.parameter.value = try item.parameter.value.contiguous(.channelsLast)
+        }
         try warmUp()
     }
 

@@ -72,6 +72,11 @@ extension Tensor {
         isContiguous ? self : try Op.contiguous.tensor(.tensor(self))
     }
 
+    /// The tensor with its elements laid out in a format; itself where they are.
+    public func contiguous(_ format: MemoryFormat) throws -> Tensor {
+        try Op.contiguous.tensor(.tensor(self), .memoryFormat(format))
+    }
+
     private func hostContiguous() throws -> Tensor {
         let host = device == .cpu ? self : try detach().to(.cpu)
         return host.isContiguous ? host : try host.detach().contiguous()
