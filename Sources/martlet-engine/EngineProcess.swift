@@ -61,7 +61,7 @@ enum EngineProcess {
             }
             server.handle(request, body: body) { result in
                 switch result {
-                case .success(let answer): reply(answer.reply, body: answer.body)
+                case .success(let answer): reply(head: answer.reply.head, body: answer.body)
                 case .failure(let error): reply.fail(error)
                 }
             }

@@ -56,4 +56,13 @@ import Testing
         }
         #expect(error.param == "inner.count")
     }
+
+    @Test func aReplysHeadIsWhatTheGeneralEncoderGives() throws {
+        for length in [nil, 120] {
+            let reply = InferenceReply(
+                contentType: "application/json", headerLength: length, rows: 3, queueMicroseconds: 17,
+                computeMicroseconds: 900)
+            #expect(reply.head == Array(try JSONEncoder.wire.encode(reply)))
+        }
+    }
 }

@@ -6,6 +6,7 @@ import Synchronization
 final class InferenceHeads: Sendable {
     private struct Shape: Hashable {
         var api: InferenceRequest.API
+        var model: String?
         var headerLength: Int?
         var deadline: Int?
     }
@@ -13,7 +14,8 @@ final class InferenceHeads: Sendable {
 
     func head(_ request: InferenceRequest) throws -> [UInt8] {
         let shape = Shape(
-            api: request.api, headerLength: request.headerLength, deadline: request.deadlineMicroseconds)
+            api: request.api, model: request.model, headerLength: request.headerLength,
+            deadline: request.deadlineMicroseconds)
         if let head = known.withLock({ $0[shape] }) { return head }
         let head = [UInt8](try JSONEncoder.wire.encode(PlatformRequest.infer(request)))
         known.withLock { known in

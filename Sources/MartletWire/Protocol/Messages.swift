@@ -285,6 +285,17 @@ public struct InferenceReply: Codable, Sendable {
     }
 }
 
+extension InferenceReply {
+    /// What `JSONEncoder.wire` would give, without it: this is on the path of every request.
+    public var head: [UInt8] {
+        var json = "{\"computeMicroseconds\":\(computeMicroseconds),\"contentType\":"
+        JSON.quote(contentType, to: &json)
+        if let headerLength { json += ",\"headerLength\":\(headerLength)" }
+        json += ",\"queueMicroseconds\":\(queueMicroseconds),\"rows\":\(rows)}"
+        return Array(json.utf8)
+    }
+}
+
 /// How an engine process learns where to dial, from its environment.
 public enum EngineEnvironment {
     public static let socket = "MARTLET_CONTROL_SOCKET"
