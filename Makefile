@@ -12,6 +12,8 @@ BUILD = swift build -c release --explicit-target-dependency-import-check error $
 TEST = swift test -c release --disable-testable-imports --explicit-target-dependency-import-check error $(SWIFTFLAGS)
 # Tiers of their own: see test-long and test-clients.
 APART = (Long|Clients)Tests\.
+# Tests of the platform wait for processes and sockets, which tests that compute on every core would starve.
+WAITING = (Platform|Server|Process)Tests\.
 
 # Warnings are errors on the compiler that the project is developed with; another compiler's new warnings are not.
 ifneq (,$(findstring Swift version 6.3,$(shell swift --version 2>/dev/null)))
@@ -38,7 +40,8 @@ serve: build ## Serve the demo's home at http://127.0.0.1:8080
 	.build/release/martlet --home '$(DEMO_HOME)' serve
 
 test: setup ## Run the tests (some minutes)
-	$(TEST) --skip '$(APART)'
+	$(TEST) --skip '$(APART)|$(WAITING)'
+	$(TEST) --filter '$(WAITING)'
 
 test-long: setup ## Run the long tests: kills, faults, soak
 	MARTLET_TEST_LONG=1 $(TEST) --filter 'LongTests\.'

@@ -45,7 +45,7 @@ final class FakeEngine: Sendable {
     }
 
     /// The next process that was started; nil after ten seconds without one.
-    func next(within seconds: Double = 10) async -> Started? {
+    func next(within seconds: Double = 60) async -> Started? {
         let end = Date(timeIntervalSinceNow: seconds)
         while Date() < end {
             let names = (try? FileManager.default.contentsOfDirectory(atPath: folder + "/started")) ?? []
