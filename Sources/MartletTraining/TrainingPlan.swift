@@ -33,7 +33,7 @@ public struct TrainingPlan {
     public init(recipe: Recipe, data: PreparedData) throws {
         let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
         try network.initialize(seed: UInt64(recipe.training.seed))
-        let before = Self.residentBytes
+        let before = ProcessMemory.residentBytes
         let session = try TrainingSession(
             network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training,
             augment: recipe.data.augment)
@@ -44,15 +44,8 @@ public struct TrainingPlan {
         summary = Summary(
             layers: network.layerSummaries, parameters: network.parameterCount, trainRows: data.train.count,
             validationRows: data.validation.count, testRows: data.test.count, stepsPerEpoch: session.stepsPerEpoch,
-            totalSteps: session.totalSteps, memoryBytes: max(Self.residentBytes - before, 0),
+            totalSteps: session.totalSteps, memoryBytes: max(ProcessMemory.residentBytes - before, 0),
             rowsPerSecond: speed.rowsPerSecond, estimatedSeconds: Double(session.totalSteps) / speed.stepsPerSecond)
-    }
-
-    private static var residentBytes: Int {
-        guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8),
-            let pages = text.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
-        else { return 0 }
-        return pages * Int(getpagesize())
     }
 }
 
