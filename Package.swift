@@ -48,6 +48,8 @@ let package = Package(
         // Both sides: messages, the recipe and its checks, errors. No tensors, no database.
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         target("MartletWire", ["CCrypto", "Yams"]),
+        // Tokenizers, chat templates, constraints on what is generated. No tensors.
+        target("MartletText", ["MartletWire"]),
 
         // The engine side, which links libtorch.
         .target(
@@ -66,13 +68,20 @@ let package = Package(
         target("MartletTensor", ["CTorch", "CKernels", "MartletWire"]),
         target("MartletNN", ["MartletTensor", "MartletWire"]),
         target("MartletData", ["MartletWire", "CImages"]),
-        target("MartletModels", ["MartletNN", "MartletTensor", "MartletData", "MartletWire"]),
-        target("MartletTraining", ["MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletWire"]),
-        target("MartletServing", ["MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletWire"]),
+        target("MartletModels", ["MartletNN", "MartletTensor", "MartletData", "MartletText", "MartletWire"]),
+        target(
+            "MartletTraining",
+            ["MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletText", "MartletWire"]),
+        target(
+            "MartletServing",
+            [
+                "MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletText", "CKernels", "MartletWire",
+            ]),
         .executableTarget(
             name: "martlet-engine",
             dependencies: [
-                "MartletServing", "MartletTraining", "MartletModels", "MartletTensor", "MartletData", "MartletWire",
+                "MartletServing", "MartletTraining", "MartletModels", "MartletTensor", "MartletData", "MartletText",
+                "MartletWire",
             ],
             swiftSettings: swift),
 
@@ -119,14 +128,20 @@ let package = Package(
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"), nio("NIOCore"), nio("NIOHTTP1"), logging,
             ]),
-        tests("MartletModelsTests", ["MartletModels", "MartletNN", "MartletTensor", "MartletWire"]),
+        tests("MartletTextTests", ["MartletText", "MartletWire"], resources: [.copy("Golden")]),
+        tests(
+            "MartletModelsTests", ["MartletModels", "MartletNN", "MartletTensor", "MartletText", "MartletWire"],
+            resources: [.copy("Golden")]),
         tests(
             "MartletTrainingTests",
             ["MartletTraining", "MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletWire"],
             resources: [.copy("Golden")]),
         tests(
             "MartletServingTests",
-            ["MartletServing", "MartletTraining", "MartletModels", "MartletTensor", "MartletData", "MartletWire"]),
+            [
+                "MartletServing", "MartletTraining", "MartletModels", "MartletNN", "MartletTensor", "MartletData",
+                "MartletText", "CKernels", "MartletWire",
+            ]),
         tests("MartletDataTests", ["MartletData", "MartletWire"]),
         tests("MartletStoreTests", ["MartletStore", "MartletWire"]),
         tests(

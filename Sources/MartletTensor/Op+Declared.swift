@@ -81,6 +81,7 @@ extension Op {
     static let cat = Op("aten::cat")
     static let stack = Op("aten::stack")
     static let split = Op("aten::split.Tensor")
+    static let splitWithSizes = Op("aten::split_with_sizes")
     static let chunk = Op("aten::chunk")
     static let expand = Op("aten::expand")
     static let repeated = Op("aten::repeat")

@@ -84,6 +84,11 @@ extension Tensor {
         try Op.split.tensors(.tensor(self), .int(size), .int(axis))
     }
 
+    /// Parts of the given sizes of one dimension; they must add up to it.
+    public func split(_ sizes: [Int], axis: Int = 0) throws -> [Tensor] {
+        try Op.splitWithSizes.tensors(.tensor(self), .ints(sizes), .int(axis))
+    }
+
     /// `count` parts of one dimension, the last perhaps shorter.
     public func chunk(_ count: Int, axis: Int = 0) throws -> [Tensor] {
         try Op.chunk.tensors(.tensor(self), .int(count), .int(axis))

@@ -1,0 +1,31 @@
+import MartletTensor
+
+/// A weight as the product reads it: dense, prepacked, in 16 or fewer bits, or another one with an adapter on it.
+///
+/// A format is a value that computes; a layer has no modes.
+public protocol LinearWeight {
+    /// x [.., in] → [.., out], the bias included where there is one.
+    func callAsFunction(_ x: Tensor) throws -> Tensor
+}
+
+/// Linear layers of one input that lie side by side, computed as one product where they are packed together.
+///
+/// It holds the layers and owns none: checkpoints name them by the modules that do.
+public final class LinearGroup {
+    public let layers: [Linear]
+    /// The weights of all layers, one after another, in the format that serving chose; nil computes each layer as it is.
+    public var packed: (any LinearWeight)?
+    private let widths: [Int]
+
+    public init(_ layers: Linear...) {
+        self.layers = layers
+        widths = layers.map { $0.weight.value.size(0) }
+    }
+
+    /// x [.., in] → one [.., out] for each layer, in order.
+    public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> [Tensor] {
+        guard let packed else { return try layers.map { try $0(x, forward) } }
+        let y = try packed(x)
+        return layers.count == 1 ? [y] : try y.split(widths, axis: -1)
+    }
+}

@@ -1,0 +1,14 @@
+/// What each token of a tokenizer stands for in bytes: all that constraints and streams need to know of it.
+public struct TokenVocabulary: Sendable {
+    /// The bytes that a token adds to the text, by id; nil for a special token and for ids that are not used.
+    public let bytes: [[UInt8]?]
+    /// The tokens that end an answer.
+    public let endTokens: Set<Int>
+
+    public init(bytes: [[UInt8]?], endTokens: Set<Int>) {
+        self.bytes = bytes
+        self.endTokens = endTokens
+    }
+
+    public var count: Int { bytes.count }
+}
