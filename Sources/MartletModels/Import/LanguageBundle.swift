@@ -14,7 +14,7 @@ public struct LanguageBundle {
         let folder = try ModelFolder(url)
         let files = try WeightFiles(folder: url)
         let model = try Parameter.withoutMemory { try LanguageModelCatalog.make(config: folder.config) }
-        try model.load(files, model.checkpoint, device: device)
+        try WeightPlan(model, files, model.checkpoint).load(from: files, device: device)
         return LanguageBundle(model: model, folder: folder)
     }
 }

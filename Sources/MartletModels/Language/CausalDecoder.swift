@@ -18,7 +18,7 @@ final class CausalDecoder: LanguageModel {
         lm_head =
             config.isTied
             ? Linear(sharing: model.embed_tokens.weight)
-            : try Linear(config.width, config.vocabularyCount, bias: false)
+            : try Linear(config.width, config.vocabularyCount, bias: false, std: config.initializerRange)
         head = LinearGroup(lm_head)
         geometry = config.geometry
     }
@@ -26,7 +26,8 @@ final class CausalDecoder: LanguageModel {
     convenience init(_ config: DecoderConfig) throws {
         try self.init(config) { _ in
             let mlp = try GatedMLP(
-                config.width, config.feedforward, config.activation, bias: config.hasFeedforwardBias)
+                config.width, config.feedforward, config.activation, bias: config.hasFeedforwardBias,
+                std: config.initializerRange)
             return ("mlp", mlp)
         }
     }
@@ -48,7 +49,7 @@ final class CausalDecoder: LanguageModel {
         private let rotary: RotaryEmbedding
 
         init(_ config: DecoderConfig, _ feedForward: (Int) throws -> (String, any FeedForward)) throws {
-            embed_tokens = try Embedding(config.vocabularyCount, config.width)
+            embed_tokens = try Embedding(config.vocabularyCount, config.width, std: config.initializerRange)
             layers = try (0..<config.layerCount).map { try Block(config, layer: $0, feedForward($0)) }
             norm = try RMSNorm(config.width, epsilon: config.normEpsilon)
             rotary = try RotaryEmbedding(config.rotary)

@@ -21,6 +21,8 @@ struct DecoderConfig: Sendable {
     var hasHeadNorms = false
     /// The output layer's weight is the embedding's.
     var isTied: Bool
+    /// The deviation of the first weights, for training from scratch.
+    var initializerRange: Double
     var rotary: RotaryConfig
     /// How attention works in each layer.
     var attention: [AttentionOptions]
@@ -43,6 +45,7 @@ struct DecoderConfig: Sendable {
         normEpsilon = try config.number("rms_norm_eps", epsilon)
         activation = try config.activation("hidden_act", "silu")
         self.isTied = try config.flag("tie_word_embeddings", isTied)
+        initializerRange = try config.initializerRange()
         rotary = try config.rotary(headSize: headSize, theta: theta)
         contextLength = min(rotary.contextLength, rotary.stableLength ?? .max)
         attention = Array(repeating: AttentionOptions(), count: layerCount)

@@ -21,10 +21,10 @@ final class DecoderAttention: Module {
     init(_ config: DecoderConfig, layer: Int) throws {
         let (width, size) = (config.width, config.headSize)
         let (queries, keys) = (try wide(config.headCount, size), try wide(config.keyValueHeadCount, size))
-        q_proj = try Linear(width, queries, bias: config.hasInputBias)
-        k_proj = try Linear(width, keys, bias: config.hasInputBias)
-        v_proj = try Linear(width, keys, bias: config.hasInputBias)
-        o_proj = try Linear(queries, width, bias: config.hasOutputBias)
+        q_proj = try Linear(width, queries, bias: config.hasInputBias, std: config.initializerRange)
+        k_proj = try Linear(width, keys, bias: config.hasInputBias, std: config.initializerRange)
+        v_proj = try Linear(width, keys, bias: config.hasInputBias, std: config.initializerRange)
+        o_proj = try Linear(queries, width, bias: config.hasOutputBias, std: config.initializerRange)
         q_norm = config.hasHeadNorms ? try RMSNorm(size, epsilon: config.normEpsilon) : nil
         k_norm = config.hasHeadNorms ? try RMSNorm(size, epsilon: config.normEpsilon) : nil
         self.layer = layer
@@ -54,10 +54,10 @@ final class GatedMLP: FeedForward {
     private let input: LinearGroup
     private let output: LinearGroup
 
-    init(_ width: Int, _ inner: Int, _ activation: Activation, bias: Bool = false) throws {
-        gate_proj = try Linear(width, inner, bias: bias)
-        up_proj = try Linear(width, inner, bias: bias)
-        down_proj = try Linear(inner, width, bias: bias)
+    init(_ width: Int, _ inner: Int, _ activation: Activation, bias: Bool = false, std: Double) throws {
+        gate_proj = try Linear(width, inner, bias: bias, std: std)
+        up_proj = try Linear(width, inner, bias: bias, std: std)
+        down_proj = try Linear(inner, width, bias: bias, std: std)
         self.activation = activation
         input = LinearGroup(gate_proj, up_proj)
         output = LinearGroup(down_proj)

@@ -83,6 +83,13 @@ public struct ModelConfig: Sendable {
         return value
     }
 
+    /// The deviation of the first weights.
+    func initializerRange() throws -> Double {
+        let std = try number("initializer_range", 0.02)
+        guard std >= 0 else { throw MartletError(.invalidData, "'initializer_range' of config.json is \(std)") }
+        return std
+    }
+
     /// An activation by the name that Hugging Face gives it.
     func activation(_ key: String, _ fallback: String) throws -> Activation {
         let name = try text(key) ?? fallback
