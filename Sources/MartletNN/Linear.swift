@@ -13,6 +13,12 @@ public final class Linear: Layer {
         self.bias = bias ? try Parameter([outputs], .bias, bound) : nil
     }
 
+    /// A layer whose weight is another module's too, such as an output tied to the embedding.
+    public init(sharing weight: Parameter) {
+        self.weight = weight
+        bias = nil
+    }
+
     public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
         try x.linear(weight.value, bias?.value)
     }

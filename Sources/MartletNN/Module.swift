@@ -36,6 +36,9 @@ extension Module {
     /// The buffers in the order of the properties.
     public func buffers() -> [(String, Buffer)] { walked().buffers }
 
+    /// Further names of parameters and buffers that are used in several places.
+    public func aliases() -> Set<String> { walked().aliases }
+
     /// How many numbers training can change.
     public var parameterCount: Int {
         parameters().filter(\.parameter.isTrainable).reduce(0) { $0 + $1.parameter.value.count }
