@@ -137,7 +137,8 @@ public enum BundleFile {
     /// Files that a language model's bundle may have besides `required` ones, with the names that other tools use.
     public static let language = [
         "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json",
-        "chat_template.jinja",
+        "chat_template.jinja", "chat_template.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt",
+        "vocab.txt", "added_tokens.json",
     ]
 
     /// `model-00001-of-00003.safetensors`: a shard's name with the places of its number.

@@ -6,31 +6,6 @@ public struct GenerationRequest: Codable, Sendable, Equatable {
         case chat(messages: [JSON], tools: [JSON])
         case text(String)
         case tokens([Int])
-
-        private enum Wire: Codable {
-            case chat(messages: VerbatimJSON, tools: VerbatimJSON)
-            case text(String)
-            case tokens([Int])
-        }
-
-        public init(from decoder: any Decoder) throws {
-            switch try Wire(from: decoder) {
-            case .chat(let messages, let tools):
-                self = .chat(messages: messages.value.array ?? [], tools: tools.value.array ?? [])
-            case .text(let text): self = .text(text)
-            case .tokens(let tokens): self = .tokens(tokens)
-            }
-        }
-
-        public func encode(to encoder: any Encoder) throws {
-            switch self {
-            case .chat(let messages, let tools):
-                try Wire.chat(messages: VerbatimJSON(.array(messages)), tools: VerbatimJSON(.array(tools)))
-                    .encode(to: encoder)
-            case .text(let text): try Wire.text(text).encode(to: encoder)
-            case .tokens(let tokens): try Wire.tokens(tokens).encode(to: encoder)
-            }
-        }
     }
 
     /// What the answer must be.
@@ -42,35 +17,6 @@ public struct GenerationRequest: Codable, Sendable, Equatable {
         case tools([Tool])
         /// At least one call of one of these functions.
         case requiredTools([Tool])
-
-        private enum Wire: Codable {
-            case text, jsonObject
-            case jsonSchema(VerbatimJSON)
-            case tools([Tool])
-            case requiredTools([Tool])
-        }
-
-        public init(from decoder: any Decoder) throws {
-            switch try Wire(from: decoder) {
-            case .text: self = .text
-            case .jsonObject: self = .jsonObject
-            case .jsonSchema(let schema): self = .jsonSchema(schema.value)
-            case .tools(let tools): self = .tools(tools)
-            case .requiredTools(let tools): self = .requiredTools(tools)
-            }
-        }
-
-        public func encode(to encoder: any Encoder) throws {
-            let wire: Wire =
-                switch self {
-                case .text: .text
-                case .jsonObject: .jsonObject
-                case .jsonSchema(let schema): .jsonSchema(VerbatimJSON(schema))
-                case .tools(let tools): .tools(tools)
-                case .requiredTools(let tools): .requiredTools(tools)
-                }
-            try wire.encode(to: encoder)
-        }
     }
 
     public struct Tool: Codable, Sendable, Equatable {
@@ -80,20 +26,6 @@ public struct GenerationRequest: Codable, Sendable, Equatable {
         public init(name: String, parameters: JSON) {
             self.name = name
             self.parameters = parameters
-        }
-
-        private enum CodingKeys: String, CodingKey { case name, parameters }
-
-        public init(from decoder: any Decoder) throws {
-            let container = try decoder.container(keyedBy: CodingKeys.self)
-            name = try container.decode(String.self, forKey: .name)
-            parameters = try container.decode(VerbatimJSON.self, forKey: .parameters).value
-        }
-
-        public func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(name, forKey: .name)
-            try container.encode(VerbatimJSON(parameters), forKey: .parameters)
         }
     }
 

@@ -28,7 +28,8 @@ struct CompletionRequest {
             throw fields.fault("max_tokens", "is 0, which asks for nothing; give 1 or more, or echo: true")
         }
         if let best = try fields.int("best_of", 1...choiceLimit), best != common.choiceCount {
-            throw fields.fault("best_of", "is \(best) and n is \(common.choiceCount); only answers that are returned are made")
+            throw fields.fault(
+                "best_of", "is \(best) and n is \(common.choiceCount); only answers that are returned are made")
         }
         try fields.unsupported("suffix", neutral: [""], "models here go on with a text and do not fill gaps")
         try fields.finish()

@@ -76,7 +76,9 @@ struct RequestFields {
         guard let number = value.int, range.contains(number) else {
             guard value.double != nil else { throw wrongKind(name, value, "a whole number") }
             throw fault(
-                name, "is \(value.serialized().prefix(40)); give a whole number from \(range.lowerBound) to \(range.upperBound)")
+                name,
+                "is \(value.serialized().prefix(40)); give a whole number from \(range.lowerBound) to \(range.upperBound)"
+            )
         }
         return number
     }
@@ -86,7 +88,8 @@ struct RequestFields {
         guard let number = value.double, number.isFinite, range.contains(number) else {
             guard value.double != nil else { throw wrongKind(name, value, "a number") }
             throw fault(
-                name, "is \(value.serialized().prefix(40)); give a number from \(range.lowerBound) to \(range.upperBound)")
+                name,
+                "is \(value.serialized().prefix(40)); give a number from \(range.lowerBound) to \(range.upperBound)")
         }
         return number
     }

@@ -39,7 +39,8 @@ struct SamplingFields {
         includesUsage = try Self.includesUsage(&fields, isStreamed: isStreamed)
         try Self.refuseReserved(&fields)
         fields.ignore("user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options")
-        _ = try fields.choice("service_tier", ["auto", "default", "flex", "scale", "priority", "fast", "standard_only"])
+        _ = try fields.choice(
+            "service_tier", ["auto", "default", "flex", "scale", "priority", "fast", "standard_only"])
     }
 
     /// Names under which other servers take what must not come from a request here.
@@ -70,7 +71,8 @@ struct SamplingFields {
             }
             guard let bias = value.double, (-100...100).contains(bias) else {
                 throw fields.fault(
-                    "logit_bias", "has \(value.serialized().prefix(40)) for token \(token); give a number from -100 to 100")
+                    "logit_bias",
+                    "has \(value.serialized().prefix(40)) for token \(token); give a number from -100 to 100")
             }
             biases[token] = bias
         }

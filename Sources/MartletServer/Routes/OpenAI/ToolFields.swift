@@ -102,7 +102,9 @@ struct ToolFields {
             form = .text
             described = []
         case .string("required"):
-            guard !tools.isEmpty else { throw fields.fault("tool_choice", "is 'required' but there are no tools; add some") }
+            guard !tools.isEmpty else {
+                throw fields.fault("tool_choice", "is 'required' but there are no tools; add some")
+            }
             form = .requiredTools(tools)
         case .object?:
             var named = try RequestFields(choice ?? .null, path: fields.param("tool_choice"))
