@@ -72,6 +72,16 @@ public struct LanguageScheduler {
         public var samples: Bool
         /// Tokens of the prompt that came from the cache when the sequence got its place.
         public var cachedTokens: Int
+        public init(
+            id: SequenceID, tokens: [Int32], start: Int, pages: [Int32], samples: Bool, cachedTokens: Int = 0
+        ) {
+            self.id = id
+            self.tokens = tokens
+            self.start = start
+            self.pages = pages
+            self.samples = samples
+            self.cachedTokens = cachedTokens
+        }
     }
 
     public struct Pass: Sendable, Equatable {

@@ -18,6 +18,8 @@ public final class LanguageServer: Sendable {
         public var vocabularyCount: Int
         /// Requests that are being read and tokenized.
         public var preparing = 1024
+        /// Requests that are read at the same time; with 1 they stay in order.
+        public var readers = 2
         public init(contextLength: Int, vocabularyCount: Int) {
             self.contextLength = contextLength
             self.vocabularyCount = vocabularyCount
@@ -40,7 +42,7 @@ public final class LanguageServer: Sendable {
         self.text = text
         self.bounds = bounds
         preparation = OperationQueue()
-        preparation.maxConcurrentOperationCount = 2
+        preparation.maxConcurrentOperationCount = bounds.readers
     }
 
     /// Reads a request and starts to answer it.
