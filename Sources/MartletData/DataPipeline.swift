@@ -21,7 +21,7 @@ public enum DataPipeline {
     ) throws -> PreparedData {
         let table = try SourceCatalog.table(sources, csv: recipe.data.csv)
         let plan = try FeaturePlan(recipe, table: table)
-        progress("reading \(table.parts.map(\.name).prefix(4).joined(separator: ", "))")
+        progress("reading \(table.parts.count == 1 ? "the data" : "the data of \(table.parts.count) files")")
         var report = try DataProfile.report(table)
         var steps = recipe.data.clean.map { FittedStep(step: $0) }
 

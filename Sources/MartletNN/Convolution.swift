@@ -43,6 +43,8 @@ public final class Conv1d: Layer {
 public final class Conv2d: Layer {
     public let weight: Parameter
     public let bias: Parameter?
+    /// What computes it instead where serving has packed it.
+    private var packed: WinogradFilter?
     private let stride: Int
     private let padding: Int
     private let dilation: Int
@@ -62,8 +64,16 @@ public final class Conv2d: Layer {
         self.groups = groups
     }
 
+    /// Prepares the weights for inference on the CPU, where there is a faster form of them; training goes by the old.
+    public func pack() throws {
+        let isPlain = stride == 1 && dilation == 1 && groups == 1 && weight.value.shape[2...] == [3, 3]
+        guard isPlain, padding <= 2, weight.value.device == .cpu, weight.value.scalarType == .float32 else { return }
+        packed = try WinogradFilter(weight.value, bias?.value, padding: padding)
+    }
+
     public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
-        try Op.conv2d.tensor(
+        if let packed, !forward.training { return try packed(x) }
+        return try Op.conv2d.tensor(
             .tensor(x), .tensor(weight.value), .optional(bias?.value), .int(stride), .int(padding), .int(dilation),
             .int(groups))
     }

@@ -5,19 +5,22 @@ extension Op {
     static let embedding = Op("aten::embedding")
 }
 
-/// A vector for each of `count` integers: [..] of int64 → [.., width]. Starts normally with deviation 1, as PyTorch's.
+/// A vector for each of `count` integers: [..] of int64 → [.., width]. Starts normally, with deviation 1 as
+/// PyTorch's where none is given.
 public final class Embedding: Layer {
     public let weight: Parameter
     private let padding: Int
 
-    /// - Parameter padding: an integer whose vector is zero and stays so.
-    public init(_ count: Int, _ width: Int, padding: Int? = nil) throws {
+    /// - Parameters:
+    ///   - padding: an integer whose vector is zero and stays so.
+    ///   - std: the deviation of the first values.
+    public init(_ count: Int, _ width: Int, padding: Int? = nil, std: Double = 1) throws {
         guard padding.map({ $0 >= 0 && $0 < count }) ?? true else {
             throw TensorError(.value, "the padding \(padding ?? 0) is not one of \(count) rows")
         }
         self.padding = padding ?? -1
         weight = try Parameter(
-            [count, width], .weight, padding.map { .normalExceptRow(1, index: $0) } ?? .normal(1))
+            [count, width], .weight, padding.map { .normalExceptRow(std, index: $0) } ?? .normal(std))
     }
 
     public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {

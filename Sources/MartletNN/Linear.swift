@@ -13,6 +13,18 @@ public final class Linear: Layer {
         self.bias = bias ? try Parameter([outputs], .bias, bound) : nil
     }
 
+    /// A layer whose weight starts normally with deviation `std` and whose bias at zero, as language models do.
+    public init(_ inputs: Int, _ outputs: Int, bias: Bool, std: Double) throws {
+        weight = try Parameter([outputs, inputs], .weight, .normal(std))
+        self.bias = bias ? try Parameter([outputs], .bias, .zeros) : nil
+    }
+
+    /// A layer whose weight is another module's too, such as an output tied to the embedding.
+    public init(sharing weight: Parameter) {
+        self.weight = weight
+        bias = nil
+    }
+
     public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
         try x.linear(weight.value, bias?.value)
     }

@@ -36,10 +36,16 @@ extension Module {
     /// The buffers in the order of the properties.
     public func buffers() -> [(String, Buffer)] { walked().buffers }
 
+    /// Further names of parameters and buffers that are used in several places.
+    public func aliases() -> Set<String> { walked().aliases }
+
     /// How many numbers training can change.
     public var parameterCount: Int {
         parameters().filter(\.parameter.isTrainable).reduce(0) { $0 + $1.parameter.value.count }
     }
+
+    /// The modules of a kind, this one among them, in the order of the properties.
+    public func modules<Kind: Module>(of kind: Kind.Type) -> [Kind] { walked().modules.compactMap { $0 as? Kind } }
 
     /// Every parameter and buffer by checkpoint name.
     public func state() -> [(String, Tensor)] {
@@ -127,6 +133,7 @@ public enum RandomPurpose {
 private struct Walk {
     private(set) var parameters: [NamedParameter] = []
     private(set) var buffers: [(String, Buffer)] = []
+    private(set) var modules: [any Module] = []
     /// Further names of what was already counted.
     private(set) var aliases: Set<String> = []
     private var seen = Set<ObjectIdentifier>()
@@ -147,6 +154,7 @@ private struct Walk {
                 aliases.insert(name)
             }
         } else if let module = value as? any Module {
+            modules.append(module)
             for (label, child) in module.children {
                 let name = module.renames[label] ?? label
                 visit(child, name.isEmpty ? path : path + [name])

@@ -21,11 +21,24 @@ public final class Parameter {
     public let role: Role
     let initialization: Initialization
 
+    /// Whether parameters are made without memory, to be given a checkpoint's tensors by `replace`.
+    @TaskLocal static var isDeferred = false
+
+    /// Makes a model whose parameters have their shapes and no memory: each must be given its value by `replace`.
+    public static func withoutMemory<Result>(_ body: () throws -> Result) rethrows -> Result {
+        try $isDeferred.withValue(true, operation: body)
+    }
+
     /// Zeros of a shape, to be filled by `Module.initialize(seed:)` or from a checkpoint.
     public init(_ shape: [Int], _ role: Role, _ initialization: Initialization) throws {
         self.role = role
         self.initialization = initialization
-        value = try Tensor.zeros(shape)
+        if Parameter.isDeferred {
+            _ = try Tensor.checkedCount(shape)
+            value = try Tensor.zeros([]).expand(shape)
+        } else {
+            value = try Tensor.zeros(shape)
+        }
         try value.requiresGrad(true)
     }
 
@@ -43,6 +56,16 @@ public final class Parameter {
             throw TensorError(.value, "a parameter of shape \(value.shape) was given \(tensor.shape)")
         }
         try Tensor.withoutGradients { try value.copy_(tensor) }
+    }
+
+    /// Takes a tensor of the same shape itself as its value, without a copy.
+    public func replace(with tensor: Tensor) throws {
+        guard tensor.shape == value.shape else {
+            throw TensorError(.value, "a parameter of shape \(value.shape) was given \(tensor.shape)")
+        }
+        let trainable = isTrainable
+        value = try tensor.detach()
+        try value.requiresGrad(trainable && value.scalarType.isFloatingPoint)
     }
 
     func initialize(_ key: RandomKey) throws {

@@ -32,6 +32,7 @@ public final class LoadedModel {
             // As the convolutions' kernels read them; see the encoder of images.
             item.parameter.value = try item.parameter.value.contiguous(.channelsLast)
         }
+        for convolution in network.modules(of: Conv2d.self) { try convolution.pack() }
         try warmUp()
     }
 

@@ -30,6 +30,10 @@ extension ProcessTests {
                 Self.expect(
                     try home.run("data", "add", "x", home.write("bytes.csv", bytes)), code: 65, "bytes.csv", "line 3",
                     "UTF-8", "encoding")
+                // What was refused was not added.
+                let list = try home.run("data", "list")
+                #expect(!list.output.contains("x "), "\(list.output)")
+                Self.expect(try home.run("data", "show", "x"), code: 66, "no dataset 'x'")
             }
         }
 

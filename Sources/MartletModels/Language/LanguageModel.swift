@@ -15,6 +15,17 @@ public protocol LanguageModel: Module {
 
     /// Hidden states [M, D] → [M, V]. Serving asks only for the rows that it samples from.
     func logits(_ hidden: Tensor, _ forward: Forward) throws -> Tensor
+
+    /// How the tensors of a checkpoint differ from the parameters.
+    var checkpoint: CheckpointMap { get }
+
+    /// Dropout of the attention's probabilities in training.
+    var attentionDropout: Double { get }
+}
+
+extension LanguageModel {
+    public var checkpoint: CheckpointMap { CheckpointMap() }
+    public var attentionDropout: Double { 0 }
 }
 
 /// What a cache, a scheduler and a bill need to know of a model.

@@ -15,8 +15,11 @@ struct PredictInput {
         guard let text = String(data: bytes, encoding: .utf8) else {
             throw MartletError(.invalidData, "\(name): neither an image nor UTF-8 text; give CSV, JSON or an image")
         }
-        let trimmed = text.drop { $0.isWhitespace || $0 == "\u{FEFF}" }
         let ending = (name as NSString).pathExtension.lowercased()
+        if ["png", "jpg", "jpeg"].contains(ending) {
+            throw MartletError(.invalidData, "\(name): it is not an image, whatever its name says; give a PNG or JPEG")
+        }
+        let trimmed = text.drop { $0.isWhitespace || $0 == "\u{FEFF}" }
         if ["csv", "tsv"].contains(ending) || !(trimmed.hasPrefix("{") || trimmed.hasPrefix("[")) {
             let rows = try CSVRows.read(String(trimmed), name: name, delimiter: ending == "tsv" ? "\t" : nil)
             return try rowsInput(rows, form: .csv)

@@ -30,8 +30,16 @@ struct DataCommand: AsyncParsableCommand {
             try await client.follow(job: job) { item in
                 if case .job(let job) = item, job.state == .failed { failure = job.error }
             }
-            if let failure { throw failure }
-            return try await client.get("/api/v1/datasets/\(Client.segment("\(info.name)@\(info.version)"))")
+            if let failure {
+                // What was refused is not added; where something refers to that content already, it stays.
+                let _: JSON? = try? await client.send(.DELETE, path(info))
+                throw failure
+            }
+            return try await client.get(path(info))
+        }
+
+        private static func path(_ info: DatasetInfo) -> String {
+            "/api/v1/datasets/\(Client.segment("\(info.name)@\(info.version)"))"
         }
     }
 

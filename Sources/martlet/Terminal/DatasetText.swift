@@ -4,7 +4,7 @@ import MartletWire
 enum DatasetText {
     static func summary(_ info: DatasetInfo) -> String {
         var line =
-            "\(info.name)@\(info.version)  \(Format.count(info.files.count)) files, \(Format.bytes(info.byteCount))"
+            "\(info.name)@\(info.version)  \(Format.count(info.files.count, "file")), \(Format.bytes(info.byteCount))"
         if let rows = info.profile?["rows"]?.int { line += ", \(Format.count(rows)) rows" }
         return line + "  hash \(Format.short(hash: info.contentHash))"
     }

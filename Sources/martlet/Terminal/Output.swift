@@ -47,9 +47,13 @@ enum Format {
 
     /// Four significant digits where there are more, else as it is.
     static func number(_ value: Double) -> String {
+        if value.isNaN { return "NaN" }
         if value == value.rounded(), abs(value) < 1e15 { return String(format: "%.0f", value) }
         return abs(value) >= 1e5 || abs(value) < 1e-4 ? String(format: "%.4g", value) : String(format: "%.4f", value)
     }
+
+    /// `1 file`, `12 files`.
+    static func count(_ value: Int, _ noun: String) -> String { "\(count(value)) \(noun)\(value == 1 ? "" : "s")" }
 
     static func count(_ value: Int) -> String { value.formatted(.number.locale(Locale(identifier: "en_US"))) }
 

@@ -1,0 +1,114 @@
+import Foundation
+import MartletNN
+import MartletTensor
+import MartletWire
+
+/// What an import found and made.
+public struct ImportReport: Codable, Sendable, Equatable {
+    /// The class of the model, such as `LlamaForCausalLM`.
+    public var architecture: String = ""
+    public var parameterCount: Int = 0
+    /// The types that the stored weights have, the commonest first.
+    public var types: [String] = []
+    public var byteCount: Int = 0
+    public var contextLength: Int = 0
+    public var vocabularyCount: Int = 0
+    public var hasTokenizer: Bool = false
+    public var hasChatTemplate: Bool = false
+    /// What was left aside and why.
+    public var findings: [String] = []
+    public init() {}
+}
+
+/// Brings a model that was made elsewhere into a folder of Martlet's form.
+///
+/// Nothing of the source is run, and nothing is written before all of it was checked.
+public enum ModelImport {
+    /// Beside the weights: what is kept as it is.
+    static let keptFiles = [
+        "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+        "tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt", "added_tokens.json",
+        "chat_template.jinja", "chat_template.json",
+    ]
+
+    /// - Parameters:
+    ///   - source: a folder in Hugging Face's form, or one with a PEFT adapter.
+    ///   - target: a folder that is made; it must not exist or be empty.
+    ///   - base: the folder of the model that an adapter is for; the adapter is added to its weights.
+    /// - Throws: `MartletError` that names what is missing, wrong or not supported.
+    public static func run(from source: URL, to target: URL, base: URL? = nil) throws -> ImportReport {
+        if FileManager.default.fileExists(atPath: source.appending(path: AdapterFolder.configName).path) {
+            let adapter = try AdapterFolder(source)
+            guard let base else { throw adapter.baseMissing() }
+            return try adapter.merge(into: base, writing: target)
+        }
+        let folder = try ModelFolder(source)
+        let files = try WeightFiles(folder: source)
+        let report = try check(folder, files)
+        try makeFolder(target)
+        try copyWeights(files, from: source, to: target)
+        try copyBeside(folder, to: target)
+        return report
+    }
+
+    /// Checks that the config can be computed, the weights are its own, and the tokenizer fits.
+    static func check(_ folder: ModelFolder, _ files: WeightFiles) throws -> ImportReport {
+        var report = ImportReport()
+        let model = try Parameter.withoutMemory { try LanguageModelCatalog.make(config: folder.config) }
+        _ = try WeightPlan(model, files, model.checkpoint)
+        report.architecture = try ModelConfig(folder.config).architecture ?? ""
+        report.parameterCount = model.parameters().reduce(0) { $0 + $1.parameter.value.count }
+        report.types = files.types.map(\.rawValue)
+        report.byteCount = files.byteCount
+        report.contextLength = model.geometry.contextLength
+        report.vocabularyCount = model.geometry.vocabularyCount
+        report.findings = folder.findings
+        report.hasChatTemplate = folder.chatTemplate != nil
+        report.hasTokenizer = folder.tokenizer != nil
+        if let tokenizer = folder.tokenizer {
+            let json = try ModelFolder.json(tokenizer, limit: SafeTensors.headerLimit)
+            try TokenizerSize.check(json, vocabularyCount: model.geometry.vocabularyCount)
+        } else {
+            report.findings.append("there is no tokenizer.json: the model takes and gives token ids only")
+        }
+        if report.contextLength < (try? ModelConfig(folder.config).size("max_position_embeddings")) ?? 0 {
+            report.findings.append(
+                "beyond \(report.contextLength) tokens the rotary positions hang on the text's length; "
+                    + "texts are limited to that")
+        }
+        return report
+    }
+
+    static func copyWeights(_ files: WeightFiles, from source: URL, to target: URL) throws {
+        for name in files.fileNames { try copy(name, from: source, to: target) }
+        if files.isIndexed { try copy(WeightFiles.indexName, from: source, to: target) }
+    }
+
+    static func copyBeside(_ folder: ModelFolder, to target: URL) throws {
+        for name in keptFiles where folder.file(name) != nil { try copy(name, from: folder.url, to: target) }
+    }
+
+    static func makeFolder(_ url: URL) throws {
+        let manager = FileManager.default
+        if let there = try? manager.contentsOfDirectory(atPath: url.path), !there.isEmpty {
+            throw MartletError(.conflict, "the folder '\(url.lastPathComponent)' is not empty")
+        }
+        do {
+            try manager.createDirectory(at: url, withIntermediateDirectories: true)
+        } catch {
+            throw MartletError(.internal, "the folder '\(url.lastPathComponent)' cannot be made")
+        }
+    }
+
+    /// The bytes themselves, also of a link.
+    private static func copy(_ name: String, from source: URL, to target: URL) throws {
+        do {
+            try FileManager.default.copyItem(
+                at: source.appending(path: name).resolvingSymlinksInPath(), to: target.appending(path: name))
+        } catch let error as CocoaError where error.code == .fileWriteOutOfSpace {
+            throw MartletError(.storageFull, "the disk is full; '\(name)' could not be copied: make room and try again")
+        } catch {
+            throw MartletError(.internal, "'\(name)' could not be copied")
+        }
+    }
+}

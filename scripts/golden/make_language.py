@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Small random language models and their logits from transformers, for Tests/MartletModelsTests.
+
+    python3 -m venv /tmp/golden
+    /tmp/golden/bin/pip install torch==2.13.0 transformers==5.23.0 safetensors==0.8.0 numpy==2.4.6
+    /tmp/golden/bin/python scripts/golden/make_language.py
+
+Weights are not stored: both sides draw them from `weight(name, shape)`. A model is its config.json and, in
+`expected.safetensors`, the logits of the last rows for prompts of 1, 17 and 300 tokens and a greedy continuation.
+"""
+import json
+import pathlib
+import zlib
+
+import numpy
+import torch
+import transformers
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+
+OUT = pathlib.Path(__file__).resolve().parents[2] / "Tests" / "MartletModelsTests" / "Golden" / "language"
+torch.use_deterministic_algorithms(True)
+torch.set_num_threads(1)
+VOCABULARY = 131
+LENGTHS = (1, 17, 300)
+ROWS = 3
+GREEDY = 64
+
+
+def uniform(name, count):
+    """Numbers of -1 up to 1 from the name and their places: SplitMix64's output function over a counter."""
+    z = numpy.arange(count, dtype=numpy.uint64) + (numpy.uint64(zlib.crc32(name.encode())) << numpy.uint64(32))
+    with numpy.errstate(over="ignore"):
+        z = (z + numpy.uint64(1)) * numpy.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> numpy.uint64(30))) * numpy.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> numpy.uint64(27))) * numpy.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> numpy.uint64(31))
+    return (z >> numpy.uint64(40)).astype(numpy.float64) / float(1 << 23) - 1
+
+
+def weight(name, shape):
+    count = int(numpy.prod(shape))
+    scale = 0.2 if len(shape) > 1 else 0.1
+    values = uniform(name, count) * scale
+    if len(shape) == 1 and "norm" in name.rsplit(".", 2)[-2] or ".ln_" in name:
+        values += 1 if name.endswith("weight") else 0
+    return torch.from_numpy(values.astype(numpy.float32).reshape(shape))
+
+
+def prompt(length):
+    return [(7 * i * i + 13 * i + 5) % (VOCABULARY - 3) + 3 for i in range(length)]
+
+
+def fill(model):
+    """Gives every tensor of the checkpoint its drawn values, by the names that `save_pretrained` writes."""
+    import tempfile
+    from safetensors.torch import load_file
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        path = pathlib.Path(folder)
+        stored = load_file(path / "model.safetensors")
+        drawn = {name: weight(name, tensor.shape) for name, tensor in stored.items()}
+        save_file(drawn, path / "model.safetensors", metadata={"format": "pt"})
+        config = json.loads((path / "config.json").read_text())
+        loaded = type(model).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    return loaded.eval(), config, {name: list(tensor.shape) for name, tensor in stored.items()}
+
+
+def decoder(name, model, greedy=True):
+    model, config, shapes = fill(model)
+    expected = {}
+    with torch.no_grad():
+        for length in LENGTHS:
+            logits = model(torch.tensor([prompt(length)])).logits[0]
+            expected[f"logits/{length}"] = logits[-ROWS:].float().contiguous()
+        if greedy:
+            tokens = prompt(17)
+            for _ in range(GREEDY):
+                tokens.append(int(model(torch.tensor([tokens])).logits[0, -1].argmax()))
+            expected["greedy"] = torch.tensor(tokens[17:], dtype=torch.int64)
+    save(name, config, shapes, expected)
+
+
+def save(name, config, shapes, expected):
+    folder = OUT / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+    (folder / "shapes.json").write_text(json.dumps(shapes) + "\n")
+    save_file(expected, folder / "expected.safetensors", metadata={
+        "versions": f"torch {torch.__version__}, transformers {transformers.__version__}"})
+    print(name, sum(numpy.prod(s) for s in shapes.values()))
+
+
+def causal(name, kind, **settings):
+    shape = dict(vocab_size=VOCABULARY, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+                 num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
+                 bos_token_id=1, eos_token_id=2, pad_token_id=0)
+    shape.update(settings)
+    config = transformers.AutoConfig.for_model(kind, **{k: v for k, v in shape.items() if v is not None})
+    torch.manual_seed(0)
+    decoder(name, AutoModelForCausalLM.from_config(config, attn_implementation="eager"))
+
+
+def rope(kind, **settings):
+    return dict(rope_parameters=dict(rope_type=kind, rope_theta=10000.0, **settings))
+
+
+def llama():
+    causal("llama", "llama")
+    causal("llama-tied-bias", "llama", tie_word_embeddings=True, attention_bias=True, mlp_bias=True,
+           num_key_value_heads=4, rms_norm_eps=1e-5)
+    causal("llama-head-20", "llama", head_dim=20, num_key_value_heads=1, hidden_size=60, num_attention_heads=5)
+    causal("llama-linear", "llama", **rope("linear", factor=4.0))
+    causal("llama-dynamic", "llama", max_position_embeddings=128, **rope("dynamic", factor=2.0))
+    causal("llama-llama3", "llama", **rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                                           original_max_position_embeddings=64))
+    causal("llama-yarn", "llama", **rope("yarn", factor=4.0, original_max_position_embeddings=128))
+    causal("llama-yarn-mscale", "llama", **rope("yarn", factor=8.0, original_max_position_embeddings=64, mscale=0.7,
+                                                mscale_all_dim=1.2, beta_fast=16, beta_slow=2, truncate=False))
+    factors = [1.0 + 0.25 * i for i in range(8)]
+    causal("llama-longrope", "llama", **rope("longrope", short_factor=factors, long_factor=[2 * f for f in factors],
+                                             original_max_position_embeddings=128, factor=4.0))
+
+
+def others():
+    causal("mistral", "mistral", sliding_window=32)
+    causal("qwen2", "qwen2")
+    causal("qwen2-window", "qwen2", use_sliding_window=True, sliding_window=24, max_window_layers=1,
+           tie_word_embeddings=True)
+    causal("qwen3", "qwen3", head_dim=24)
+    causal("mixtral", "mixtral", num_local_experts=4, num_experts_per_tok=2)
+    causal("qwen2-moe", "qwen2_moe", num_experts=5, num_experts_per_tok=2, moe_intermediate_size=40,
+           shared_expert_intermediate_size=56)
+    causal("qwen3-moe", "qwen3_moe", num_experts=6, num_experts_per_tok=3, moe_intermediate_size=40, head_dim=16,
+           norm_topk_prob=True, mlp_only_layers=[0])
+    causal("phi3", "phi3", sliding_window=48)
+    factors = [1.0 + 0.5 * i for i in range(6)]
+    causal("phi3-longrope", "phi3", original_max_position_embeddings=128,
+           rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.75,
+                                short_factor=factors, long_factor=[3 * f for f in factors]))
+    causal("gemma2", "gemma2", head_dim=20, sliding_window=40, query_pre_attn_scalar=24)
+    causal("gemma3", "gemma3_text", head_dim=16, sliding_window=40, num_hidden_layers=3, sliding_window_pattern=2,
+           query_pre_attn_scalar=16,
+           rope_parameters=dict(full_attention=dict(rope_type="linear", factor=8.0, rope_theta=1000000.0),
+                                sliding_attention=dict(rope_type="default", rope_theta=10000.0)))
+    gpt2 = dict(vocab_size=VOCABULARY, n_embd=60, n_layer=2, n_head=5, n_positions=320)
+    for name, more in (("gpt2", {}), ("gpt2-scaled", dict(
+            n_inner=100, tie_word_embeddings=False, scale_attn_by_inverse_layer_idx=True, activation_function="gelu"))):
+        decoder(name, AutoModelForCausalLM.from_config(transformers.GPT2Config(**gpt2, **more)))
+
+
+if __name__ == "__main__":
+    import sys
+    wanted = sys.argv[1:]
+    for make in (llama, others):
+        if not wanted or make.__name__ in wanted:
+            make()
