@@ -112,21 +112,31 @@ public final class LanguageServer: Sendable {
         }
     }
 
-    /// The tokens of a text, with the tokenizer's own marks where `special`.
-    public func tokenize(_ text: String, special: Bool = true) throws -> [Int] {
-        try self.text.encode(text, special)
+    /// The tokens of a text or of a conversation's prompt.
+    public func tokenize(
+        _ request: TokenizeRequest, done: @escaping @Sendable (Result<TokenizeReply, MartletError>) -> Void
+    ) {
+        prepare({ done(.failure($0)) }) { [self] in
+            let tokens =
+                switch request.input {
+                case .text(let text): try self.text.encode(text, request.addSpecialTokens)
+                case .chat(let messages, let tools):
+                    try self.text.encode(
+                        rendered(messages.value.array ?? [], tools.value.array ?? []), request.addSpecialTokens)
+                }
+            done(.success(TokenizeReply(tokens: tokens, contextLength: bounds.contextLength)))
+        }
     }
 
-    /// The tokens of a conversation's prompt.
-    public func tokenize(messages: [JSON], tools: [JSON]) throws -> [Int] {
-        try text.encode(rendered(messages, tools), false)
+    /// The text of tokens.
+    public func detokenize(
+        _ tokens: [Int], done: @escaping @Sendable (Result<DetokenizeReply, MartletError>) -> Void
+    ) {
+        prepare({ done(.failure($0)) }) { [self] in
+            let tokens = try self.checked(tokens, param: "tokens").map { Int($0) }
+            done(.success(DetokenizeReply(text: try text.decode(tokens))))
+        }
     }
-
-    public func detokenize(_ tokens: [Int]) throws -> String {
-        try text.decode(checked(tokens, param: "tokens").map { Int($0) })
-    }
-
-    public var contextLength: Int { bounds.contextLength }
 
     /// Answered between two passes of the model: a real sign of life.
     public func ping(_ done: @escaping @Sendable () -> Void) {
