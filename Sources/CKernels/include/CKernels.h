@@ -84,7 +84,7 @@ double ck_row_exp_sum(const float *row, int64_t count, float highest, float scal
 void ck_row_exp(const float *row, int64_t count, float highest, float scale, float *output);
 // The places of the numbers that are at least `bound`, in order; the result counts also those beyond `capacity`.
 int64_t ck_row_above(const float *row, int64_t count, float bound, int32_t *places, int64_t capacity);
-// -∞ where a token's bit is not set.
+// -∞ where a token's bit is not set; the lowest bit of the first word is the first token's.
 void ck_row_mask(float *row, int64_t count, const uint32_t *bits);
 
 #ifdef __cplusplus

@@ -9,7 +9,7 @@ import MartletWire
 
 /// Computes answers of one model, pass after pass. Lives on the compute thread.
 final class LanguageEngine {
-    private let model: any LanguageModel
+    let model: any LanguageModel
     private let vocabulary: TokenVocabulary
     private let attention: PagedAttention
     private let sampler = Sampler()
@@ -19,7 +19,8 @@ final class LanguageEngine {
     private var outgoing:
         [(emit: @Sendable (Result<GenerationEvent, MartletError>) -> Void, Result<GenerationEvent, MartletError>)] = []
     /// Answers leave from a queue of their own: a slow reader must not hold the passes up.
-    private let delivery = DispatchQueue(label: "language-delivery")
+    let delivery = DispatchQueue(label: "language-delivery")
+    var embeddings: [EmbeddingWork] = []
 
     /// A row to sample from.
     private struct DueRow {
@@ -43,9 +44,10 @@ final class LanguageEngine {
 
     /// Answers until the inbox is drained and every answer has ended.
     func run(_ inbox: LanguageInbox) {
-        while let items = inbox.take(waits: scheduler.isIdle) {
+        while let items = inbox.take(waits: scheduler.isIdle && embeddings.isEmpty) {
             for item in items { handle(item) }
             if !scheduler.isIdle { step() }
+            embedSome()
             deliver()
         }
     }
@@ -53,9 +55,7 @@ final class LanguageEngine {
     private func handle(_ item: LanguageInbox.Item) {
         switch item {
         case .ping(let done): done()
-        case .embed(let inputs, let done):
-            let result = Result { try embed(inputs) }.mapError(LanguageServer.wire)
-            delivery.async { done(result) }
+        case .embed(let inputs, let done): embeddings.append(EmbeddingWork(inputs: inputs, done: done))
         case .cancel(let id):
             scheduler.cancel(id)
             if let generation = generations.removeValue(forKey: id) {
@@ -252,18 +252,5 @@ final class LanguageEngine {
         let parts = outgoing
         outgoing.removeAll(keepingCapacity: true)
         delivery.async { for (emit, event) in parts { emit(event) } }
-    }
-
-    /// The mean of each text's last hidden states, scaled to length 1.
-    private func embed(_ inputs: [[Int32]]) throws -> [[Float]] {
-        try Tensor.inference {
-            try inputs.map { tokens in
-                let attention = try SequenceAttention(lengths: [tokens.count])
-                let hidden_ND = try model.hidden(Tensor(tokens.map(Int64.init)), attention, .inference())
-                let mean = try hidden_ND.mean([0]).array(of: Float.self)
-                let length = mean.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-                return length > 0 ? mean.map { Float(Double($0) / length) } : mean
-            }
-        }
     }
 }
