@@ -102,7 +102,7 @@ import Testing
             try Self.draws(5) {
                 $0.temperature = 0
                 $0.presencePenalty = 2
-            } == [1, 3, 5, 7, 1])
+            } == [1, 3, 5, 7, 0])
         #expect(
             try Self.draws(4) {
                 $0.temperature = 0

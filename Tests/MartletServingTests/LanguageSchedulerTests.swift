@@ -196,10 +196,6 @@ private struct Script {
         // All places are the heavy key's; it gives one back at once.
         #expect(script.rows.contains { $0.hasPrefix("100.") })
         #expect(script.pass.rows.count == 4)
-        try script.submit(101, 16, owner: "light", first: 9100)
-        script.scheduler.finish(script.pass.rows[0].id)
-        script.step()
-        #expect(script.rows.contains { $0.hasPrefix("101.") })
     }
 
     @Test func aKeyThatComesBackGainsNothingByItsPause() throws {

@@ -10,11 +10,11 @@ import MartletWire
 /// Computes answers of one model, pass after pass. Lives on the compute thread.
 final class LanguageEngine {
     let model: any LanguageModel
-    private let vocabulary: TokenVocabulary
+    let vocabulary: TokenVocabulary
     private let attention: PagedAttention
-    private let sampler = Sampler()
-    private var scheduler: LanguageScheduler
-    private var generations: [LanguageScheduler.RequestID: Generation] = [:]
+    let sampler = Sampler()
+    var scheduler: LanguageScheduler
+    var generations: [LanguageScheduler.RequestID: Generation] = [:]
     /// Parts of answers since the last delivery.
     private var outgoing:
         [(emit: @Sendable (Result<GenerationEvent, MartletError>) -> Void, Result<GenerationEvent, MartletError>)] = []
@@ -40,7 +40,7 @@ final class LanguageEngine {
         scheduler = LanguageScheduler(limits: limits, pageCount: pageCount)
     }
 
-    private var now: UInt64 { InferenceQueue.now }
+    var now: UInt64 { InferenceQueue.now }
 
     /// Answers until the inbox is drained and every answer has ended.
     func run(_ inbox: LanguageInbox) {
@@ -182,68 +182,12 @@ final class LanguageEngine {
         }
     }
 
-    /// Chooses the next token of a sequence and tells of it.
-    private func answer(_ id: LanguageScheduler.SequenceID, _ row: UnsafeMutableBufferPointer<Float>) throws {
-        guard var generation = generations[id.request] else { return }
-        let plan = generation.plan
-        if generation.firstToken == nil { generation.firstToken = now }
-        if generation.answers[id.choice].tokenCount == 0, let echo = plan.echo {
-            send(generation, .success(.text(choice: id.choice, echo, tokens: generation.promptChances)))
-        }
-        guard plan.maxTokens > 0 else {
-            return finish(id, &generation, .length)
-        }
-        let choice = try sampler.choose(row, &generation.answers[id.choice].sampler)
-        generation.answers[id.choice].tokenCount += 1
-        let isEnd = vocabulary.endTokens.contains(choice.token) && !plan.ignoresEnd
-        if isEnd { return finish(id, &generation, .stop) }
-        let bytes = choice.token < vocabulary.count ? vocabulary.bytes[choice.token] ?? [] : []
-        let piece = generation.answers[id.choice].text.push(
-            bytes, plan.settings.topLogprobs == nil ? nil : chance(choice))
-        give(piece, id, generation)
-        if generation.answers[id.choice].text.isStopped { return finish(id, &generation, .stop) }
-        if generation.answers[id.choice].tokenCount >= plan.maxTokens { return finish(id, &generation, .length) }
-        generations[id.request] = generation
-        scheduler.append(Int32(choice.token), to: id)
-    }
-
-    private func chance(_ choice: Sampler.Choice) -> TokenChance {
-        func bytes(_ token: Int) -> [UInt8] { token < vocabulary.count ? vocabulary.bytes[token] ?? [] : [] }
-        return TokenChance(
-            id: choice.token, bytes: bytes(choice.token), logprob: choice.logprob,
-            top: choice.top.map { .init(id: $0.id, bytes: bytes($0.id), logprob: $0.logprob) })
-    }
-
-    private func give(_ piece: AnswerText.Piece, _ id: LanguageScheduler.SequenceID, _ generation: Generation) {
-        guard !piece.isEmpty else { return }
-        send(generation, .success(.text(choice: id.choice, piece.text, tokens: piece.tokens)))
-    }
-
-    private func finish(
-        _ id: LanguageScheduler.SequenceID, _ generation: inout Generation, _ reason: GenerationEvent.Finish
-    ) {
-        give(generation.answers[id.choice].text.flush(), id, generation)
-        send(
-            generation,
-            .success(
-                .finished(
-                    choice: id.choice, reason, completionTokens: generation.answers[id.choice].tokenCount)))
-        scheduler.finish(id)
-        generation.open -= 1
-        if generation.open == 0 {
-            generations[id.request] = nil
-            send(generation, .success(.done(generation.usage(now: now))))
-        } else {
-            generations[id.request] = generation
-        }
-    }
-
-    private func fail(_ id: LanguageScheduler.RequestID, _ error: MartletError) {
+    func fail(_ id: LanguageScheduler.RequestID, _ error: MartletError) {
         guard let generation = generations.removeValue(forKey: id) else { return }
         send(generation, .failure(error))
     }
 
-    private func send(_ generation: Generation, _ event: Result<GenerationEvent, MartletError>) {
+    func send(_ generation: Generation, _ event: Result<GenerationEvent, MartletError>) {
         outgoing.append((generation.plan.emit, event))
     }
 
