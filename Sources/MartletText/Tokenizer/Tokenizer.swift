@@ -156,7 +156,7 @@ public final class Tokenizer: Sendable {
             let id = Int(run.ids[index])
             let bytes =
                 addedTokens.tokens[id] != nil
-                ? Array(text.text.bytes[run.starts[index]..<run.ends[index]]) : tokens[id] ?? []
+                ? Array(text.text.bytes[Int(run.starts[index])..<Int(run.ends[index])]) : tokens[id] ?? []
             let scalars = UTF8Scan.scalars(bytes)
             return (scalars.prefix(while: isSpace).count, scalars.reversed().prefix(while: isSpace).count)
         }
