@@ -31,6 +31,23 @@ struct Uploader {
         return try await client.send(.POST, upload + "/commit")
     }
 
+    /// Sends a model's files and starts the job that reads them.
+    func importModel(name: String, files: [Item]) async throws -> JobInfo {
+        let base = "/api/v1/models/\(Client.segment(name))/imports"
+        let begun: Begun = try await client.send(.POST, base)
+        let upload = base + "/" + Client.segment(begun.upload)
+        do {
+            for item in files {
+                try await send(item, to: upload + "/files/" + Client.path(item.remote))
+                output.note("sent \(item.remote)")
+            }
+            return try await client.send(.POST, upload + "/commit")
+        } catch {
+            try? await client.perform(.DELETE, upload)
+            throw error
+        }
+    }
+
     private func send(_ item: Item, to path: String) async throws {
         guard let file = FileHandle(forReadingAtPath: item.local) else {
             throw MartletError(.notFound, "the file '\(item.local)' cannot be read; check its permissions")
