@@ -47,7 +47,7 @@ package final class FakeEngine: Sendable {
     /// The next process that was started; nil after ten seconds without one.
     package func next(within seconds: Double = 60) async -> Started? {
         let end = Date(timeIntervalSinceNow: seconds)
-        while Date() < end {
+        while Date() < end, !Task.isCancelled {
             let names = (try? FileManager.default.contentsOfDirectory(atPath: folder + "/started")) ?? []
             if let name = names.min(by: { (Int($0) ?? 0) < (Int($1) ?? 0) }),
                 let text = try? String(contentsOfFile: "\(folder)/started/\(name)", encoding: .utf8)
