@@ -58,10 +58,12 @@ extension API {
                     upload: upload, path: call.parameter("path"), body: UploadBody(call), by: by)
                 return try .json(file, status: .created)
             },
-            Route(.post, base + "/{upload}/commit", .developers, "Start the job that reads the model.") { call in
-                try call.checkQuery()
+            Route(.post, base + "/{upload}/commit", .developers, "Start the job that reads the model (?base=).") {
+                call in
+                try call.checkQuery("base")
                 let (upload, by) = try call.of("upload")
-                return try await .json(platform.imports.commit(upload: upload, by: by), status: .created)
+                let job = try await platform.imports.commit(upload: upload, base: call.query("base"), by: by)
+                return try .json(job, status: .created)
             },
             Route(.delete, base + "/{upload}", .developers, "Give an import up.") { call in
                 try call.checkQuery()

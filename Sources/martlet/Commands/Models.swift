@@ -50,6 +50,7 @@ struct Models: AsyncParsableCommand {
             abstract: "Register a language model of another tool: a Hugging Face folder, or a GGUF file.")
         @Argument(help: "The folder or file.") var path: String
         @Option(help: "The model's name here.") var name: String
+        @Option(help: "For an adapter (PEFT, LoRA): the model here that it is added to.") var base: String?
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
@@ -58,7 +59,8 @@ struct Models: AsyncParsableCommand {
             let output = options.output
             let (info, findings) = try await Connection.with(options) { client in
                 for note in files.notes { output.note(note) }
-                let job = try await Uploader(client: client, output: output).importModel(name: name, files: files.items)
+                let job = try await Uploader(client: client, output: output).importModel(
+                    name: name, files: files.items, base: base)
                 let done = try await JobFollower(client: client, output: output).follow(job)
                 try JobFollower.check(done)
                 guard let model = done.model else {
