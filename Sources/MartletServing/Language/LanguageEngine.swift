@@ -50,6 +50,8 @@ final class LanguageEngine {
             embedSome()
             deliver()
         }
+        // The process may end now: what was computed is told first.
+        delivery.sync {}
     }
 
     private func handle(_ item: LanguageInbox.Item) {
