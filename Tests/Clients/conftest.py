@@ -5,6 +5,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -29,6 +30,22 @@ deploy: {as: flowers}
 """
 
 
+class Process:
+    """One process of this machine."""
+
+    def __init__(self, pid):
+        self.pid = int(pid)
+
+    def reads(self, name):
+        try:
+            return pathlib.Path(f"/proc/{self.pid}/{name}").read_bytes()
+        except OSError:
+            return b""
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+
+
 class Martlet:
     """The command line on one home."""
 
@@ -43,6 +60,14 @@ class Martlet:
 
     def json(self, *arguments, **options):
         return json.loads(self.run(*arguments, "--json", **options).stdout)
+
+    def replicas(self):
+        """The processes that hold models on this home."""
+        control = f"MARTLET_CONTROL_SOCKET={self.home}/run/control.sock".encode()
+        return [
+            process for process in map(Process, filter(str.isdigit, os.listdir("/proc")))
+            if process.reads("cmdline").endswith(b"\0replica\0") and control in process.reads("environ")
+        ]
 
     @property
     def url(self):

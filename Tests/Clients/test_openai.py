@@ -1,0 +1,312 @@
+"""The unmodified `openai` client against a real server with a tiny random language model."""
+
+import asyncio
+import base64
+import json
+import struct
+import time
+from typing import Literal
+
+import openai
+import pytest
+from pydantic import BaseModel
+
+from conftest import ROOT
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+FIXED = {"temperature": 0, "max_tokens": 16, "extra_body": {"ignore_eos": True}}
+
+
+@pytest.fixture(scope="session")
+def server(martlet):
+    martlet.json("models", "import", str(ROOT / "Tests/Golden/tiny-llama"), "--name", "tiny")
+    return martlet
+
+
+@pytest.fixture(scope="session")
+def client(server):
+    with openai.OpenAI(
+        base_url=server.url + "/v1", api_key=server.key, _strict_response_validation=True, timeout=60
+    ) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def lenient(server):
+    """Without strict validation, where the client's own types are narrower than what OpenAI's server sends."""
+    with openai.OpenAI(base_url=server.url + "/v1", api_key=server.key, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def aclient(server):
+    return openai.AsyncOpenAI(
+        base_url=server.url + "/v1", api_key=server.key, _strict_response_validation=True, timeout=120)
+
+
+def chat(client, **fields):
+    return client.chat.completions.create(**{"model": "tiny", "messages": MESSAGES, **FIXED, **fields})
+
+
+# Models
+
+
+def test_models(client):
+    ids = [model.id for model in client.models.list()]
+    assert "tiny" in ids and "flowers" not in ids
+    model = client.models.retrieve("tiny@1")
+    assert model.object == "model" and model.created > 0
+    with pytest.raises(openai.NotFoundError) as failure:
+        client.models.retrieve("gpt-9")
+    assert failure.value.code == "model_not_found"
+
+
+# Chat
+
+
+def test_chat(client):
+    whole = chat(client)
+    assert whole.choices[0].finish_reason == "length"
+    assert whole.usage.completion_tokens == 16 and whole.usage.total_tokens == whole.usage.prompt_tokens + 16
+    assert whole._request_id
+    again = chat(client)
+    assert again.choices[0].message.content == whole.choices[0].message.content
+
+
+def test_chat_stream(client):
+    whole = chat(client)
+    chunks = list(chat(client, stream=True, stream_options={"include_usage": True}))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens == 16
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+    assert chunks[-2].choices[0].finish_reason == "length"
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1])
+    assert text == whole.choices[0].message.content
+
+
+def test_chat_stream_helper(client):
+    with client.chat.completions.stream(
+        model="tiny", messages=MESSAGES, max_tokens=8, temperature=0, logit_bias={"65": 100}, stop=["AAAA"]
+    ) as stream:
+        kinds = {event.type for event in stream}
+        final = stream.get_final_completion()
+    assert "content.delta" in kinds and final.choices[0].message.role == "assistant"
+
+
+def test_many_answers_and_logprobs(client):
+    whole = chat(client, n=3, temperature=1, seed=7, logprobs=True, top_logprobs=4)
+    assert [choice.index for choice in whole.choices] == [0, 1, 2]
+    for choice in whole.choices:
+        assert len(choice.logprobs.content) == 16
+        for token in choice.logprobs.content:
+            assert token.logprob <= 0 and len(token.top_logprobs) == 4
+            assert token.top_logprobs == sorted(token.top_logprobs, key=lambda top: -top.logprob)
+    same = chat(client, n=3, temperature=1, seed=7, logprobs=True, top_logprobs=4)
+    assert [c.message.content for c in same.choices] == [c.message.content for c in whole.choices]
+    parts = list(chat(client, n=2, stream=True, temperature=1))
+    assert {part.choices[0].index for part in parts} == {0, 1}
+
+
+def test_stop_and_bias(client):
+    whole = chat(client, max_tokens=4, logit_bias={"65": 100})
+    assert whole.choices[0].message.content == "AAAA"
+    stopped = chat(client, max_tokens=4, logit_bias={"65": 100}, stop=["AAA"])
+    assert stopped.choices[0].finish_reason == "stop" and stopped.choices[0].message.content == ""
+
+
+class Bird(BaseModel):
+    kind: Literal["swift", "martin"]
+    flies: bool
+
+
+def test_json_schema(client):
+    parsed = client.chat.completions.parse(
+        model="tiny", messages=MESSAGES, response_format=Bird, temperature=1, seed=3, max_tokens=64)
+    assert parsed.choices[0].finish_reason == "stop"
+    assert isinstance(parsed.choices[0].message.parsed, Bird)
+    with client.chat.completions.stream(
+        model="tiny", messages=MESSAGES, response_format=Bird, temperature=1, seed=4, max_tokens=64
+    ) as stream:
+        assert isinstance(stream.get_final_completion().choices[0].message.parsed, Bird)
+
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "strict": True,
+        "parameters": {
+            "type": "object",
+            "properties": {"bird": {"enum": ["swift", "martin"]}, "far": {"type": "boolean"}},
+            "required": ["bird", "far"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "look_up"}}])
+def test_tools(client, choice):
+    made = chat(client, tools=[TOOL], tool_choice=choice, parallel_tool_calls=False, max_tokens=128, temperature=1)
+    call = made.choices[0].message.tool_calls[0]
+    arguments = json.loads(call.function.arguments)
+    assert call.function.name == "look_up" and arguments["bird"] in ("swift", "martin")
+    chunks = list(
+        chat(client, tools=[TOOL], tool_choice=choice, parallel_tool_calls=False, max_tokens=128, stream=True))
+    deltas = [c.choices[0].delta.tool_calls[0] for c in chunks if c.choices and c.choices[0].delta.tool_calls]
+    assert deltas[0].id and deltas[0].function.name == "look_up"
+    json.loads("".join(delta.function.arguments or "" for delta in deltas))
+    # The answer and the tool's result go back as they came.
+    chat(client, messages=[*MESSAGES, made.choices[0].message, {
+        "role": "tool", "tool_call_id": call.id, "content": "42"}], tools=[TOOL], tool_choice="none")
+
+
+# Completions and embeddings
+
+
+def test_completions(client, lenient):
+    texts = client.completions.create(model="tiny", prompt=["the man", "in the"], n=2, max_tokens=4, temperature=0)
+    assert [choice.index for choice in texts.choices] == [0, 1, 2, 3]
+    assert texts.choices[0].text == texts.choices[1].text
+    ids = client.completions.create(model="tiny", prompt=[[257, 32], [109]], max_tokens=2)
+    assert len(ids.choices) == 2
+    echoed = client.completions.create(model="tiny", prompt="the man", max_tokens=2, echo=True, logprobs=2)
+    assert echoed.choices[0].text.startswith("the man")
+    chunks = list(lenient.completions.create(model="tiny", prompt="the", max_tokens=3, stream=True))
+    assert chunks[-1].choices[0].finish_reason in ("length", "stop")
+
+
+def test_embeddings(client, lenient):
+    made = lenient.embeddings.create(model="tiny", input=["the man", "in the"])
+    numbers = client.embeddings.create(model="tiny", input=["the man", "in the"], encoding_format="float")
+    assert made.data[1].embedding == pytest.approx(numbers.data[1].embedding, abs=1e-6)
+    assert sum(x * x for x in made.data[0].embedding) == pytest.approx(1, abs=1e-4)
+    assert len(lenient.embeddings.create(model="tiny", input="x", dimensions=8).data[0].embedding) == 8
+    raw = client.embeddings.with_raw_response.create(model="tiny", input="x", encoding_format="base64")
+    data = base64.b64decode(json.loads(raw.text)["data"][0]["embedding"])
+    assert len(struct.unpack(f"<{len(data) // 4}f", data)) == 32
+
+
+# Responses
+
+
+def test_responses(client):
+    first = client.responses.create(
+        model="tiny", input="One", instructions="Be brief.", store=True, max_output_tokens=8, metadata={"a": "b"})
+    assert first.status in ("completed", "incomplete") and first.usage.output_tokens <= 8
+    second = client.responses.create(
+        model="tiny", input="Two", previous_response_id=first.id, max_output_tokens=4, temperature=0)
+    assert second.usage.input_tokens > first.usage.input_tokens - 10
+    assert client.responses.retrieve(first.id).output_text == first.output_text
+    items = client.responses.input_items.list(first.id)
+    assert items.data[0].content[0].text == "One"
+    with pytest.raises(openai.BadRequestError):
+        client.responses.cancel(first.id)
+    client.responses.delete(first.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(first.id)
+    with pytest.raises(openai.BadRequestError):
+        client.responses.create(model="tiny", input="x", previous_response_id=second.id)
+
+
+def test_responses_stream(client):
+    with client.responses.stream(
+        model="tiny", input=[{"role": "user", "content": "Hi"}], temperature=0, extra_body={"max_output_tokens": None}
+    ) as stream:
+        kinds = [event.type for event in stream]
+    assert kinds[0] == "response.created"
+    assert kinds[-1] in ("response.completed", "response.incomplete") and "response.output_text.delta" in kinds
+    parsed = client.responses.parse(model="tiny", input="x", text_format=Bird, temperature=1)
+    assert isinstance(parsed.output_parsed, Bird)
+
+
+def test_responses_tools(client):
+    tool = {"type": "function", **TOOL["function"]}
+    made = client.responses.create(model="tiny", input="x", tools=[tool], tool_choice="required")
+    call = next(item for item in made.output if item.type == "function_call")
+    json.loads(call.arguments)
+    answered = client.responses.create(model="tiny", tools=[tool], tool_choice="none", max_output_tokens=4, input=[
+        {"role": "user", "content": "x"}, call.model_dump(exclude_none=True),
+        {"type": "function_call_output", "call_id": call.call_id, "output": "42"}])
+    assert answered.output_text is not None
+
+
+# Errors, retries, clients that leave
+
+
+@pytest.mark.parametrize("fields, param", [
+    ({"temperature": 3}, "temperature"), ({"max_tokens": 2**31}, "max_tokens"), ({"n": 16385}, "n"),
+    ({"extra_body": {"top_k": -2**63}}, "top_k"), ({"extra_body": {"nonsense": 1}}, "nonsense"),
+    ({"logit_bias": {"99999": 1}}, "logit_bias"), ({"extra_body": {"chat_template": "x"}}, "chat_template"),
+])
+def test_bad_requests(client, fields, param):
+    with pytest.raises(openai.BadRequestError) as failure:
+        chat(client, **fields)
+    assert failure.value.param == param and failure.value.type == "invalid_request_error"
+
+
+def test_too_long(client):
+    with pytest.raises(openai.BadRequestError) as failure:
+        chat(client, messages=[{"role": "user", "content": "a" * 2000}])
+    assert failure.value.code == "context_length_exceeded"
+
+
+def test_keys_and_models(server, client):
+    with pytest.raises(openai.AuthenticationError):
+        client.with_options(api_key="mk_wrong").models.list()
+    with pytest.raises(openai.NotFoundError) as failure:
+        chat(client, model="gpt-9")
+    assert failure.value.code == "model_not_found" and failure.value.param == "model"
+
+
+def test_timeouts(client):
+    with pytest.raises(openai.APITimeoutError):
+        chat(client.with_options(timeout=0.0005, max_retries=1), max_tokens=400)
+    assert chat(client).choices[0].message.content is not None
+
+
+def test_retries(server):
+    """The client comes back by itself while the model's process is started again."""
+    client = openai.OpenAI(base_url=server.url + "/v1", api_key=server.key, max_retries=5)
+    assert chat(client).id
+    for replica in server.replicas():
+        replica.kill()
+    assert chat(client).id
+
+
+def test_cancelled_streams(client):
+    for _ in range(8):
+        stream = chat(client, stream=True, max_tokens=400)
+        next(iter(stream))
+        stream.close()
+    started = time.monotonic()
+    assert chat(client, max_tokens=4).id
+    assert time.monotonic() - started < 5
+
+
+def test_64_at_once(aclient):
+    async def ask(index):
+        token = 65 + index % 26
+        whole = await aclient.chat.completions.create(
+            model="tiny", messages=[{"role": "user", "content": f"{index}"}], max_tokens=12, temperature=0,
+            logit_bias={str(token): 100})
+        stream = await aclient.chat.completions.create(
+            model="tiny", messages=[{"role": "user", "content": f"{index}"}], max_tokens=12, temperature=0,
+            logit_bias={str(token): 100}, stream=True)
+        text = ""
+        async for chunk in stream:
+            text += chunk.choices[0].delta.content or ""
+        return token, whole.choices[0].message.content, text
+
+    async def everything():
+        async with aclient:
+            return await asyncio.gather(*[ask(index) for index in range(64)])
+
+    for token, whole, text in asyncio.run(everything()):
+        # Token t is byte t: a text of another request would show.
+        assert whole == text == chr(token) * 12
+
+
+def test_tokens_are_told(server, client):
+    usage = server.json("usage")["data"]
+    assert any(row["completion_tokens"] > 0 for row in usage if row["resource"] == "tiny@1")

@@ -1,0 +1,125 @@
+import Foundation
+import MartletTesting
+import MartletWire
+import Testing
+
+extension ProcessTests {
+    @Suite struct Language {
+        static let tiny = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appendingPathComponent("Golden/tiny-llama").path
+
+        private static func chat(_ fields: JSONObject = [:]) -> String {
+            var body: JSONObject = [
+                "model": "tiny", "messages": [["role": "user", "content": "Hi"]], "max_tokens": 12, "temperature": 0,
+                "ignore_eos": true,
+            ]
+            for (key, value) in fields { body[key] = value }
+            return JSON.object(body).serialized()
+        }
+
+        private static func documents(_ text: String) throws -> [JSON] {
+            try text.components(separatedBy: "\n\n").filter { $0.hasPrefix("data: {") }.map {
+                try JSONParser.parse(String($0.dropFirst(6)), limits: .trusted)
+            }
+        }
+
+        @Test func fromAFolderToAChat() async throws {
+            try await TestHome.with { home in
+                let model = try home.json("models", "import", Self.tiny, "--name", "tiny")
+                #expect(model["signature"]?["kind"]?.string == "language")
+                #expect(model["card"]?["parameter_count"]?.int == 32_352)
+                let http = try home.http()
+                let whole = try http.post("/v1/chat/completions", json: Self.chat())
+                #expect(whole.status == 200, "\(whole.text)")
+                let text = try #require(
+                    try whole.json()["choices"]?.array?.first?["message"]?["content"]?.string)
+                #expect(try whole.json()["usage"]?["completion_tokens"]?.int == 12)
+
+                let stream = try http.post("/v1/chat/completions", json: Self.chat(["stream": true]))
+                let pieces = try Self.documents(stream.text)
+                    .compactMap { $0["choices"]?.array?.first?["delta"]?["content"]?.string }
+                #expect(pieces.joined() == text, "the same text, whole and in pieces")
+                #expect(stream.text.hasSuffix("data: [DONE]\n\n"))
+
+                let shown = try home.json("models", "show", "tiny")
+                #expect(shown["serving"]?["precision"]?.string != nil)
+                let said = try home.run("chat", "tiny", input: "/system Be brief.\nHi\n/reset\n/help\n/quit\n")
+                #expect(said.code == 0 && said.errors.contains("tokens/s"), "\(said.errors)")
+                #expect(!said.output.isEmpty)
+                #expect(try home.run("chat", "nobody", input: "Hi\n").code == 66)
+                #expect(try home.json("deploy", "tiny", "--as", "bird")["ready"]?.bool == true)
+                let deployed = try http.post("/v1/chat/completions", json: Self.chat(["model": "bird"]))
+                #expect(try deployed.json()["choices"]?.array?.first?["message"]?["content"]?.string == text)
+                let rows = try http.post("/api/v1/deployments/bird/predict", json: "{\"rows\":[{}]}")
+                #expect(rows.status == 400 && rows.text.contains("/v1/chat/completions"), "\(rows.text)")
+
+                let folder = home.folder + "/exported"
+                try home.json("models", "export", "tiny", folder)
+                for name in ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"] {
+                    let (given, back) = (
+                        FileManager.default.contents(atPath: "\(Self.tiny)/\(name)"),
+                        FileManager.default.contents(atPath: "\(folder)/\(name)")
+                    )
+                    #expect(given == back && given != nil, "\(name)")
+                }
+            }
+        }
+
+        @Test func badModelsAreRefusedWithTheirReason() async throws {
+            try await TestHome.with { home in
+                let manager = FileManager.default
+                func copy(_ name: String, _ change: (String) throws -> Void) throws -> String {
+                    let folder = "\(home.folder)/\(name)"
+                    try manager.copyItem(atPath: Self.tiny, toPath: folder)
+                    try change(folder)
+                    return folder
+                }
+                let short = try copy("short") { folder in
+                    let path = folder + "/model.safetensors"
+                    let data = try #require(manager.contents(atPath: path))
+                    try data.dropLast(1000).write(to: URL(fileURLWithPath: path))
+                }
+                let template = try copy("template") { folder in
+                    try "{% for".write(toFile: folder + "/chat_template.jinja", atomically: true, encoding: .utf8)
+                }
+                let bare = try copy("bare") { try manager.removeItem(atPath: $0 + "/tokenizer.json") }
+                let unknown = try copy("unknown") { folder in
+                    try "{\"model_type\":\"nonesuch\",\"architectures\":[\"Nonesuch\"]}".write(
+                        toFile: folder + "/config.json", atomically: true, encoding: .utf8)
+                }
+                let pickled = try copy("pickled") { folder in
+                    try manager.moveItem(atPath: folder + "/model.safetensors", toPath: folder + "/pytorch_model.bin")
+                }
+                for folder in [short, template, bare, unknown, pickled] {
+                    let result = try home.run("models", "import", folder, "--name", "bad")
+                    #expect(result.code == 65 || result.code == 66, "\(folder): \(result.errors)")
+                    #expect(!result.errors.contains("code 127") && !result.errors.contains("crashed"))
+                }
+                #expect(try home.json("models", "list")["data"]?.array?.isEmpty == true)
+            }
+        }
+
+        @Test func aKilledReplicaEndsItsStreamsAndComesBack() async throws {
+            try await TestHome.with { home in
+                try home.json("models", "import", Self.tiny, "--name", "tiny")
+                try home.json("models", "import", Self.tiny, "--name", "other")
+                let http = try home.http()
+                #expect(try http.post("/v1/chat/completions", json: Self.chat()).status == 200)
+                let body = Self.chat(["stream": true, "max_tokens": 400, "n": 16])
+                let replicas = home.replicas
+                #expect(!replicas.isEmpty)
+                Thread.detachNewThread {
+                    Thread.sleep(forTimeInterval: 0.1)
+                    for replica in replicas { kill(replica, SIGKILL) }
+                }
+                let broken = try http.post("/v1/chat/completions", json: body)
+                if broken.status == 200, !broken.text.contains("[DONE]") {
+                    #expect(try Self.documents(broken.text).last?["error"]?["type"]?.string == "server_error")
+                }
+                let again = try http.post("/v1/chat/completions", json: Self.chat())
+                #expect(again.status == 200, "\(again.text)")
+                #expect(try http.post("/v1/chat/completions", json: Self.chat(["model": "other"])).status == 200)
+            }
+        }
+    }
+}
