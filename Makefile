@@ -46,7 +46,7 @@ test: setup ## Run the tests (some minutes)
 test-long: setup ## Run the long tests: kills, faults, soak
 	MARTLET_TEST_LONG=1 $(TEST) --filter 'LongTests\.|TokenizerGoldenTests|TokenizerLinearTests'
 
-test-clients: build ## Run real clients (tritonclient, curl) against a real server
+test-clients: build ## Run real clients (tritonclient, openai, curl) against a real server
 	@scripts/test-clients
 
 check: setup ## Format, forbidden words, pins, target imports, warnings as errors

@@ -134,7 +134,8 @@ struct OpenAIAnswerTests {
     @Test func embeddingsComeAsNumbersOrBytes() async throws {
         try await OpenAIFake.with { fake in
             let numbers = try await fake.post("/v1/embeddings", ["model": "tiny", "input": ["a", "b"]]).json()
-            #expect(numbers["data"]?.array?.map { $0["embedding"] } == [[0.0, 0.25, 0.5, 0.75], [1.0, 1.25, 1.5, 1.75]])
+            let rows: [JSON?] = [[0.0, 0.25, 0.5, 0.75], [1.0, 1.25, 1.5, 1.75]]
+            #expect(numbers["data"]?.array?.map { $0["embedding"] } == rows)
             #expect(numbers["usage"]?["prompt_tokens"]?.int == 6)
             let bytes = try await fake.post(
                 "/v1/embeddings", ["model": "tiny", "input": [[1], [2]], "encoding_format": "base64", "dimensions": 2]
