@@ -42,8 +42,8 @@ public struct TrainJob {
         let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
         try start(network)
         var loop = try TrainingLoop(
-            recipe: finalRecipe(data), network: network, data: data, directory: "\(task.directory)/checkpoints",
-            environment: environment, link: link, device: device)
+            recipe: finalRecipe(data), objective: try objective(network, data),
+            directory: "\(task.directory)/checkpoints", environment: environment, link: link)
         if let stop = try loop.run() {
             return stop == .pause ? .paused : .cancelled
         }
@@ -123,8 +123,9 @@ public struct TrainJob {
             let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
             try start(network)
             var loop = try TrainingLoop(
-                recipe: recipe, network: network, data: data, directory: "\(task.directory)/checkpoints-fold-\(fold)",
-                environment: environment, link: link, device: device, label: "fold-\(fold + 1)-")
+                recipe: recipe, objective: try objective(network, data),
+                directory: "\(task.directory)/checkpoints-fold-\(fold)", environment: environment, link: link,
+                label: "fold-\(fold + 1)-")
             if let stop = try loop.run() { return stop == .pause ? .paused : .cancelled }
             let result = try evaluator(network, data).evaluate(data.validation, device: device)
             try DurableFile.write(try JSONEncoder.wire.encode(result.metrics), to: resultPath)
@@ -138,6 +139,13 @@ public struct TrainJob {
                 key: "fold-\(fold + 1)", type: "metrics", message: "fold \(fold + 1) of \(folds)",
                 data: ["fold": JSON(fold + 1), "validation": try JSON(encoding: metrics)]))
         return nil
+    }
+
+    private func objective(_ network: FeatureNetwork, _ data: PreparedData) throws -> FeatureObjective {
+        try FeatureObjective(
+            network: network, rows: data.train, outputs: recipe.outputs, seed: UInt64(recipe.training.seed),
+            augment: recipe.data.augment,
+            validation: .init(rows: data.validation, preprocessing: data.preprocessing), device: device)
     }
 
     private func evaluator(_ network: FeatureNetwork, _ data: PreparedData) throws -> Evaluator {

@@ -34,9 +34,7 @@ public struct TrainingPlan {
         let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
         try network.initialize(seed: UInt64(recipe.training.seed))
         let before = ProcessMemory.residentBytes
-        let session = try TrainingSession(
-            network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training,
-            augment: recipe.data.augment)
+        let session = try TrainingSession(recipe, network: network, rows: data.train)
         // The first steps choose kernels and fill caches.
         let warmUp = min(3, session.totalSteps)
         for _ in 0..<warmUp { _ = try session.step() }

@@ -19,9 +19,7 @@ enum BenchCommand {
                     for: network, batchSize: recipe.training.batchSize, share: threads))
             try Torch.setDeterministic(true)
             try network.initialize(seed: UInt64(recipe.training.seed))
-            let session = try TrainingSession(
-                network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training,
-                augment: recipe.data.augment)
+            let session = try TrainingSession(recipe, network: network, rows: data.train)
             for _ in 0..<max(3, steps / 5) { _ = try session.step() }
             let speed = try TrainingSpeed(session, count: steps)
             let json: JSON = [
