@@ -27,6 +27,23 @@ public struct Configuration: Codable, Sendable, Equatable {
     public var requestTimeoutSeconds = 60
     /// After this long without a request a model that is not deployed is unloaded.
     public var modelIdleSeconds = 300
+    /// What all loaded models may take, in bytes; models that are not deployed make room for others by turns. 0 is
+    /// three quarters of the machine's memory.
+    public var modelMemoryBytes = 0
+    /// Threads of a language model's replica; 0 is every core.
+    public var languageThreads = 0
+    /// Sequences of a language model that are computed side by side; the others wait.
+    public var maxSequences = 32
+    /// Keys and values of a language model's replica, in bytes; 0 lets the engine choose.
+    public var languageCacheBytes = 0
+    /// The weights' format in a language model's replica: `auto`, or one that `models show` lists.
+    public var languagePrecision = "auto"
+    /// Tokens of prompts that wait for one replica; more are answered 503.
+    public var queuedTokenLimit = 1 << 20
+    /// The longest life of a text that is generated, from the request's arrival to its end.
+    public var generationTimeoutSeconds = 600
+    /// Answers that one request may ask for with `n`.
+    public var maxChoices = 64
     /// A request's body, other than an upload.
     public var bodyLimitBytes = 64 << 20
     public var uploadLimitBytes = 64 << 30
@@ -51,7 +68,11 @@ public struct Configuration: Codable, Sendable, Equatable {
             maxRestarts = "max_restarts"
         case replicaQueueLimit = "replica_queue_limit", maxBatch = "max_batch"
         case requestTimeoutSeconds = "request_timeout_seconds"
-        case modelIdleSeconds = "model_idle_seconds"
+        case modelIdleSeconds = "model_idle_seconds", modelMemoryBytes = "model_memory_bytes"
+        case languageThreads = "language_threads", maxSequences = "max_sequences"
+        case languageCacheBytes = "language_cache_bytes", languagePrecision = "language_precision"
+        case queuedTokenLimit = "queued_token_limit", generationTimeoutSeconds = "generation_timeout_seconds"
+        case maxChoices = "max_choices"
         case bodyLimitBytes = "body_limit_bytes", uploadLimitBytes = "upload_limit_bytes"
         case jsonDepthLimit = "json_depth_limit", headerCountLimit = "header_count_limit"
         case headerLimitBytes = "header_limit_bytes", headerTimeoutSeconds = "header_timeout_seconds"

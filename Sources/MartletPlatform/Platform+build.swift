@@ -36,11 +36,13 @@ extension Platform {
             store: store, audit: audit, control: control, launcher: launcher, folders: folders,
             deployments: deployments, ledger: ledger, configuration: configuration, home: home, clock: clock,
             logger: logger)
+        let uploads = Uploads(blobs: blobs, byteLimit: configuration.uploadLimitBytes)
         return Platform(
             configuration: configuration, projects: projects, keys: keys,
-            datasets: DatasetService(
-                store: store, blobs: blobs, jobs: jobs, audit: audit, configuration: configuration, clock: clock),
-            models: ModelService(store: store, blobs: blobs, deployments: deployments, audit: audit), jobs: jobs,
+            datasets: DatasetService(store: store, uploads: uploads, jobs: jobs, audit: audit, clock: clock),
+            models: ModelService(store: store, blobs: blobs, deployments: deployments, audit: audit),
+            imports: ModelImportService(store: store, uploads: uploads, jobs: jobs, audit: audit, clock: clock),
+            responses: ResponseService(store: store), jobs: jobs,
             deployments: deployments, ledger: ledger, audit: audit,
             garbage: GarbageCollector(
                 store: store, blobs: blobs, folders: folders, jobs: jobs, audit: audit, home: home),

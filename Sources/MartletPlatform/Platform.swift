@@ -12,6 +12,8 @@ public final class Platform: Sendable {
     public let keys: KeyService
     public let datasets: DatasetService
     public let models: ModelService
+    public let imports: ModelImportService
+    public let responses: ResponseService
     public let jobs: JobService
     public let deployments: DeploymentService
     public let ledger: Ledger
@@ -35,15 +37,18 @@ public final class Platform: Sendable {
 
     init(
         configuration: Configuration, projects: ProjectService, keys: KeyService, datasets: DatasetService,
-        models: ModelService, jobs: JobService, deployments: DeploymentService, ledger: Ledger, audit: AuditLog,
-        garbage: GarbageCollector, store: Store, control: ControlServer, lock: HomeLock, clock: PlatformClock,
-        logger: Logger
+        models: ModelService, imports: ModelImportService, responses: ResponseService, jobs: JobService,
+        deployments: DeploymentService, ledger: Ledger, audit: AuditLog, garbage: GarbageCollector, store: Store,
+        control: ControlServer, lock: HomeLock,
+        clock: PlatformClock, logger: Logger
     ) {
         self.configuration = configuration
         self.projects = projects
         self.keys = keys
         self.datasets = datasets
         self.models = models
+        self.imports = imports
+        self.responses = responses
         self.jobs = jobs
         self.deployments = deployments
         self.ledger = ledger

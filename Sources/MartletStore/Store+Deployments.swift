@@ -91,13 +91,15 @@ extension Store {
             for row in usage {
                 try db.execute(
                     sql: """
-                        INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+                        INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
                         requests = requests + excluded.requests, rows = rows + excluded.rows,
-                        cpu_seconds = cpu_seconds + excluded.cpu_seconds
+                        cpu_seconds = cpu_seconds + excluded.cpu_seconds,
+                        prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+                        completion_tokens = completion_tokens + excluded.completion_tokens
                         """,
                     arguments: [
                         row.hour.timeIntervalSince1970, row.project, row.key, row.kind, row.resource, row.requests,
-                        row.rows, row.cpuSeconds,
+                        row.rows, row.cpuSeconds, row.promptTokens, row.completionTokens,
                     ])
             }
         }
@@ -118,7 +120,8 @@ extension Store {
                 UsageRow(
                     hour: row.date("hour"), project: row["project_name"], key: row["key_id"], kind: row["kind"],
                     resource: row["resource"], requests: row["requests"], rows: row["rows"],
-                    cpuSeconds: row["cpu_seconds"])
+                    cpuSeconds: row["cpu_seconds"], promptTokens: row["prompt_tokens"],
+                    completionTokens: row["completion_tokens"])
             }
         }
     }

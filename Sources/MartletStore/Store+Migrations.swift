@@ -6,6 +6,7 @@ extension Store {
     static func migrate(_ queue: DatabaseQueue, path: String) throws {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1") { db in try db.execute(sql: schema1) }
+        migrator.registerMigration("2") { db in try db.execute(sql: schema2) }
 
         let (isNewer, applied, isComplete) = try queue.read { db in
             (
@@ -105,5 +106,17 @@ extension Store {
             action TEXT NOT NULL, resource TEXT NOT NULL, outcome TEXT NOT NULL, previous_hash TEXT NOT NULL,
             hash TEXT NOT NULL
         ) STRICT;
+        """
+
+    private static let schema2 = """
+        ALTER TABLE usage ADD COLUMN prompt_tokens INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE usage ADD COLUMN completion_tokens INTEGER NOT NULL DEFAULT 0;
+        -- Answers of language models that were asked to be kept, with the conversation that led to them.
+        CREATE TABLE responses (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+            project_id TEXT NOT NULL REFERENCES projects(id), created_at REAL NOT NULL, body TEXT NOT NULL,
+            input TEXT NOT NULL, conversation TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX responses_project ON responses(project_id, sequence);
         """
 }

@@ -41,6 +41,11 @@ extension Store {
         ).map { TreeFile(path: $0["path"], hash: $0["blob_hash"], byteCount: $0["bytes"]) }
     }
 
+    /// Registers files that only a job will read; the next collection removes them once it is over.
+    package func insertTree(_ tree: Tree, at date: Date) async throws {
+        try await write { db in try Self.insert(tree, at: date, in: db) }
+    }
+
     package func files(ofTree hash: String) async throws -> [TreeFile] {
         try await read { db in try Self.files(of: hash, in: db) }
     }

@@ -40,9 +40,11 @@ package struct StoredJob: Sendable {
     }
 }
 
-/// A dataset or model that a job reads.
+/// A dataset, a model, or uploaded files that a job reads.
 package struct JobInput: Sendable, Equatable {
-    /// `dataset` or `model`.
+    /// The kind of files that were uploaded for this job alone.
+    package static let upload = "upload"
+    /// `dataset`, `model` or `upload`.
     package var kind: String
     /// As the request names it.
     package var reference: String

@@ -25,14 +25,64 @@ public struct Signature: Codable, Sendable, Equatable {
             self.categories = categories
         }
     }
+    /// What a bundle is served as; a file without it is `features`.
+    public enum Kind: String, Codable, Sendable {
+        /// Rows of columns and tensors.
+        case features
+        /// Text: chat, completions, embeddings.
+        case language
+    }
+    public var kind: Kind?
+    /// Of a language model.
+    public var language: LanguageSummary?
     public var inputs: [TensorSpec] = []
     public var outputs: [TensorSpec] = []
     public var inputColumns: [Column] = []
     public var outputColumns: [Column] = []
     public init() {}
 
+    public var isLanguage: Bool { kind == .language }
+
     enum CodingKeys: String, CodingKey {
-        case inputs, outputs, inputColumns = "input_columns", outputColumns = "output_columns"
+        case kind, language, inputs, outputs, inputColumns = "input_columns", outputColumns = "output_columns"
+    }
+}
+
+/// What a client and `models show` are told of a language model.
+public struct LanguageSummary: Codable, Sendable, Equatable {
+    /// As `config.json` has it in `model_type`: `llama`, `qwen3`, `bert`.
+    public var architecture: String
+    public var parameterCount: Int
+    /// Most tokens of a prompt and its answer.
+    public var contextLength: Int
+    public var vocabularyCount: Int
+    public var width: Int
+    public var layerCount: Int
+    /// The format of the stored weights: `F32`, `F16`, `BF16`.
+    public var storedPrecision: String
+    public var hasChatTemplate: Bool
+    /// Whether it goes on with text. An encoder does not, it only embeds.
+    public var generates: Bool
+
+    public init(
+        architecture: String, parameterCount: Int, contextLength: Int, vocabularyCount: Int, width: Int,
+        layerCount: Int, storedPrecision: String, hasChatTemplate: Bool, generates: Bool
+    ) {
+        self.architecture = architecture
+        self.parameterCount = parameterCount
+        self.contextLength = contextLength
+        self.vocabularyCount = vocabularyCount
+        self.width = width
+        self.layerCount = layerCount
+        self.storedPrecision = storedPrecision
+        self.hasChatTemplate = hasChatTemplate
+        self.generates = generates
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case architecture, parameterCount = "parameter_count", contextLength = "context_length"
+        case vocabularyCount = "vocabulary_count", width, layerCount = "layer_count"
+        case storedPrecision = "stored_precision", hasChatTemplate = "has_chat_template", generates
     }
 }
 
@@ -82,4 +132,22 @@ public enum BundleFile {
     public static let preprocessing = "preprocessing.json"
     public static let signature = "signature.json"
     public static let card = "card.json"
+    public static let weightsIndex = "model.safetensors.index.json"
+
+    /// Files that a language model's bundle may have besides `required` ones, with the names that other tools use.
+    public static let language = [
+        "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json",
+        "chat_template.jinja", "chat_template.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt",
+        "vocab.txt", "added_tokens.json",
+    ]
+
+    /// `model-00001-of-00003.safetensors`: a shard's name with the places of its number.
+    public static func isShard(_ name: String) -> Bool {
+        let parts = name.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count == 4, parts[0] == "model", parts[2] == "of", parts[3].hasSuffix(".safetensors") else {
+            return false
+        }
+        let numbers = [parts[1], parts[3].dropLast(".safetensors".count)]
+        return numbers.allSatisfy { $0.count == 5 && $0.allSatisfy { $0.isASCII && $0.isNumber } }
+    }
 }

@@ -24,6 +24,10 @@ public struct MartletError: Error, Codable, Sendable, Equatable, CustomStringCon
         case cancelled
         case requirementNotMet = "requirement_not_met"
         case headersTooLarge = "headers_too_large"
+        /// A prompt, or a prompt with the answer that was asked for, does not fit in the model's context.
+        case contextLengthExceeded = "context_length_exceeded"
+        /// No deployment or model has this name.
+        case modelNotFound = "model_not_found"
         case usage
         case `internal` = "internal_error"
     }
@@ -44,10 +48,10 @@ public struct MartletError: Error, Codable, Sendable, Equatable, CustomStringCon
     /// The one table from codes to HTTP statuses.
     public var httpStatus: Int {
         switch code {
-        case .invalidRequest, .invalidData, .invalidRecipe, .usage: 400
+        case .invalidRequest, .invalidData, .invalidRecipe, .usage, .contextLengthExceeded: 400
         case .unauthenticated: 401
         case .forbidden: 403
-        case .notFound: 404
+        case .notFound, .modelNotFound: 404
         case .conflict: 409
         case .tooLarge: 413
         case .unsupportedFormat: 415
@@ -67,9 +71,9 @@ public struct MartletError: Error, Codable, Sendable, Equatable, CustomStringCon
         switch code {
         case .usage: 64
         case .invalidRequest, .invalidData, .invalidRecipe, .unsupportedFormat, .tooLarge, .diverged,
-            .requirementNotMet, .conflict, .headersTooLarge:
+            .requirementNotMet, .conflict, .headersTooLarge, .contextLengthExceeded:
             65
-        case .notFound: 66
+        case .notFound, .modelNotFound: 66
         case .unavailable, .outOfMemory, .storageFull: 69
         case .internal, .cancelled: 70
         case .rateLimited, .deadlineExceeded: 75

@@ -148,7 +148,7 @@ final class ControlClient: @unchecked Sendable {
                     reply.fail(
                         MartletError(.invalidRequest, "the engine does not know this request; update both programs"))
                 }
-            case .cancel: break
+            case .cancel, .part: break
             }
         }
     }

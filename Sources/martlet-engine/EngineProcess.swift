@@ -38,6 +38,9 @@ enum EngineProcess {
             case .train(let task): try job(client, control, compute) { try TrainJob(task, link: $0).run() }
             case .evaluate(let task): try job(client, control, compute) { try EvaluateJob(task, link: $0).run() }
             case .profile(let task): try job(client, control, compute) { try ProfileJob(task, link: $0).run() }
+            case .importModel(let task):
+                throw MartletError(
+                    .unsupportedFormat, "'\(task.name)' cannot be imported: this engine has no importer; update it")
             case .serve(let task): try serve(task, client, control, compute)
             }
         } catch {
@@ -65,6 +68,10 @@ enum EngineProcess {
                 case .failure(let error): reply.fail(error)
                 }
             }
+        case .generate, .embed, .tokenize, .detokenize:
+            reply.fail(
+                MartletError(.invalidRequest, "this is not a language model; ask it at /predict or /v2", param: "model")
+            )
         case .pause:
             control.stop.withLock { $0 = $0 ?? .pause }
             reply(Acknowledged())

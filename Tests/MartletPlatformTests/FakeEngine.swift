@@ -142,7 +142,7 @@ final class FakeConnection: Sendable {
             guard let bytes = readExactly(count), let frame = try? bytes.withUnsafeBytes({ try Frame(decoding: $0) })
             else { break }
             switch frame.kind {
-            case .request, .cancel: requestsEnd.yield(frame)
+            case .request, .cancel, .part: requestsEnd.yield(frame)
             case .reply: take(frame.id)?.resume(returning: frame.head)
             case .failure:
                 let error = try? JSONDecoder.wire.decode(MartletError.self, from: Data(frame.head))

@@ -17,6 +17,22 @@ public final class Ledger: Sendable {
         var requests = 0
         var rows = 0
         var cpuSeconds = 0.0
+        var promptTokens = 0
+        var completionTokens = 0
+
+        /// Amounts come from engine processes: none is negative, and a sum that does not fit stays as it was.
+        mutating func add(_ other: Amount) {
+            requests = Self.sum(requests, other.requests)
+            rows = Self.sum(rows, other.rows)
+            promptTokens = Self.sum(promptTokens, other.promptTokens)
+            completionTokens = Self.sum(completionTokens, other.completionTokens)
+            if other.cpuSeconds.isFinite { cpuSeconds += max(0, other.cpuSeconds) }
+        }
+
+        private static func sum(_ left: Int, _ right: Int) -> Int {
+            let (sum, isOverflow) = left.addingReportingOverflow(max(0, right))
+            return isOverflow ? left : sum
+        }
     }
     private let store: Store
     private let clock: PlatformClock
@@ -30,17 +46,17 @@ public final class Ledger: Sendable {
     }
 
     /// Counts one request or job. `project` and `key` are ids. Touches memory only.
-    func count(project: String, key: String, kind: String, resource: String, rows: Int, cpuSeconds: Double) {
+    func count(
+        project: String, key: String, kind: String, resource: String, rows: Int, cpuSeconds: Double,
+        promptTokens: Int = 0, completionTokens: Int = 0
+    ) {
         let hour = (clock.now().timeIntervalSince1970 / 3600).rounded(.down) * 3600
         let slot = Slot(
             hour: Date(timeIntervalSince1970: hour), project: project, key: key, kind: kind, resource: resource)
-        pending.withLock { pending in
-            pending[slot, default: Amount()].requests += 1
-            // Both come from an engine process.
-            let rows = pending[slot, default: Amount()].rows.addingReportingOverflow(max(0, rows))
-            if !rows.overflow { pending[slot, default: Amount()].rows = rows.partialValue }
-            if cpuSeconds.isFinite { pending[slot, default: Amount()].cpuSeconds += max(0, cpuSeconds) }
-        }
+        let amount = Amount(
+            requests: 1, rows: rows, cpuSeconds: cpuSeconds, promptTokens: promptTokens,
+            completionTokens: completionTokens)
+        pending.withLock { $0[slot, default: Amount()].add(amount) }
     }
 
     /// Writes what was counted; what cannot be written is kept for the next time.
@@ -56,16 +72,13 @@ public final class Ledger: Sendable {
                     UsageRow(
                         hour: slot.hour, project: slot.project, key: slot.key, kind: slot.kind,
                         resource: slot.resource, requests: amount.requests, rows: amount.rows,
-                        cpuSeconds: amount.cpuSeconds)
+                        cpuSeconds: amount.cpuSeconds, promptTokens: amount.promptTokens,
+                        completionTokens: amount.completionTokens)
                 })
         } catch {
             logger.error("usage could not be written and is kept in memory: \(error)")
             pending.withLock { pending in
-                for (slot, amount) in taken {
-                    pending[slot, default: Amount()].requests += amount.requests
-                    pending[slot, default: Amount()].rows += amount.rows
-                    pending[slot, default: Amount()].cpuSeconds += amount.cpuSeconds
-                }
+                for (slot, amount) in taken { pending[slot, default: Amount()].add(amount) }
             }
         }
     }

@@ -12,13 +12,12 @@ extension DeploymentService {
     ) async throws -> (InferenceReply, [UInt8]) {
         try principal.require(.developer, .inference)
         let arrival = ContinuousClock.now
-        let key = Router.Key(project: principal.project, name: model)
-        let group: ReplicaGroup
-        var limit = ReplicaGroup.restartWait
-        if let found = router.group(key) {
-            group = found
-        } else {
-            (group, limit) = try await load(model, projectID: principal.project)
+        let (group, limit) = try await group(for: model, by: principal)
+        guard !group.model.signature.isLanguage else {
+            throw MartletError(
+                .invalidRequest,
+                "'\(model.prefix(200))' is a language model; ask it at /v1/chat/completions or "
+                    + "/v1/completions", param: "model")
         }
         var request = request
         let allowed = environment.configuration.requestTimeoutSeconds * 1_000_000
@@ -46,25 +45,5 @@ extension DeploymentService {
             project: principal.project, key: principal.keyID, kind: "inference", resource: group.reference,
             rows: reply.rows, cpuSeconds: Double(reply.computeMicroseconds) / 1e6)
         return (reply, answer.body)
-    }
-
-    /// The replicas of something that is not answering yet: a deployment that starts, or a model at its first request.
-    private func load(_ name: String, projectID: String) async throws -> (ReplicaGroup, Duration) {
-        guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
-        if let entry = entries[Router.Key(project: projectID, name: name)] {
-            if let group = entry.group { return (group, ReplicaGroup.restartWait) }
-            if let next = entry.next { return (next, ReplicaGroup.restartWait) }
-            let reason = entry.stored.error ?? "it has no replicas; see 'martlet deployments scale'"
-            throw MartletError(.unavailable, "the deployment '\(name)' cannot answer: \(reason)")
-        }
-        let model = try await model(name, projectID: projectID)
-        let key = Router.Key(project: projectID, name: model.reference)
-        if let group = loaded[key], !group.hasGivenUp { return (group, ReplicaGroup.loadWait) }
-        let group = ReplicaGroup(model: model, environment: environment)
-        let failed = loaded.updateValue(group, forKey: key)
-        router.set(group, for: key)
-        await failed?.stop()
-        await group.scale(to: 1)
-        return (group, ReplicaGroup.loadWait)
     }
 }

@@ -124,7 +124,7 @@ extension DeploymentService {
         if let group = loaded[key] { await unload(key, group) }
     }
 
-    private func unload(_ key: Router.Key, _ group: ReplicaGroup) async {
+    func unload(_ key: Router.Key, _ group: ReplicaGroup) async {
         loaded[key] = nil
         router.set(nil, for: key)
         await group.stop()

@@ -32,6 +32,9 @@ public actor DeploymentService {
     /// Models that are loaded without being deployed, by `name@version`.
     var loaded: [Router.Key: ReplicaGroup] = [:]
     var isStopping = false
+    /// Requests that wait until a model's place is free, in the order in which they came.
+    var tickets: [Int] = []
+    var nextTicket = 0
 
     static let replicaLimit = 64
 
@@ -155,6 +158,13 @@ public actor DeploymentService {
             if let served = try? await describe(name, by: principal) { result.append(served) }
         }
         return result
+    }
+
+    /// How a model is served at this moment, as its replicas report; nil where none is loaded.
+    func serving(of reference: String, projectID: String) -> [String: String]? {
+        let deployed = entries.filter { $0.key.project == projectID }.values.flatMap { [$0.group, $0.next] }
+        let groups = deployed + [loaded[Router.Key(project: projectID, name: reference)]]
+        return groups.compactMap { $0 }.first { $0.reference == reference && $0.report != nil }?.report?.serving
     }
 
     /// Deployments with their replicas, of every project, for `/metrics`.

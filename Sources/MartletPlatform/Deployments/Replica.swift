@@ -14,6 +14,8 @@ final class Replica: Sendable {
         var reported: MartletError?
         var wasEverReady = false
         var isStopping = false
+        /// What the process said when it was ready.
+        var report: ReplicaReady?
     }
     let id: String
     let state: Mutex<State>
@@ -39,9 +41,10 @@ final class Replica: Sendable {
 
     func connected(_ connection: EngineConnection) { state.withLock { $0.connection = connection } }
 
-    func becameReady() {
+    func becameReady(_ report: ReplicaReady) {
         state.withLock { state in
             guard !state.isStopping, state.connection != nil else { return }
+            state.report = report
             state.info.state = .ready
             state.info.error = nil
             state.wasEverReady = true
@@ -93,7 +96,7 @@ struct ReplicaEndpoint: EngineEndpoint {
 
     func received(_ request: EngineRequest, from connection: EngineConnection) async throws {
         switch request {
-        case .ready: replica.becameReady()
+        case .ready(let report): replica.becameReady(report)
         case .fail(let error): replica.state.withLock { $0.reported = error }
         case .event, .progress: break
         case .hello, .finish, .paused:

@@ -44,11 +44,14 @@ extension ReplicaGroup {
         let folder = try await environment.folders.folder(ofTree: model.contentHash, in: environment.store)
         // A bit that turned on the disk would answer, and wrongly.
         try environment.folders.verify(model.files, in: folder)
+        let threads = model.signature.isLanguage ? configuration.languageShare : configuration.replicaThreads
         let task = EngineTask.serve(
             ServeTask(
-                model: model.name, version: model.version, bundle: folder,
-                share: MachineShare(threads: configuration.replicaThreads), maxBatch: configuration.maxBatch,
-                queueLimit: configuration.replicaQueueLimit))
+                model: model.name, version: model.version, bundle: folder, share: MachineShare(threads: threads),
+                maxBatch: configuration.maxBatch, queueLimit: configuration.replicaQueueLimit,
+                language: LanguageServing(
+                    maxSequences: configuration.maxSequences, cacheBytes: configuration.languageCacheBytes,
+                    queuedTokenLimit: configuration.queuedTokenLimit, precision: configuration.languagePrecision)))
         let token = try [UInt8].random(count: 32).hex
         let hash = ContentHash.of(token)
         environment.control.expect(
@@ -57,7 +60,7 @@ extension ReplicaGroup {
 
         try Durable.makeFolder(environment.home + "/run/replicas")
         let process = try environment.launcher.launch(
-            .replica, token: token, threads: configuration.replicaThreads,
+            .replica, token: token, threads: threads,
             logPath: "\(environment.home)/run/replicas/\(model.contentHash.prefix(16)).log")
         replica.started(process, isRestart: isRestart)
         try? await environment.store.addProcess(pid: process.pid, start: process.start)
@@ -104,5 +107,12 @@ extension ReplicaGroup {
             group.cancelAll()
             return first
         }
+    }
+}
+
+extension Configuration {
+    /// Threads of a language model's replica.
+    var languageShare: Int {
+        languageThreads > 0 ? languageThreads : ProcessInfo.processInfo.activeProcessorCount
     }
 }

@@ -28,6 +28,7 @@ final class ReplicaGroup: Sendable {
     let model: ModelInfo
     let environment: Environment
     private let state = Mutex(State())
+    let createdAt = ContinuousClock.now
 
     /// Requests that may wait for a replica that is being started again, and for how long.
     static let waitLimit = 256
@@ -42,9 +43,20 @@ final class ReplicaGroup: Sendable {
 
     var replicas: [ReplicaInfo] { state.withLock { $0.replicas.map(\.info) } }
     var isReady: Bool { state.withLock { $0.replicas.contains(where: \.isReady) } }
+    /// What a process of it said when it was ready.
+    var report: ReplicaReady? {
+        state.withLock { state in state.replicas.compactMap { $0.state.withLock { $0.report } }.first }
+    }
+    /// Bytes that its processes take, by what they said, or by the model's files before.
+    var memoryBytes: Int {
+        let each = report.map { max($0.residentBytes, 0) } ?? ModelMemory.estimate(model)
+        let count = max(1, state.withLock { $0.replicas.count })
+        let (product, isOverflow) = each.multipliedReportingOverflow(by: count)
+        return isOverflow ? .max / 4 : min(product, .max / 4)
+    }
     var idleTime: Duration {
         state.withLock { state in
-            let busy = state.replicas.contains { $0.state.withLock { $0.inFlight > 0 } }
+            let busy = state.waiting > 0 || state.replicas.contains { $0.state.withLock { $0.inFlight > 0 } }
             return busy ? .zero : state.lastUsed.duration(to: .now)
         }
     }

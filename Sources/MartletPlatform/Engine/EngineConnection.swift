@@ -10,6 +10,7 @@ final class EngineConnection: Sendable {
     private struct State {
         var nextID: UInt64 = 1
         var pending: [UInt64: CheckedContinuation<Answer, any Error>] = [:]
+        var streams: [UInt64: PartSink] = [:]
         var isClosed = false
     }
     private let channel: any Channel
@@ -65,6 +66,29 @@ final class EngineConnection: Sendable {
         continuation.resume(throwing: CancellationError())
     }
 
+    /// Sends a request whose answer comes in parts; `sink` hears them, in order. The answer's end comes once, also
+    /// after `cancel(stream:)` with the id that this returns.
+    func stream(head: [UInt8], _ sink: PartSink) -> UInt64 {
+        let id: UInt64? = state.withLock { state in
+            guard !state.isClosed else { return nil }
+            defer { state.nextID += 1 }
+            state.streams[state.nextID] = sink
+            return state.nextID
+        }
+        guard let id else {
+            sink.end(.failure(Self.gone))
+            return 0
+        }
+        send(Frame(kind: .request, id: id, head: head))
+        return id
+    }
+
+    /// Nobody listens to this answer any more.
+    func cancel(stream id: UInt64) {
+        guard state.withLock({ $0.streams[id] != nil }) else { return }
+        send(Frame(kind: .cancel, id: id, head: []))
+    }
+
     func reply(to id: UInt64, _ head: some Encodable) throws {
         send(Frame(kind: .reply, id: id, head: [UInt8](try JSONEncoder.wire.encode(head))))
     }
@@ -90,22 +114,40 @@ final class EngineConnection: Sendable {
         switch frame.kind {
         case .request: inboxEnd.yield(frame)
         case .cancel: break
+        case .part: state.withLock { $0.streams[frame.id] }?.part(frame.head)
         case .reply:
-            state.withLock { $0.pending.removeValue(forKey: frame.id) }?.resume(returning: (frame.head, frame.body))
+            let (pending, stream) = take(frame.id)
+            pending?.resume(returning: (frame.head, frame.body))
+            stream?.end(.success(frame.head))
         case .failure:
-            let error = try? JSONDecoder.wire.decode(MartletError.self, from: Data(frame.head))
-            state.withLock { $0.pending.removeValue(forKey: frame.id) }?
-                .resume(throwing: error ?? MartletError(.internal, "the engine's error could not be read"))
+            let error =
+                (try? JSONDecoder.wire.decode(MartletError.self, from: Data(frame.head)))
+                ?? MartletError(.internal, "the engine's error could not be read")
+            let (pending, stream) = take(frame.id)
+            pending?.resume(throwing: error)
+            stream?.end(.failure(error))
         }
+    }
+
+    private func take(_ id: UInt64) -> (CheckedContinuation<Answer, any Error>?, PartSink?) {
+        state.withLock { ($0.pending.removeValue(forKey: id), $0.streams.removeValue(forKey: id)) }
     }
 
     func closed() {
         inboxEnd.finish()
-        let pending = state.withLock { state in
+        let (pending, streams) = state.withLock { state in
             state.isClosed = true
-            defer { state.pending = [:] }
-            return state.pending
+            defer { (state.pending, state.streams) = ([:], [:]) }
+            return (state.pending, state.streams)
         }
         for continuation in pending.values { continuation.resume(throwing: Self.gone) }
+        for stream in streams.values { stream.end(.failure(Self.gone)) }
     }
+}
+
+/// Who hears an answer that comes in parts. Both are called on the connection's thread and must be quick.
+struct PartSink: Sendable {
+    let part: @Sendable (_ head: [UInt8]) -> Void
+    /// The reply's head, what the process answered instead, or that it is gone.
+    let end: @Sendable (Result<[UInt8], MartletError>) -> Void
 }

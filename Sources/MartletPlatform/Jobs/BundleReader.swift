@@ -7,10 +7,9 @@ import MartletWire
 struct BundleReader: Sendable {
     let blobs: BlobStore
 
-    static let required = [
-        BundleFile.weights, BundleFile.preprocessing, BundleFile.signature, BundleFile.card,
-    ]
-    static let optional = [BundleFile.config, "tokenizer.json"]
+    static let required = [BundleFile.signature, BundleFile.card]
+    static let optional = [BundleFile.weights, BundleFile.preprocessing, BundleFile.config] + BundleFile.language
+    private static let shardLimit = 4096
     private static let documentLimit = 64 << 20
 
     /// The model to register under `name`; its blobs stay pinned until the caller unpins them. `folder` is inside the
@@ -18,7 +17,7 @@ struct BundleReader: Sendable {
     func read(_ folder: String, name: String, jobID: String) throws -> NewModel {
         var files: [TreeFile] = []
         do {
-            for file in Self.required + Self.optional {
+            for file in Self.required + Self.optional + (try shards(of: folder)) {
                 let path = "\(folder)/\(file)"
                 if Self.optional.contains(file), !FileManager.default.fileExists(atPath: path) { continue }
                 let stored = try blobs.storeFile(at: path)
@@ -26,12 +25,32 @@ struct BundleReader: Sendable {
             }
             var card = try document(ModelCard.self, BundleFile.card, files)
             card.jobID = jobID
+            let signature = try document(Signature.self, BundleFile.signature, files)
+            try Self.checkComplete(files, signature)
             return NewModel(
                 name: try Name.check(name, what: "model"), tree: try Tree(files: files), card: card,
-                signature: try document(Signature.self, BundleFile.signature, files))
+                signature: signature)
         } catch {
             blobs.unpin(files.map(\.hash))
             throw error
+        }
+    }
+
+    /// The index and the parts of weights that lie in several files.
+    private func shards(of folder: String) throws -> [String] {
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter(BundleFile.isShard).sorted()
+        guard names.count <= Self.shardLimit else {
+            throw MartletError(.invalidData, "the bundle has \(names.count) weight files; merge them into fewer")
+        }
+        return names.isEmpty ? [] : [BundleFile.weightsIndex] + names
+    }
+
+    private static func checkComplete(_ files: [TreeFile], _ signature: Signature) throws {
+        let names = Set(files.map(\.path))
+        var needed = signature.isLanguage ? [BundleFile.config] : [BundleFile.preprocessing]
+        if !names.contains(BundleFile.weightsIndex) { needed.append(BundleFile.weights) }
+        for name in needed where !names.contains(name) {
+            throw MartletError(.invalidData, "the bundle has no \(name); train or import the model again")
         }
     }
 

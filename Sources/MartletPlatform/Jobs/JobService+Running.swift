@@ -223,6 +223,13 @@ extension JobService {
         }
         switch run.job.info.kind {
         case .import:
+            if let upload = run.inputs.first(where: { $0.kind == JobInput.upload }) {
+                return .importModel(
+                    ImportTask(
+                        jobID: id, name: upload.name,
+                        source: try await folders.folder(ofTree: upload.treeHash, in: store), directory: directory,
+                        share: share))
+            }
             guard let mount = mounts.first else { throw Self.incomplete(id) }
             return .profile(ProfileTask(jobID: id, dataset: mount, directory: directory))
         case .evaluate:
@@ -313,15 +320,15 @@ extension JobService {
         do {
             var model: NewModel?
             if let bundle = result.bundle {
-                guard let recipe = run.job.request.recipe else { throw Self.incomplete(id) }
                 try RelativePath.check(bundle)
-                let name = try RecipeReader.read(json: recipe).recipe.name
+                let name = try Self.modelName(run)
                 model = try await readBundle("\(folder(of: id))/\(bundle)", name: name, jobID: id)
             }
             defer { model.map { folders.blobs.unpin($0.tree.files.map(\.hash)) } }
             let reference = try await store.succeed(job: id, model: model, result: result.report, at: clock.now())
             ledger.count(
-                project: run.job.projectID, key: run.job.keyID, kind: "training", resource: run.job.info.name,
+                project: run.job.projectID, key: run.job.keyID,
+                kind: run.job.info.kind == .import ? "import" : "training", resource: run.job.info.name,
                 rows: result.usage.rows, cpuSeconds: result.usage.cpuSeconds)
             if run.job.info.kind == .import { await setProfile(result.report, run) }
             if let reference, let model { await deploy(reference, model.card, run) }
@@ -334,13 +341,20 @@ extension JobService {
         await announce(id)
     }
 
+    /// What the model is called: as the import was, or as the recipe says.
+    private static func modelName(_ run: Run) throws -> String {
+        if let upload = run.inputs.first(where: { $0.kind == JobInput.upload }) { return upload.name }
+        guard let recipe = run.job.request.recipe else { throw incomplete(run.job.info.id) }
+        return try RecipeReader.read(json: recipe).recipe.name
+    }
+
     /// Off the actor: hashing a large model takes seconds.
     private nonisolated func readBundle(_ folder: String, name: String, jobID: String) async throws -> NewModel {
         try BundleReader(blobs: folders.blobs).read(folder, name: name, jobID: jobID)
     }
 
     private func setProfile(_ profile: JSON, _ run: Run) async {
-        guard let input = run.inputs.first else { return }
+        guard let input = run.inputs.first, input.kind == "dataset" else { return }
         do {
             try await store.setProfile(
                 job: run.job.info.id, result: profile, ofDataset: input.name, version: input.version,

@@ -82,13 +82,32 @@ public actor JobService {
                 .invalidRequest, "the Idempotency-Key must have 1 to 255 bytes", param: "Idempotency-Key")
         }
         guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
+        let (name, inputs) = try await JobInputs(store: store).resolve(request, projectID: principal.project)
+        return try await accept(
+            request, name: name, inputs: inputs, idempotencyKey: idempotencyKey, retryCount: retryCount, by: principal)
+    }
+
+    /// A job that reads the files of an upload and registers the model `name`.
+    func submitImport(name: String, treeHash: String, by principal: Principal) async throws -> JobInfo {
+        try principal.require(.developer)
+        guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
+        let input = JobInput(
+            kind: JobInput.upload, reference: name, name: name, version: 0, treeHash: treeHash)
+        return try await accept(
+            JobRequest(kind: .import, name: name), name: name, inputs: [input], idempotencyKey: nil, retryCount: 0,
+            by: principal)
+    }
+
+    private func accept(
+        _ request: JobRequest, name: String, inputs: [JobInput], idempotencyKey: String?, retryCount: Int,
+        by principal: Principal
+    ) async throws -> JobInfo {
         let queued = waiting.count { runs[$0]?.job.projectID == principal.project }
         guard queued < configuration.maxQueuedJobs else {
             throw MartletError(
                 .rateLimited,
                 "\(queued) jobs of this project wait already; wait for some, cancel some, or raise max_queued_jobs")
         }
-        let (name, inputs) = try await JobInputs(store: store).resolve(request, projectID: principal.project)
         var info = JobInfo(
             id: "job_\(try [UInt8].random(count: 12).hex)", kind: request.kind, name: name, state: .queued,
             createdAt: clock.now())

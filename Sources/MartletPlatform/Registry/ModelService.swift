@@ -38,7 +38,9 @@ public final class ModelService: Sendable {
         guard let model = try await store.model(name, version: version, projectID: principal.project) else {
             throw Self.unknown(reference)
         }
-        return model
+        var shown = model
+        shown.serving = await deployments.serving(of: model.reference, projectID: principal.project)
+        return shown
     }
 
     /// Where a file of the bundle lies on this machine and its length, for the transport to stream.

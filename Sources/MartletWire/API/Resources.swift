@@ -199,6 +199,8 @@ public struct ModelInfo: Codable, Sendable, Equatable {
     public var byteCount: Int
     public var card: ModelCard
     public var signature: Signature
+    /// How a language model was served last: `precision` and the like; nil where it was not loaded yet.
+    public var serving: [String: String]?
     public init(
         name: String, version: Int, contentHash: String, createdAt: Date, jobID: String?, files: [TreeFile],
         byteCount: Int, card: ModelCard, signature: Signature
@@ -215,7 +217,7 @@ public struct ModelInfo: Codable, Sendable, Equatable {
     }
     enum CodingKeys: String, CodingKey {
         case name, version, contentHash = "content_hash", createdAt = "created_at", jobID = "job", files
-        case byteCount = "bytes", card, signature
+        case byteCount = "bytes", card, signature, serving
     }
 }
 
@@ -287,9 +289,12 @@ public struct UsageRow: Codable, Sendable, Equatable {
     public var requests: Int
     public var rows: Int
     public var cpuSeconds: Double
+    /// Of language models; what was read from a cache is part of the prompt.
+    public var promptTokens: Int
+    public var completionTokens: Int
     public init(
         hour: Date, project: String, key: String, kind: String, resource: String, requests: Int, rows: Int,
-        cpuSeconds: Double
+        cpuSeconds: Double, promptTokens: Int = 0, completionTokens: Int = 0
     ) {
         self.hour = hour
         self.project = project
@@ -299,9 +304,12 @@ public struct UsageRow: Codable, Sendable, Equatable {
         self.requests = requests
         self.rows = rows
         self.cpuSeconds = cpuSeconds
+        self.promptTokens = promptTokens
+        self.completionTokens = completionTokens
     }
     enum CodingKeys: String, CodingKey {
         case hour, project, key, kind, resource, requests, rows, cpuSeconds = "cpu_seconds"
+        case promptTokens = "prompt_tokens", completionTokens = "completion_tokens"
     }
 }
 

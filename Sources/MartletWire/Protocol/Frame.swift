@@ -1,7 +1,7 @@
 /// One message between `martlet serve` and an engine process, either way, on one connection.
 ///
 /// Layout, little-endian: `u32` bytes after this field · `u8` kind · `u64` id · `u32` head's length · head (JSON) · body.
-/// A reply or failure carries the id of its request. Ids are chosen by the sender of the request.
+/// A part, reply or failure carries the id of its request. Ids are chosen by the sender of the request.
 public struct Frame: Sendable {
     public enum Kind: UInt8, Sendable {
         case request = 1
@@ -10,6 +10,8 @@ public struct Frame: Sendable {
         case failure = 3
         /// The sender of the request does not want its answer any more.
         case cancel = 4
+        /// A piece of an answer; more follow, and a reply or a failure ends it.
+        case part = 5
     }
     public var kind: Kind
     public var id: UInt64

@@ -36,6 +36,15 @@ public enum EngineRequest: Codable, Sendable {
 public enum PlatformRequest: Codable, Sendable {
     /// Answer this inference. Body: the client's bytes as they came. Reply: `InferenceReply`, body: the answer's bytes.
     case infer(InferenceRequest)
+    /// Go on with this text. Parts: `GenerationEvent`s, the last of them, `done`, as the reply. A cancelled one is
+    /// answered too: with `done` that counts what was computed, or with a failure.
+    case generate(GenerationRequest)
+    /// Reply: `EmbeddingReply`, body: float32 little-endian [inputs, width].
+    case embed(EmbeddingRequest)
+    /// Reply: `TokenizeReply`.
+    case tokenize(TokenizeRequest)
+    /// Reply: `DetokenizeReply`.
+    case detokenize([Int])
     /// Write a checkpoint and stop. Reply: `Acknowledged` at once; the job says `paused` when it has.
     case pause
     /// Stop now, keep what is there. Reply: `Acknowledged`; the process ends.
@@ -56,6 +65,8 @@ public enum EngineTask: Codable, Sendable {
     case evaluate(EvaluateTask)
     /// Read a dataset and describe it: `data add`.
     case profile(ProfileTask)
+    /// Read a language model from files of other tools and write a bundle: `models import`.
+    case importModel(ImportTask)
     case serve(ServeTask)
 }
 
@@ -130,6 +141,24 @@ public struct ProfileTask: Codable, Sendable {
     }
 }
 
+public struct ImportTask: Codable, Sendable {
+    public var jobID: String
+    /// The name that the model gets.
+    public var name: String
+    /// The folder with the files as they were sent.
+    public var source: String
+    /// The job's folder: `bundle/` is made in it.
+    public var directory: String
+    public var share: MachineShare
+    public init(jobID: String, name: String, source: String, directory: String, share: MachineShare) {
+        self.jobID = jobID
+        self.name = name
+        self.source = source
+        self.directory = directory
+        self.share = share
+    }
+}
+
 public struct ServeTask: Codable, Sendable {
     /// The name and version that answers carry.
     public var model: String
@@ -140,9 +169,11 @@ public struct ServeTask: Codable, Sendable {
     public var maxBatch: Int
     /// The most requests that wait; one more is refused with 503.
     public var queueLimit: Int
+    /// What a language model is served with.
+    public var language: LanguageServing
     public init(
         model: String, version: Int, bundle: String, share: MachineShare, maxBatch: Int = 64,
-        queueLimit: Int = 1024
+        queueLimit: Int = 1024, language: LanguageServing = LanguageServing()
     ) {
         self.model = model
         self.version = version
@@ -150,6 +181,27 @@ public struct ServeTask: Codable, Sendable {
         self.share = share
         self.maxBatch = maxBatch
         self.queueLimit = queueLimit
+        self.language = language
+    }
+}
+
+/// Bounds of a language model's scheduler and cache.
+public struct LanguageServing: Codable, Sendable, Equatable {
+    /// Sequences that are computed side by side; the others wait.
+    public var maxSequences: Int
+    /// Bytes of keys and values; 0 lets the engine choose by the model and the machine.
+    public var cacheBytes: Int
+    /// Tokens of prompts that wait; more are refused with 503.
+    public var queuedTokenLimit: Int
+    /// `auto` by what the processor does well, or a weight format's name.
+    public var precision: String
+    public init(
+        maxSequences: Int = 32, cacheBytes: Int = 0, queuedTokenLimit: Int = 1 << 20, precision: String = "auto"
+    ) {
+        self.maxSequences = maxSequences
+        self.cacheBytes = cacheBytes
+        self.queuedTokenLimit = queuedTokenLimit
+        self.precision = precision
     }
 }
 
@@ -235,10 +287,13 @@ public struct ReplicaReady: Codable, Sendable {
     public var signature: Signature
     public var loadSeconds: Double
     public var residentBytes: Int
-    public init(signature: Signature, loadSeconds: Double, residentBytes: Int) {
+    /// A language model's weight format and the like, as `models show` tells it: `precision`, `logit_error`.
+    public var serving: [String: String]?
+    public init(signature: Signature, loadSeconds: Double, residentBytes: Int, serving: [String: String]? = nil) {
         self.signature = signature
         self.loadSeconds = loadSeconds
         self.residentBytes = residentBytes
+        self.serving = serving
     }
 }
 

@@ -1,0 +1,54 @@
+import Foundation
+import MartletStore
+import MartletWire
+
+/// Answers that clients asked to be kept (`store: true`), each within its project.
+public final class ResponseService: Sendable {
+    /// A kept answer with what led to it.
+    public struct Kept: Sendable, Equatable {
+        /// The response as the client got it.
+        public var body: JSON
+        /// The input items of its request.
+        public var input: JSON
+        /// The messages of the whole conversation, the answer's own last.
+        public var conversation: JSON
+        public init(body: JSON, input: JSON, conversation: JSON) {
+            self.body = body
+            self.input = input
+            self.conversation = conversation
+        }
+    }
+    private let store: Store
+
+    init(store: Store) { self.store = store }
+
+    public func keep(_ response: Kept, id: String, createdAt: Date, by principal: Principal) async throws {
+        try principal.require(.developer, .inference)
+        try await store.insert(
+            StoredResponse(
+                id: id, projectID: principal.project, createdAt: createdAt, body: response.body,
+                input: response.input, conversation: response.conversation))
+    }
+
+    /// Throws `notFound`, also for another project's.
+    public func show(_ id: String, param: String? = nil, by principal: Principal) async throws -> Kept {
+        try principal.require(.developer, .inference)
+        guard let found = try await store.response(id, projectID: principal.project) else {
+            throw Self.unknown(id, param: param)
+        }
+        return Kept(body: found.body, input: found.input, conversation: found.conversation)
+    }
+
+    public func delete(_ id: String, by principal: Principal) async throws {
+        try principal.require(.developer, .inference)
+        guard try await store.deleteResponse(id, projectID: principal.project) else {
+            throw Self.unknown(id, param: nil)
+        }
+    }
+
+    private static func unknown(_ id: String, param: String?) -> MartletError {
+        MartletError(
+            .notFound,
+            "there is no stored response '\(id.prefix(80))'; only those made with store: true are kept", param: param)
+    }
+}

@@ -1,0 +1,106 @@
+import Foundation
+import MartletStore
+import MartletWire
+import NIOCore
+
+/// Files on their way in: streamed to disk, kept by their hash, and handed over together once all are there.
+///
+/// An upload ends with `take`, `abandon`, or with `serve`.
+actor Uploads {
+    /// What its files become.
+    enum Purpose: Sendable { case dataset, model }
+
+    private struct Upload {
+        var project: String
+        var purpose: Purpose
+        var name: String
+        var files: [TreeFile] = []
+        var byteCount = 0
+    }
+    nonisolated let blobs: BlobStore
+    private let byteLimit: Int
+    private var uploads: [String: Upload] = [:]
+    static let limit = 256
+
+    init(blobs: BlobStore, byteLimit: Int) {
+        self.blobs = blobs
+        self.byteLimit = byteLimit
+    }
+
+    /// The id for the calls below.
+    func begin(_ purpose: Purpose, name: String, by principal: Principal) throws -> String {
+        try principal.require(.developer)
+        guard uploads.count < Self.limit else {
+            throw MartletError(.unavailable, "\(uploads.count) uploads are open; finish or abandon some first")
+        }
+        let id = "upload_\(try [UInt8].random(count: 12).hex)"
+        uploads[id] = Upload(project: principal.project, purpose: purpose, name: name)
+        return id
+    }
+
+    /// Streams one file to disk. Throws `invalidRequest` for an unsafe path, `tooLarge`, `storageFull`.
+    nonisolated func add<Body: AsyncSequence & Sendable>(
+        _ purpose: Purpose, _ id: String, path: String, body: Body, by principal: Principal
+    ) async throws -> TreeFile where Body.Element == ByteBuffer {
+        try RelativePath.check(path)
+        let room = try await room(purpose, id, by: principal)
+        let writer = try blobs.writer()
+        for try await chunk in body {
+            guard writer.byteCount + chunk.readableBytes <= room else {
+                throw MartletError(
+                    .tooLarge,
+                    "the upload is over the limit of \(byteLimit) bytes; split the data, or raise upload_limit_bytes")
+            }
+            try chunk.withUnsafeReadableBytes { try writer.append($0) }
+        }
+        let (hash, byteCount) = try writer.finish()
+        let file = TreeFile(path: path, hash: hash, byteCount: byteCount)
+        do {
+            try await keep(file, purpose, id, by: principal)
+        } catch {
+            blobs.unpin([hash])
+            throw error
+        }
+        return file
+    }
+
+    /// The name and files; they stay pinned until the caller unpins them.
+    func take(_ purpose: Purpose, _ id: String, by principal: Principal) throws -> (name: String, tree: Tree) {
+        let upload = try upload(purpose, id, by: principal)
+        let tree = try Tree(files: upload.files)
+        uploads[id] = nil
+        return (upload.name, tree)
+    }
+
+    func abandon(_ purpose: Purpose, _ id: String, by principal: Principal) throws {
+        let upload = try upload(purpose, id, by: principal)
+        uploads[id] = nil
+        blobs.unpin(upload.files.map(\.hash))
+    }
+
+    private func room(_ purpose: Purpose, _ id: String, by principal: Principal) throws -> Int {
+        byteLimit - (try upload(purpose, id, by: principal)).byteCount
+    }
+
+    private func keep(_ file: TreeFile, _ purpose: Purpose, _ id: String, by principal: Principal) throws {
+        var upload = try upload(purpose, id, by: principal)
+        if let index = upload.files.firstIndex(where: { $0.path == file.path }) {
+            // Sent again, after a connection broke.
+            blobs.unpin([upload.files[index].hash])
+            upload.byteCount -= upload.files[index].byteCount
+            upload.files[index] = file
+        } else {
+            upload.files.append(file)
+        }
+        upload.byteCount += file.byteCount
+        uploads[id] = upload
+    }
+
+    private func upload(_ purpose: Purpose, _ id: String, by principal: Principal) throws -> Upload {
+        try principal.require(.developer)
+        guard let upload = uploads[id], upload.project == principal.project, upload.purpose == purpose else {
+            throw MartletError(.notFound, "there is no upload '\(id.prefix(60))'; begin a new one")
+        }
+        return upload
+    }
+}

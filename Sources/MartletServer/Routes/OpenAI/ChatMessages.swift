@@ -1,0 +1,108 @@
+import MartletWire
+
+/// The messages of a chat, checked, in the form that templates read.
+enum ChatMessages {
+    private static let countLimit = 4096
+
+    /// Developer messages become system messages, text parts one text, and the arguments of calls objects. Throws
+    /// `invalidRequest` that names the message and field.
+    static func read(_ fields: inout RequestFields) throws -> [JSON] {
+        guard let list = try fields.list("messages") else { throw fields.fault("messages", "is missing; add it") }
+        guard (1...countLimit).contains(list.count) else {
+            throw fields.fault("messages", "has \(list.count) messages; send 1 to \(countLimit)")
+        }
+        return try list.enumerated().map { index, value in
+            try message(value, path: fields.param("messages[\(index)]"))
+        }
+    }
+
+    private static func message(_ value: JSON, path: String) throws -> JSON {
+        var fields = try RequestFields(value, path: path)
+        guard let role = try fields.choice("role", ["system", "developer", "user", "assistant", "tool"]) else {
+            throw fields.fault("role", "is missing; add it")
+        }
+        var message: JSONObject = ["role": .string(role == "developer" ? "system" : role)]
+        if let name = try fields.string("name") { message["name"] = .string(name) }
+        switch role {
+        case "assistant": try assistant(&fields, &message)
+        case "tool":
+            message["content"] = .string(try text(&fields))
+            message["tool_call_id"] = .string(try fields.requiredString("tool_call_id"))
+        default: message["content"] = .string(try text(&fields))
+        }
+        try fields.finish()
+        return .object(message)
+    }
+
+    /// What the client got as an answer may come back as it was.
+    private static func assistant(_ fields: inout RequestFields, _ message: inout JSONObject) throws {
+        let calls = try fields.list("tool_calls") ?? []
+        let refusal = try fields.string("refusal")
+        fields.ignore("annotations", "parsed")
+        try fields.unsupported("audio", "models here answer with text")
+        try fields.unsupported("function_call", "use tool_calls")
+        if fields.value("content") != nil {
+            message["content"] = .string(try text(&fields))
+        } else if let refusal {
+            message["content"] = .string(refusal)
+        } else if calls.isEmpty {
+            throw fields.fault("content", "is missing; give a text or tool_calls")
+        } else {
+            message["content"] = .null
+        }
+        guard !calls.isEmpty else { return }
+        message["tool_calls"] = .array(
+            try calls.enumerated().map { index, call in
+                try toolCall(call, path: fields.param("tool_calls[\(index)]"))
+            })
+    }
+
+    private static func toolCall(_ value: JSON, path: String) throws -> JSON {
+        var fields = try RequestFields(value, path: path)
+        let id = try fields.requiredString("id")
+        guard try fields.choice("type", ["function"]) != nil else { throw fields.fault("type", "is missing; add it") }
+        var function = try RequestFields(try fields.required("function"), path: fields.param("function"))
+        fields.ignore("index")
+        try fields.finish()
+        let name = try function.requiredString("name")
+        let arguments = try function.requiredString("arguments")
+        function.ignore("parsed_arguments")
+        try function.finish()
+        // Templates print them as JSON; what does not parse is shown as it was.
+        let parsed = (try? JSONParser.parse(arguments)).flatMap { $0.object == nil ? nil : $0 }
+        return [
+            "id": .string(id), "type": "function",
+            "function": ["name": .string(name), "arguments": parsed ?? .string(arguments)],
+        ]
+    }
+
+    /// A text, or parts that are all texts, one line each.
+    private static func text(_ fields: inout RequestFields) throws -> String {
+        switch try fields.required("content") {
+        case .string(let text): return text
+        case .array(let parts):
+            return try parts.enumerated().map { index, part in
+                try self.part(part, path: fields.param("content[\(index)]"))
+            }.joined(separator: "\n")
+        case let other:
+            throw fields.fault("content", "is \(other.kind) but must be a string or a list of parts; mend it")
+        }
+    }
+
+    private static func part(_ value: JSON, path: String) throws -> String {
+        var fields = try RequestFields(value, path: path)
+        switch try fields.requiredString("type") {
+        case "text", "input_text", "output_text":
+            let text = try fields.requiredString("text")
+            fields.ignore("annotations", "logprobs", "prompt_cache_breakpoint")
+            try fields.finish()
+            return text
+        case "refusal":
+            let text = try fields.requiredString("refusal")
+            try fields.finish()
+            return text
+        case let type:
+            throw fields.fault("type", "is '\(type.prefix(40))'; only text can be read here, no images, sound or files")
+        }
+    }
+}

@@ -1,0 +1,50 @@
+import MartletWire
+
+/// `POST /v1/chat/completions`, read strictly.
+struct ChatRequest {
+    var model: String
+    var generation: GenerationRequest
+    var isStreamed: Bool
+    var includesUsage: Bool
+    var hasLogprobs: Bool
+
+    /// Throws `invalidRequest` with the field as `param`.
+    init(_ body: JSON, choiceLimit: Int) throws {
+        var fields = try RequestFields(body)
+        model = try fields.requiredString("model")
+        let messages = try ChatMessages.read(&fields)
+        let common = try SamplingFields(&fields, choiceLimit: choiceLimit)
+        let tools = try ToolFields(&fields)
+        isStreamed = common.isStreamed
+        includesUsage = common.includesUsage
+
+        hasLogprobs = try fields.bool("logprobs") ?? false
+        let top = try fields.int("top_logprobs", 0...20)
+        guard hasLogprobs || (top ?? 0) == 0 else {
+            throw fields.fault("top_logprobs", "needs logprobs: true; set it")
+        }
+        let range = 1...SamplingFields.tokenLimit
+        let older = try fields.int("max_tokens", range)
+        let newer = try fields.int("max_completion_tokens", range)
+        if let older, let newer, older != newer {
+            throw fields.fault("max_tokens", "is \(older) and max_completion_tokens \(newer); give one of them")
+        }
+        _ = try fields.object("metadata")
+        fields.ignore("reasoning_effort", "verbosity")
+        try fields.unsupported("store", neutral: [false], "answers are kept by /v1/responses with store: true")
+        try fields.unsupported("modalities", neutral: [["text"]], "models here answer with text")
+        try fields.unsupported("audio", "models here answer with text")
+        try fields.unsupported("prediction", "leave it out; it would change nothing but speed")
+        try fields.unsupported("web_search_options", "there is no search here")
+        try fields.unsupported("moderation", "there is no moderation model here")
+        try fields.unsupported("best_of", neutral: [1], "it belongs to /v1/completions")
+        try fields.unsupported("echo", neutral: [false], "it belongs to /v1/completions")
+        try fields.finish()
+
+        generation = GenerationRequest(
+            prompt: .chat(messages: messages, tools: tools.described), choiceCount: common.choiceCount,
+            maxTokens: newer ?? older, minTokens: common.minTokens, sampling: common.sampling, stop: common.stop,
+            topLogprobs: hasLogprobs ? top ?? 0 : nil, ignoreEnd: common.ignoreEnd, form: tools.form,
+            parallelToolCalls: tools.parallel, tenant: "", owner: "")
+    }
+}

@@ -1,0 +1,162 @@
+import MartletWire
+
+/// Tools, the choice among them, and the form of an answer.
+struct ToolFields {
+    /// As the template describes them: `{"type":"function","function":{…}}`.
+    var described: [JSON] = []
+    var tools: [GenerationRequest.Tool] = []
+    var form = GenerationRequest.Form.text
+    var parallel = true
+
+    static let toolLimit = 128
+
+    /// From chat completions: functions are nested, as is the choice of one.
+    init(_ fields: inout RequestFields) throws {
+        try fields.unsupported("functions", neutral: [[]], "use tools")
+        try fields.unsupported("function_call", neutral: ["none", "auto"], "use tool_choice")
+        for (index, value) in (try fields.list("tools") ?? []).enumerated() {
+            var tool = try RequestFields(value, path: fields.param("tools[\(index)]"))
+            try Self.checkType(&tool)
+            let function = try tool.required("function")
+            try tool.finish()
+            try add(function, path: tool.param("function"))
+        }
+        try choose(&fields) { choice in
+            var function = try RequestFields(try choice.required("function"), path: choice.param("function"))
+            let name = try function.requiredString("name")
+            try function.finish()
+            return name
+        }
+        parallel = try fields.bool("parallel_tool_calls") ?? true
+        if let format = try fields.object("response_format") {
+            try setFormat(format, param: fields.param("response_format"), nested: "json_schema")
+        }
+    }
+
+    /// From responses: functions and the format's schema lie flat.
+    init(flat fields: inout RequestFields) throws {
+        for (index, value) in (try fields.list("tools") ?? []).enumerated() {
+            let path = fields.param("tools[\(index)]")
+            var tool = try RequestFields(value, path: path)
+            try Self.checkType(&tool)
+            guard var object = value.object else { continue }
+            object["type"] = nil
+            try add(.object(object), path: path)
+        }
+        try choose(&fields) { try $0.requiredString("name") }
+        parallel = try fields.bool("parallel_tool_calls") ?? true
+        guard let text = try fields.object("text") else { return }
+        var inner = try RequestFields(text, path: fields.param("text"))
+        _ = try inner.choice("verbosity", ["low", "medium", "high"])
+        if let format = try inner.object("format") {
+            try setFormat(format, param: inner.param("format"), nested: nil)
+        }
+        try inner.finish()
+    }
+
+    private static func checkType(_ tool: inout RequestFields) throws {
+        let type = try tool.requiredString("type")
+        guard type == "function" else {
+            throw tool.fault("type", "is '\(type.prefix(40))'; only tools of type function can be called here")
+        }
+    }
+
+    private mutating func add(_ value: JSON, path: String) throws {
+        var fields = try RequestFields(value, path: path)
+        let name = try fields.requiredString("name")
+        let isName = name.utf8.allSatisfy { byte in
+            byte == UInt8(ascii: "_") || byte == UInt8(ascii: "-") || (0x30...0x39).contains(byte)
+                || (0x41...0x5A).contains(byte) || (0x61...0x7A).contains(byte)
+        }
+        guard isName, (1...64).contains(name.utf8.count) else {
+            throw fields.fault("name", "is '\(name.prefix(60))'; use 1 to 64 letters, digits, '_' and '-'")
+        }
+        guard !tools.contains(where: { $0.name == name }) else {
+            throw fields.fault("name", "'\(name)' stands twice; give each tool its own name")
+        }
+        guard tools.count < Self.toolLimit else {
+            throw fields.fault("name", "is one too many; give at most \(Self.toolLimit) tools")
+        }
+        var function: JSONObject = ["name": .string(name)]
+        if let description = try fields.string("description") { function["description"] = .string(description) }
+        let parameters = try fields.object("parameters") ?? ["type": "object", "properties": [:]]
+        function["parameters"] = parameters
+        // What is generated always fits the schema.
+        _ = try fields.bool("strict")
+        try fields.unsupported("async", neutral: [false], "every call is answered before the next turn")
+        try fields.unsupported("defer_loading", neutral: [false], "every tool is described to the model")
+        fields.ignore("output_schema", "allowed_callers")
+        try fields.finish()
+        described.append(["type": "function", "function": .object(function)])
+        tools.append(GenerationRequest.Tool(name: name, parameters: parameters))
+    }
+
+    private mutating func choose(
+        _ fields: inout RequestFields, _ nameOf: (inout RequestFields) throws -> String
+    ) throws {
+        let choice = fields.value("tool_choice")
+        switch choice {
+        case nil: form = tools.isEmpty ? .text : .tools(tools)
+        case .string("auto"): form = tools.isEmpty ? .text : .tools(tools)
+        case .string("none"):
+            form = .text
+            described = []
+        case .string("required"):
+            guard !tools.isEmpty else {
+                throw fields.fault("tool_choice", "is 'required' but there are no tools; add some")
+            }
+            form = .requiredTools(tools)
+        case .object?:
+            var named = try RequestFields(choice ?? .null, path: fields.param("tool_choice"))
+            let type = try named.requiredString("type")
+            guard type == "function" else {
+                throw named.fault("type", "is '\(type.prefix(40))'; use function")
+            }
+            let name = try nameOf(&named)
+            try named.finish()
+            guard let tool = tools.first(where: { $0.name == name }) else {
+                throw fields.fault("tool_choice", "names '\(name.prefix(60))', which is not among the tools; add it")
+            }
+            form = .requiredTools([tool])
+        case let other?:
+            throw fields.fault(
+                "tool_choice", "is \(other.serialized().prefix(60)); use none, auto, required or a function by name")
+        }
+    }
+
+    private mutating func setFormat(_ value: JSON, param: String, nested: String?) throws {
+        var fields = try RequestFields(value, path: param)
+        let type = try fields.requiredString("type")
+        let wanted: GenerationRequest.Form
+        switch type {
+        case "text":
+            try fields.finish()
+            return
+        case "json_object": wanted = .jsonObject
+        case "json_schema":
+            if let nested {
+                var inner = try RequestFields(try fields.required(nested), path: fields.param(nested))
+                wanted = .jsonSchema(try Self.schema(&inner))
+                try inner.finish()
+            } else {
+                wanted = .jsonSchema(try Self.schema(&fields))
+            }
+        default: throw fields.fault("type", "is '\(type.prefix(40))'; use text, json_object or json_schema")
+        }
+        try fields.finish()
+        guard case .text = form else {
+            throw MartletError(
+                .invalidRequest,
+                "'\(param)' and tools that may be called cannot be combined here; set tool_choice to none, or leave one out",
+                param: param)
+        }
+        form = wanted
+    }
+
+    private static func schema(_ fields: inout RequestFields) throws -> JSON {
+        _ = try fields.requiredString("name")
+        _ = try fields.string("description")
+        _ = try fields.bool("strict")
+        return try fields.object("schema") ?? [:]
+    }
+}

@@ -1,0 +1,46 @@
+/// Text to token ids, as the model reads it.
+public struct TokenizeRequest: Codable, Sendable, Equatable {
+    public enum Input: Codable, Sendable, Equatable {
+        case text(String)
+        /// Rendered with the model's chat template.
+        case chat(VerbatimJSON, tools: VerbatimJSON)
+    }
+    public var input: Input
+    /// Whether the tokenizer's post-processor adds its tokens (a beginning of text); templates bring their own.
+    public var addSpecialTokens: Bool
+    public init(input: Input, addSpecialTokens: Bool = true) {
+        self.input = input
+        self.addSpecialTokens = addSpecialTokens
+    }
+}
+
+public struct TokenizeReply: Codable, Sendable, Equatable {
+    public var tokens: [Int]
+    public var contextLength: Int
+    public init(tokens: [Int], contextLength: Int) {
+        self.tokens = tokens
+        self.contextLength = contextLength
+    }
+}
+
+public struct DetokenizeReply: Codable, Sendable, Equatable {
+    public var text: String
+    public init(text: String) { self.text = text }
+}
+
+/// JSON that crosses the wire as text, so that its objects keep the order of their keys: templates and schemas show it.
+public struct VerbatimJSON: Codable, Sendable, Equatable {
+    public var value: JSON
+
+    public init(_ value: JSON) { self.value = value }
+
+    public init(from decoder: any Decoder) throws {
+        let text = try decoder.singleValueContainer().decode(String.self)
+        value = try JSONParser.parse(text, limits: .trusted)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(value.serialized())
+    }
+}
