@@ -18,7 +18,7 @@ public final class LanguageObjective: TrainingObjective {
     private let seed: UInt64
     private let dropout: Double
     private let device: Device
-    private let sampler: (() throws -> String)?
+    private let sampler: () throws -> String?
     private var order: [Int64]?
     private var start = 0
 
@@ -30,7 +30,7 @@ public final class LanguageObjective: TrainingObjective {
     /// - Throws: `invalidData` where the texts are shorter than two windows.
     public init(
         model: any LanguageModel, data: TokenData, length: Int, seed: UInt64, dropout: Double = 0,
-        device: Device = .cpu, sampler: (() throws -> String)? = nil
+        device: Device = .cpu, sampler: @escaping () throws -> String? = { nil }
     ) throws {
         guard data.train.count >= 2 * length else {
             throw MartletError(
@@ -93,7 +93,7 @@ public final class LanguageObjective: TrainingObjective {
         data.validation.count > 1 ? try measure(data.validation) : nil
     }
 
-    public func sample() throws -> String? { try sampler?() }
+    public func sample() throws -> String? { try sampler() }
 
     /// `loss`, the mean over all whole windows (or over one shorter one), and `perplexity`.
     public func measure(_ tokens: TokenSequence) throws -> [String: Double] {

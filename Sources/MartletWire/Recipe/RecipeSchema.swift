@@ -123,7 +123,7 @@ enum RecipeSchema {
             .init("type", OptimizerConfig.Kind.words), .init("learning_rate", nonNegative),
             .init("momentum", .number(0...1)), .init("form", OptimizerConfig.MomentumForm.words),
             .init("betas", .list(.number(0...1))), .init("alpha", fraction), .init("epsilon", nonNegative),
-            .init("weight_decay", nonNegative),
+            .init("weight_decay", nonNegative), .init("decay", OptimizerConfig.Decay.words),
         ])
 
     static let schedule = Schema.Section(
