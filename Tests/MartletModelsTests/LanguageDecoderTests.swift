@@ -9,7 +9,8 @@ import Testing
 @Suite struct LanguageDecoderTests {
     static let names = [
         "llama", "llama-tied-bias", "llama-head-20", "llama-linear", "llama-dynamic", "llama-llama3", "llama-yarn",
-        "llama-yarn-mscale", "llama-longrope",
+        "llama-yarn-mscale", "llama-longrope", "mistral", "qwen2", "qwen2-window", "qwen3", "mixtral", "qwen2-moe",
+        "qwen3-moe", "phi3", "phi3-longrope", "gemma2", "gemma3", "gpt2", "gpt2-scaled",
     ]
 
     @Test(arguments: names) func `logits are those of transformers`(_ name: String) throws {

@@ -122,9 +122,36 @@ def llama():
                                              original_max_position_embeddings=128, factor=4.0))
 
 
+def others():
+    causal("mistral", "mistral", sliding_window=32)
+    causal("qwen2", "qwen2")
+    causal("qwen2-window", "qwen2", use_sliding_window=True, sliding_window=24, max_window_layers=1,
+           tie_word_embeddings=True)
+    causal("qwen3", "qwen3", head_dim=24)
+    causal("mixtral", "mixtral", num_local_experts=4, num_experts_per_tok=2)
+    causal("qwen2-moe", "qwen2_moe", num_experts=5, num_experts_per_tok=2, moe_intermediate_size=40,
+           shared_expert_intermediate_size=56)
+    causal("qwen3-moe", "qwen3_moe", num_experts=6, num_experts_per_tok=3, moe_intermediate_size=40, head_dim=16,
+           norm_topk_prob=True, mlp_only_layers=[0])
+    causal("phi3", "phi3", sliding_window=48)
+    factors = [1.0 + 0.5 * i for i in range(6)]
+    causal("phi3-longrope", "phi3", original_max_position_embeddings=128,
+           rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.75,
+                                short_factor=factors, long_factor=[3 * f for f in factors]))
+    causal("gemma2", "gemma2", head_dim=20, sliding_window=40, query_pre_attn_scalar=24)
+    causal("gemma3", "gemma3_text", head_dim=16, sliding_window=40, num_hidden_layers=3, sliding_window_pattern=2,
+           query_pre_attn_scalar=16,
+           rope_parameters=dict(full_attention=dict(rope_type="linear", factor=8.0, rope_theta=1000000.0),
+                                sliding_attention=dict(rope_type="default", rope_theta=10000.0)))
+    gpt2 = dict(vocab_size=VOCABULARY, n_embd=60, n_layer=2, n_head=5, n_positions=320)
+    for name, more in (("gpt2", {}), ("gpt2-scaled", dict(
+            n_inner=100, tie_word_embeddings=False, scale_attn_by_inverse_layer_idx=True, activation_function="gelu"))):
+        decoder(name, AutoModelForCausalLM.from_config(transformers.GPT2Config(**gpt2, **more)))
+
+
 if __name__ == "__main__":
     import sys
     wanted = sys.argv[1:]
-    for make in (llama,):
+    for make in (llama, others):
         if not wanted or make.__name__ in wanted:
             make()

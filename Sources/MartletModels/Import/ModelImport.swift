@@ -46,10 +46,7 @@ public enum ModelImport {
         let files = try WeightFiles(folder: source)
         let report = try check(folder, files)
         try makeFolder(target)
-        for name in files.fileNames { try copy(name, from: source, to: target) }
-        if files.fileNames != ["model.safetensors"] {
-            try copy("model.safetensors.index.json", from: source, to: target)
-        }
+        try copyWeights(files, from: source, to: target)
         try copyBeside(folder, to: target)
         return report
     }
@@ -80,6 +77,11 @@ public enum ModelImport {
                     + "texts are limited to that")
         }
         return report
+    }
+
+    static func copyWeights(_ files: WeightFiles, from source: URL, to target: URL) throws {
+        for name in files.fileNames { try copy(name, from: source, to: target) }
+        if files.isIndexed { try copy(WeightFiles.indexName, from: source, to: target) }
     }
 
     static func copyBeside(_ folder: ModelFolder, to target: URL) throws {

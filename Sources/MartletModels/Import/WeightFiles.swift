@@ -7,22 +7,26 @@ import MartletWire
 ///
 /// All headers are checked when it is made, and nothing is read but them.
 public final class WeightFiles {
+    static let indexName = "model.safetensors.index.json"
+
     /// The names of the files in the folder, in order.
     public let fileNames: [String]
+    /// Whether an index names the files.
+    let isIndexed: Bool
     private let files: [SafeTensors]
     private let fileByTensor: [String: Int]
 
     /// - Throws: `MartletError` that names the file and what is wrong with it.
     public convenience init(folder: URL) throws {
         let present = { (name: String) in FileManager.default.fileExists(atPath: folder.appending(path: name).path) }
-        if present("model.safetensors.index.json") {
-            let index = try WeightFiles.index(folder.appending(path: "model.safetensors.index.json"))
+        if present(WeightFiles.indexName) {
+            let index = try WeightFiles.index(folder.appending(path: WeightFiles.indexName))
             let names = Set(index.values).sorted()
             for name in names where !present(name) {
                 throw MartletError(
-                    .invalidData, "model.safetensors.index.json names the file '\(name)', which is not in the folder")
+                    .invalidData, "\(WeightFiles.indexName) names the file '\(name)', which is not in the folder")
             }
-            try self.init(folder: folder, fileNames: names)
+            try self.init(folder: folder, fileNames: names, isIndexed: true)
             for (tensor, name) in index where fileByTensor[tensor].map({ fileNames[$0] }) != name {
                 throw MartletError(
                     .invalidData, "model.safetensors.index.json looks for '\(tensor)' in '\(name)'; it is not there")
@@ -34,7 +38,8 @@ public final class WeightFiles {
         }
     }
 
-    init(folder: URL, fileNames: [String]) throws {
+    init(folder: URL, fileNames: [String], isIndexed: Bool = false) throws {
+        self.isIndexed = isIndexed
         self.fileNames = fileNames
         files = try fileNames.map { try SafeTensors(path: folder.appending(path: $0).path) }
         var found: [String: Int] = [:]

@@ -1,4 +1,5 @@
 import MartletNN
+import MartletTensor
 import MartletWire
 
 /// The numbers that decoders of the Llama family share. An architecture's file makes one from its config.json.
@@ -19,16 +20,28 @@ struct DecoderConfig: Sendable {
     var hasFeedforwardBias = false
     /// Each head's queries and keys are normalized before they are turned.
     var hasHeadNorms = false
+    /// What embeddings are multiplied by; nil leaves them.
+    var embeddingScale: Double?
+    /// `cap · tanh(logits / cap)`.
+    var logitCap: Double?
     /// The output layer's weight is the embedding's.
     var isTied: Bool
     /// The deviation of the first weights, for training from scratch.
     var initializerRange: Double
-    var rotary: RotaryConfig
+    var attentionDropout: Double
+    /// The kinds of rotary positions, and which of them each layer uses.
+    var rotaries: [RotaryConfig]
+    var rotaryOfLayer: [Int]
     /// How attention works in each layer.
     var attention: [AttentionOptions]
 
     /// Reads what Llama, Mistral, Qwen and their like have in common.
-    init(_ config: ModelConfig, isTied: Bool = false, epsilon: Double = 1e-6, theta: Double = 10_000) throws {
+    /// - Parameter headSize: where the config has none; nil divides the width by the heads.
+    init(
+        _ config: ModelConfig, headSize usualHeadSize: Int? = nil, isTied: Bool = false, epsilon: Double = 1e-6,
+        theta: Double = 10_000,
+        activationKey: String = "hidden_act", activation: String = "silu"
+    ) throws {
         width = try config.size("hidden_size")
         layerCount = try config.layers("num_hidden_layers")
         headCount = try config.size("num_attention_heads")
@@ -39,21 +52,52 @@ struct DecoderConfig: Sendable {
                 "'num_attention_heads' of config.json is \(headCount), no multiple of 'num_key_value_heads', "
                     + "\(keyValueHeadCount)")
         }
-        headSize = try config.size("head_dim", max(1, width / headCount))
+        headSize = try config.size("head_dim", usualHeadSize ?? max(1, width / headCount))
         feedforward = try config.size("intermediate_size")
         vocabularyCount = try config.size("vocab_size")
         normEpsilon = try config.number("rms_norm_eps", epsilon)
-        activation = try config.activation("hidden_act", "silu")
+        self.activation = try config.activation(activationKey, activation)
         self.isTied = try config.flag("tie_word_embeddings", isTied)
         initializerRange = try config.initializerRange()
-        rotary = try config.rotary(headSize: headSize, theta: theta)
+        attentionDropout = try config.probability("attention_dropout", 0)
+        let rotary = try config.rotary(headSize: headSize, theta: theta)
+        rotaries = [rotary]
+        rotaryOfLayer = Array(repeating: 0, count: layerCount)
         contextLength = min(rotary.contextLength, rotary.stableLength ?? .max)
         attention = Array(repeating: AttentionOptions(), count: layerCount)
+    }
+
+    /// Lets the layers that `isSliding` names see only the last `window` tokens.
+    mutating func slide(_ window: Int?, _ isSliding: (Int) -> Bool = { _ in true }) {
+        guard let window else { return }
+        for layer in 0..<layerCount where isSliding(layer) { attention[layer].window = window }
     }
 
     var geometry: LanguageGeometry {
         LanguageGeometry(
             layerCount: layerCount, headCount: headCount, keyValueHeadCount: keyValueHeadCount, headSize: headSize,
             width: width, vocabularyCount: vocabularyCount, contextLength: contextLength)
+    }
+}
+
+extension ModelConfig {
+    /// `sliding_window`; what `fallback` says where the key is left out.
+    func window(_ fallback: Int?) throws -> Int? {
+        json["sliding_window"] == nil ? fallback : value("sliding_window") == nil ? nil : try size("sliding_window")
+    }
+
+    /// Which layers have a window: `layer_types`, or `fallback` where the config has none.
+    func slidingLayers(_ count: Int, _ fallback: (Int) -> Bool) throws -> [Bool] {
+        guard let value = value("layer_types") else { return (0..<count).map(fallback) }
+        guard let kinds = value.array, kinds.count == count else {
+            throw MartletError(.invalidData, "'layer_types' of config.json does not name the \(count) layers' types")
+        }
+        return try kinds.map { kind in
+            switch kind.string {
+            case "sliding_attention": true
+            case "full_attention": false
+            default: throw unsupported("the layer type \(kind.serialized().prefix(60))")
+            }
+        }
     }
 }

@@ -2,31 +2,48 @@ import MartletNN
 import MartletTensor
 import MartletWire
 
-// N tokens, D width, H heads, G heads of keys and values, K head size, F feedforward width
+// N tokens, D width, H heads, G heads of keys and values, K head size
+
+/// One layer of a decoder: [N, D] → [N, D].
+protocol DecoderBlock: Module {
+    var linearGroups: [LinearGroup] { get }
+    func callAsFunction(
+        _ x: Tensor, _ angles: RotaryAngles, _ attention: any TokenAttention, _ forward: Forward
+    ) throws -> Tensor
+}
+
+/// The part of a block that looks at one token at a time: [N, D] → [N, D].
+protocol FeedForward: Layer {
+    var linearGroups: [LinearGroup] { get }
+}
 
 /// Attention with rotary positions and grouped heads, with the names that most of Hugging Face's decoders use.
-final class DecoderAttention: Module {
+final class DecoderAttention: DecoderBlock {
     let q_proj: Linear
     let k_proj: Linear
     let v_proj: Linear
     let o_proj: Linear
-    let q_norm: RMSNorm?
-    let k_norm: RMSNorm?
+    let q_norm: (any Layer)?
+    let k_norm: (any Layer)?
     private let layer: Int
     private let headSize: Int
     private let options: AttentionOptions
-    let input: LinearGroup
-    let output: LinearGroup
+    private let input: LinearGroup
+    private let output: LinearGroup
 
-    init(_ config: DecoderConfig, layer: Int) throws {
-        let (width, size) = (config.width, config.headSize)
+    /// - Parameter headNorm: the norm of each head's queries and keys, where the config asks for one.
+    init(
+        _ config: DecoderConfig, layer: Int,
+        headNorm: (DecoderConfig) throws -> any Layer = { try RMSNorm($0.headSize, epsilon: $0.normEpsilon) }
+    ) throws {
+        let (width, size, std) = (config.width, config.headSize, config.initializerRange)
         let (queries, keys) = (try wide(config.headCount, size), try wide(config.keyValueHeadCount, size))
-        q_proj = try Linear(width, queries, bias: config.hasInputBias, std: config.initializerRange)
-        k_proj = try Linear(width, keys, bias: config.hasInputBias, std: config.initializerRange)
-        v_proj = try Linear(width, keys, bias: config.hasInputBias, std: config.initializerRange)
-        o_proj = try Linear(queries, width, bias: config.hasOutputBias, std: config.initializerRange)
-        q_norm = config.hasHeadNorms ? try RMSNorm(size, epsilon: config.normEpsilon) : nil
-        k_norm = config.hasHeadNorms ? try RMSNorm(size, epsilon: config.normEpsilon) : nil
+        q_proj = try Linear(width, queries, bias: config.hasInputBias, std: std)
+        k_proj = try Linear(width, keys, bias: config.hasInputBias, std: std)
+        v_proj = try Linear(width, keys, bias: config.hasInputBias, std: std)
+        o_proj = try Linear(queries, width, bias: config.hasOutputBias, std: std)
+        q_norm = config.hasHeadNorms ? try headNorm(config) : nil
+        k_norm = config.hasHeadNorms ? try headNorm(config) : nil
         self.layer = layer
         headSize = size
         options = config.attention[layer]
@@ -34,7 +51,8 @@ final class DecoderAttention: Module {
         output = LinearGroup(o_proj)
     }
 
-    /// x [N, D] → [N, D].
+    var linearGroups: [LinearGroup] { [input, output] }
+
     func callAsFunction(
         _ x: Tensor, _ angles: RotaryAngles, _ attention: any TokenAttention, _ forward: Forward
     ) throws -> Tensor {
@@ -50,17 +68,28 @@ final class GatedMLP: FeedForward {
     let gate_proj: Linear
     let up_proj: Linear
     let down_proj: Linear
+    let renames: [String: String]
     private let activation: Activation
     private let input: LinearGroup
     private let output: LinearGroup
 
-    init(_ width: Int, _ inner: Int, _ activation: Activation, bias: Bool = false, std: Double) throws {
+    init(
+        _ width: Int, _ inner: Int, _ activation: Activation, bias: Bool = false, std: Double,
+        renames: [String: String] = [:]
+    ) throws {
         gate_proj = try Linear(width, inner, bias: bias, std: std)
         up_proj = try Linear(width, inner, bias: bias, std: std)
         down_proj = try Linear(inner, width, bias: bias, std: std)
         self.activation = activation
+        self.renames = renames
         input = LinearGroup(gate_proj, up_proj)
         output = LinearGroup(down_proj)
+    }
+
+    convenience init(_ config: DecoderConfig) throws {
+        try self.init(
+            config.width, config.feedforward, config.activation, bias: config.hasFeedforwardBias,
+            std: config.initializerRange)
     }
 
     var linearGroups: [LinearGroup] { [input, output] }
@@ -71,16 +100,11 @@ final class GatedMLP: FeedForward {
     }
 }
 
-/// The part of a block that looks at one token at a time: [N, D] → [N, D].
-protocol FeedForward: Layer {
-    var linearGroups: [LinearGroup] { get }
-}
-
 /// count · size, or an error where that is too large to count.
 func wide(_ count: Int, _ size: Int) throws -> Int {
     let (product, overflow) = count.multipliedReportingOverflow(by: size)
     guard !overflow, product <= ModelConfig.sizeLimit else {
-        throw MartletError(.invalidData, "\(count) heads of \(size) dimensions are too many to compute with")
+        throw MartletError(.invalidData, "\(count) times \(size) dimensions are too many to compute with")
     }
     return product
 }

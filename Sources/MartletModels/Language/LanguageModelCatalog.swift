@@ -6,7 +6,17 @@ public enum LanguageModelCatalog {
     typealias Maker = @Sendable (ModelConfig) throws -> any LanguageModel
 
     private static let makers: [(architecture: String, modelType: String, make: Maker)] = [
-        ("LlamaForCausalLM", "llama", Llama.make)
+        ("LlamaForCausalLM", "llama", Llama.make),
+        ("MistralForCausalLM", "mistral", Mistral.make),
+        ("MixtralForCausalLM", "mixtral", Mixtral.make),
+        ("Qwen2ForCausalLM", "qwen2", Qwen2.make),
+        ("Qwen2MoeForCausalLM", "qwen2_moe", QwenMoE.make2),
+        ("Qwen3ForCausalLM", "qwen3", Qwen3.make),
+        ("Qwen3MoeForCausalLM", "qwen3_moe", QwenMoE.make3),
+        ("Phi3ForCausalLM", "phi3", Phi3.make),
+        ("Gemma2ForCausalLM", "gemma2", Gemma.make2),
+        ("Gemma3ForCausalLM", "gemma3_text", Gemma.make3),
+        ("GPT2LMHeadModel", "gpt2", GPT2.make),
     ]
 
     /// The architectures' names, in the order of the documentation.

@@ -24,7 +24,10 @@ public struct ModelConfig: Sendable {
     public var modelType: String? { json["model_type"]?.string }
 
     /// A value that is there and not null.
-    func value(_ key: String) -> JSON? { json[key].flatMap { $0.isNull ? nil : $0 } }
+    func value(_ key: String) -> JSON? {
+        guard let value = json[key], !value.isNull else { return Optional.none }
+        return value
+    }
 
     /// A whole number from 1 on.
     func size(_ key: String, _ fallback: Int? = nil) throws -> Int {

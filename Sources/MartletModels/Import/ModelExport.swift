@@ -1,0 +1,19 @@
+import Foundation
+import MartletNN
+import MartletTensor
+import MartletWire
+
+/// Writes folders that `transformers` loads.
+public enum ModelExport {
+    /// Copies a bundle's files, without those that only Martlet reads, to a folder that is made; weights keep their
+    /// type.
+    /// - Throws: `MartletError` where the target is not empty or the bundle is no language model.
+    public static func run(from bundle: URL, to target: URL) throws {
+        let folder = try ModelFolder(bundle)
+        let files = try WeightFiles(folder: bundle)
+        _ = try ModelImport.check(folder, files)
+        try ModelImport.makeFolder(target)
+        try ModelImport.copyWeights(files, from: bundle, to: target)
+        try ModelImport.copyBeside(folder, to: target)
+    }
+}

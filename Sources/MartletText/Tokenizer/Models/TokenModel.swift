@@ -1,0 +1,106 @@
+/// Tokens as a model puts them out: identifiers, and where each stands in the text.
+struct TokenRun: Sendable {
+    var ids: [Int32] = []
+    /// Bytes in the text that was cut.
+    var starts: [Int] = []
+    var ends: [Int] = []
+
+    @inline(__always)
+    mutating func append(_ id: Int32, _ start: Int, _ end: Int) {
+        ids.append(id)
+        starts.append(start)
+        ends.append(end)
+    }
+}
+
+/// What cuts a piece of text into tokens of a vocabulary.
+protocol TokenModel: Sendable {
+    var vocabulary: ModelVocabulary { get }
+    /// Appends the tokens of `bytes[start..<end]`, which is valid UTF-8 and not empty.
+    func tokenize(
+        _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, cache: inout TokenCache, into run: inout TokenRun
+    ) throws
+}
+
+/// A model's tokens by identifier, and back.
+struct ModelVocabulary: Sendable {
+    private(set) var table: ByteTable
+    private(set) var tokens: [[UInt8]?]
+
+    init(capacity: Int) {
+        table = ByteTable(minimumCapacity: capacity)
+        tokens = []
+        tokens.reserveCapacity(capacity)
+    }
+
+    /// How many tokens there are; identifiers may have holes.
+    var count: Int { table.count }
+
+    mutating func set(_ token: [UInt8], _ id: Int) {
+        table.set(token, Int32(id))
+        while tokens.count <= id { tokens.append(nil) }
+        tokens[id] = token
+    }
+
+    func id(of token: String) -> Int? {
+        let id = table.value(token)
+        return id < 0 ? nil : Int(id)
+    }
+
+    func token(_ id: Int) -> [UInt8]? { tokens.indices.contains(id) ? tokens[id] : nil }
+}
+
+/// Words met before and what they were cut into. One belongs to one call at a time.
+struct TokenCache: Sendable {
+    private var words = ByteTable(minimumCapacity: 1024)
+    private var spans: [(start: Int32, count: Int32)] = []
+    private var ids: [Int32] = []
+    private var lengths: [Int32] = []
+    /// Room for the merging of a word, kept from call to call.
+    var merger = PairMerger()
+
+    static let wordLimit = 64
+    static let entryLimit = 1 << 16
+
+    /// Appends what `key` was cut into; false where it has not been met.
+    @inline(__always)
+    mutating func replay(_ key: UnsafeBufferPointer<UInt8>, at start: Int, into run: inout TokenRun) -> Bool {
+        let entry = words.value(key)
+        guard entry >= 0 else { return false }
+        let span = spans[Int(entry)]
+        var place = start
+        for index in Int(span.start)..<Int(span.start + span.count) {
+            let next = place + Int(lengths[index])
+            run.append(ids[index], place, next)
+            place = next
+        }
+        return true
+    }
+
+    /// Keeps what `key`, a word at `start`, was cut into: the tokens of `run` from `first` on.
+    mutating func keep(_ key: UnsafeBufferPointer<UInt8>, at start: Int, _ run: TokenRun, from first: Int) {
+        guard key.count <= Self.wordLimit else { return }
+        if spans.count >= Self.entryLimit {
+            words.removeAll()
+            spans.removeAll(keepingCapacity: true)
+            ids.removeAll(keepingCapacity: true)
+            lengths.removeAll(keepingCapacity: true)
+        }
+        words.set(key, Int32(spans.count))
+        spans.append((Int32(ids.count), Int32(run.ids.count - first)))
+        var place = start
+        for index in first..<run.ids.count {
+            ids.append(run.ids[index])
+            lengths.append(Int32(run.ends[index] - place))
+            place = run.ends[index]
+        }
+    }
+}
+
+extension TokenRun {
+    mutating func removeAll(from index: Int) {
+        ids.removeLast(ids.count - index)
+        starts.removeLast(starts.count - index)
+        ends.removeLast(ends.count - index)
+    }
+}

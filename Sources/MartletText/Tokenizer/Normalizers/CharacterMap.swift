@@ -1,0 +1,123 @@
+import Foundation
+import MartletWire
+
+/// SentencePiece's compiled normalization: a double-array trie from short texts to their replacements.
+///
+/// The layout is a 32-bit size, the trie's 32-bit units, then the replacements, each ended by a zero byte.
+struct CharacterMap: Sendable {
+    private let units: [UInt32]
+    private let replacements: [UInt8]
+
+    init(base64: String) throws {
+        guard let data = Data(base64Encoded: base64) else {
+            throw MartletError(.invalidData, "the tokenizer's precompiled_charsmap is not base64; export it again")
+        }
+        try self.init(Array(data))
+    }
+
+    init(_ bytes: [UInt8]) throws {
+        func word(_ index: Int) -> UInt32 {
+            UInt32(bytes[index]) | UInt32(bytes[index + 1]) << 8 | UInt32(bytes[index + 2]) << 16
+                | UInt32(bytes[index + 3]) << 24
+        }
+        guard bytes.count >= 8, case let size = Int(word(0)), size % 4 == 0, size >= 4, size <= bytes.count - 4,
+            String(validating: bytes[(4 + size)...], as: UTF8.self) != nil
+        else {
+            throw MartletError(
+                .invalidData, "the tokenizer's precompiled_charsmap does not hold the trie it says; export it again")
+        }
+        units = (0..<size / 4).map { word(4 + 4 * $0) }
+        replacements = Array(bytes[(4 + size)...])
+    }
+
+    /// The replacement of the shortest entry that `bytes[start..<end]` begins with.
+    private func replacement(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Range<Int>? {
+        func offset(_ unit: UInt32) -> Int { Int(unit >> 10) << (Int(unit & 0x200) >> 6) }
+        var node = offset(units[0])
+        for index in start..<end {
+            let byte = Int(bytes[index])
+            if byte == 0 { return nil }
+            node ^= byte
+            guard node < units.count, units[node] & 0x8000_00FF == UInt32(byte) else { return nil }
+            let unit = units[node]
+            node ^= offset(unit)
+            if unit >> 8 & 1 == 1 {
+                guard node < units.count, case let first = Int(units[node] & 0x7FFF_FFFF), first <= replacements.count
+                else { return nil }
+                var last = first
+                while last < replacements.count, replacements[last] != 0 { last += 1 }
+                // An entry that points into the middle of a character is of a damaged file.
+                guard first == replacements.count || replacements[first] & 0xC0 != 0x80 else { return nil }
+                return first..<last
+            }
+        }
+        return nil
+    }
+
+    func apply(_ text: inout AlignedText) {
+        var changes: [(code: UInt32, change: Int)] = []
+        changes.reserveCapacity(text.bytes.count)
+        var isModified = false
+        text.bytes.withUnsafeBufferPointer { bytes in
+            guard let base = bytes.baseAddress else { return }
+            func rewrite(_ start: Int, _ end: Int) -> Bool {
+                guard let image = replacement(base, start, end) else { return false }
+                isModified = true
+                Self.put(UTF8Scan.scalars(replacements[image]), for: Self.scalarCount(base, start, end), &changes)
+                return true
+            }
+            GraphemeScan.forEach(base, bytes.count) { start, end in
+                if end - start < 6, rewrite(start, end) { return }
+                var index = start
+                while index < end {
+                    let (code, length) = UTF8Scan.scalar(base, index)
+                    if !rewrite(index, index + length) { changes.append((code, 0)) }
+                    index += length
+                }
+            }
+        }
+        guard isModified else { return }
+        text.align()
+        var rewriter = TextRewriter(text)
+        for entry in changes { rewriter.put(entry.code, entry.change) }
+        text = rewriter.new
+    }
+
+    private static func scalarCount(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
+        var count = 0
+        for index in start..<end where bytes[index] & 0xC0 != 0x80 { count += 1 }
+        return count
+    }
+
+    /// Of more new scalars than old the last are put in; of fewer, the last scalar so far stands for the rest too.
+    private static func put(_ image: [UInt32], for oldCount: Int, _ changes: inout [(code: UInt32, change: Int)]) {
+        for (index, code) in image.enumerated() { changes.append((code, index >= oldCount ? 1 : 0)) }
+        if image.count < oldCount, !changes.isEmpty { changes[changes.count - 1].change += image.count - oldCount }
+    }
+}
+
+/// Cuts text into user-perceived characters (Unicode Standard Annex 29).
+enum GraphemeScan {
+    static func forEach(_ bytes: UnsafePointer<UInt8>, _ count: Int, _ body: (Int, Int) -> Void) {
+        var index = 0
+        while index < count {
+            // An ASCII character before another is alone, but for a line's CR and LF.
+            if bytes[index] < 0x80, index + 1 >= count || bytes[index + 1] < 0x80,
+                !(bytes[index] == 0x0D && index + 1 < count && bytes[index + 1] == 0x0A)
+            {
+                body(index, index + 1)
+                index += 1
+                continue
+            }
+            // Up to the next pair of ASCII characters, where a border is certain.
+            var end = index + 1
+            while end < count, !(bytes[end] < 0x80 && bytes[end - 1] < 0x80 && bytes[end] != 0x0A) { end += 1 }
+            let part = String(decoding: UnsafeBufferPointer(start: bytes + index, count: end - index), as: UTF8.self)
+            for character in part {
+                let length = character.utf8.count
+                body(index, index + length)
+                index += length
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+import Foundation
+import MartletModels
+import MartletNN
+import MartletTensor
+import MartletWire
+import Testing
+
+/// Folders of Hugging Face's form are read whole, and what is wrong with one is named before anything is written.
+@Suite struct LanguageImportTests {
+    /// A fresh folder that is removed after `body`.
+    private static func scratch<Result>(_ body: (URL) throws -> Result) throws -> Result {
+        let url = FileManager.default.temporaryDirectory.appending(path: "import-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: url) }
+        return try body(url)
+    }
+
+    /// Splits a folder's weights in two files with an index.
+    private static func shard(_ folder: URL, change: (inout [String: JSON]) -> Void = { _ in }) throws {
+        let whole = folder.appending(path: "model.safetensors")
+        let tensors = try SafeTensors(path: whole.path).tensors()
+        try FileManager.default.removeItem(at: whole)
+        var map: [String: JSON] = [:]
+        for (part, half) in [tensors.prefix(5), tensors.dropFirst(5)].enumerated() {
+            let name = "model-0000\(part + 1)-of-00002.safetensors"
+            try SafeTensors.write(Array(half), to: folder.appending(path: name).path)
+            for (tensor, _) in half { map[tensor] = .string(name) }
+        }
+        change(&map)
+        let index: JSON = ["metadata": ["total_size": 1], "weight_map": .object(JSONObject(map.map { ($0, $1) }))]
+        try index.data.write(to: folder.appending(path: "model.safetensors.index.json"))
+    }
+
+    private static func edit(_ folder: URL, _ change: (inout JSONObject) -> Void) throws {
+        let url = folder.appending(path: "config.json")
+        var config = try #require(JSONParser.parse(Data(contentsOf: url)).object)
+        change(&config)
+        try JSON.object(config).data.write(to: url)
+    }
+
+    @Test func `a sharded folder is imported, loads, and gives the same logits`() throws {
+        try onCompute {
+            let golden = try LanguageGolden("llama")
+            let plain = try golden.withFolder { try LanguageBundle.load($0).model }
+            try golden.withFolder { folder in
+                try Self.shard(folder)
+                try Self.scratch { scratch in
+                    let target = scratch.appending(path: "bundle")
+                    let report = try ModelImport.run(from: folder, to: target)
+                    #expect(report.architecture == "LlamaForCausalLM")
+                    #expect(report.parameterCount == 78_528)
+                    #expect(report.types == ["float32"])
+                    let model = try LanguageBundle.load(target).model
+                    let tokens = LanguageGolden.prompt(17)
+                    #expect(try difference(plain.logits(of: tokens, rows: 3), model.logits(of: tokens, rows: 3)) == 0)
+                }
+            }
+        }
+    }
+
+    @Test(arguments: [ScalarType.float16, .bfloat16]) func `half precision is read as it was stored`(
+        _ type: ScalarType
+    ) throws {
+        try onCompute {
+            let golden = try LanguageGolden("qwen2")
+            try golden.withFolder { folder in
+                let halved = try golden.weights().map { ($0.0, try $0.1.to(type)) }
+                try SafeTensors.write(halved, to: folder.appending(path: "model.safetensors").path)
+                let state = Dictionary(
+                    uniqueKeysWithValues: try LanguageBundle.load(folder).model.state().map { ($0.0, $0.1) })
+                for (name, tensor) in halved {
+                    let found = try #require(state[name])
+                    #expect(found.scalarType == .float32)
+                    #expect(try found.equals(tensor.to(.float32)), "\(name)")
+                }
+            }
+        }
+    }
+
+    @Test func `an index cannot name what is not in the folder`() throws {
+        for (name, parts) in [
+            ("../evil.safetensors", ["same folder"]), ("/etc/passwd", ["same folder"]),
+            ("model.bin", ["same folder"]), ("gone.safetensors", ["gone.safetensors", "not in the folder"]),
+            ("model-00002-of-00002.safetensors", ["lm_head.weight", "not there"]),
+        ] {
+            try LanguageGolden("llama").withFolder { folder in
+                try Self.shard(folder) { $0["lm_head.weight"] = .string(name) }
+                expectFault(.invalidData, parts) { _ = try WeightFiles(folder: folder) }
+            }
+        }
+    }
+
+    @Test func `a truncated shard is refused`() throws {
+        try LanguageGolden("llama").withFolder { folder in
+            try Self.shard(folder)
+            let url = folder.appending(path: "model-00002-of-00002.safetensors")
+            try Data(contentsOf: url).dropLast(64).write(to: url)
+            expectFault(.invalidData, ["model-00002-of-00002.safetensors"]) { _ = try LanguageBundle.load(folder) }
+        }
+    }
+
+    @Test func `weights in pickles are refused by name`() throws {
+        for name in ["pytorch_model.bin", "model.pt", "weights.pkl"] {
+            try LanguageGolden("llama").withFolder { folder in
+                try FileManager.default.moveItem(
+                    at: folder.appending(path: "model.safetensors"), to: folder.appending(path: name))
+                expectFault(.unsupportedFormat, [name, "safetensors"]) { _ = try LanguageBundle.load(folder) }
+            }
+        }
+    }
+
+    @Test func `code that a config names is not run but reported`() throws {
+        try LanguageGolden("llama").withFolder { folder in
+            try Self.edit(folder) {
+                $0["auto_map"] = ["AutoModelForCausalLM": "modeling_evil.Evil"]
+                $0["trust_remote_code"] = true
+            }
+            let findings = try ModelFolder(folder).findings
+            #expect(findings.count == 2)
+            #expect(findings.allSatisfy { $0.contains("not run") })
+            _ = try LanguageBundle.load(folder)
+        }
+    }
+
+    @Test func `what is not supported is refused by its name`() throws {
+        let cases: [(String, JSON, String)] = [
+            ("architectures", ["MambaForCausalLM"], "MambaForCausalLM"),
+            ("quantization_config", ["quant_method": "gptq"], "gptq"), ("hidden_act", "xielu", "xielu"),
+            ("rope_parameters", ["rope_type": "proportional", "rope_theta": 10000], "proportional"),
+        ]
+        for (key, value, part) in cases {
+            try LanguageGolden("llama").withFolder { folder in
+                try Self.edit(folder) { $0[key] = value }
+                expectFault(.unsupportedFormat, [part]) { _ = try LanguageBundle.load(folder) }
+            }
+        }
+    }
+
+    @Test func `a config that does not fit is refused before memory is taken`() throws {
+        let cases: [(String, JSON, String)] = [
+            ("hidden_size", 1_000_000_000, "shape"), ("num_hidden_layers", 1_000_000_000, "num_hidden_layers"),
+            ("vocab_size", -1, "vocab_size"), ("num_attention_heads", 3, "num_key_value_heads"),
+            ("head_dim", 536_870_912, "too many"), ("num_hidden_layers", 3, "model.layers.2"),
+            ("num_hidden_layers", 1, "model.layers.1"), ("intermediate_size", "many", "intermediate_size"),
+            ("vocab_size", 130, "shape"), ("rms_norm_eps", "x", "rms_norm_eps"),
+        ]
+        for (key, value, part) in cases {
+            try LanguageGolden("llama").withFolder { folder in
+                try Self.edit(folder) { $0[key] = value }
+                expectFault(.invalidData, [part]) { _ = try LanguageBundle.load(folder) }
+            }
+        }
+    }
+
+    @Test func `a tokenizer of another model is refused`() throws {
+        try LanguageGolden("llama").withFolder { folder in
+            let tokenizer: JSON = [
+                "model": ["type": "BPE", "vocab": ["a": 0, "b": 1]],
+                "added_tokens": [["id": 131, "content": "<|end|>"]],
+            ]
+            try tokenizer.data.write(to: folder.appending(path: "tokenizer.json"))
+            try Self.scratch { scratch in
+                let target = scratch.appending(path: "bundle")
+                expectFault(.invalidData, ["<|end|>", "131"]) { _ = try ModelImport.run(from: folder, to: target) }
+                #expect(!FileManager.default.fileExists(atPath: target.path))
+            }
+        }
+    }
+
+    @Test func `templates are found where models keep them`() throws {
+        try LanguageGolden("llama").withFolder { folder in
+            let list: JSON = [
+                "chat_template": [
+                    ["name": "default", "template": "one"], ["name": "tool_use", "template": "two"],
+                ]
+            ]
+            try list.data.write(to: folder.appending(path: "tokenizer_config.json"))
+            #expect(try ModelFolder(folder).namedTemplates == ["default": "one", "tool_use": "two"])
+            try Data("three".utf8).write(to: folder.appending(path: "chat_template.jinja"))
+            #expect(try ModelFolder(folder).chatTemplate == "three")
+        }
+    }
+}

@@ -1,0 +1,359 @@
+#!/usr/bin/env python3
+"""Tokenizers of every kind, and what Hugging Face `tokenizers` makes of random text, for Tests/MartletTextTests.
+
+    python3 -m venv /tmp/golden
+    /tmp/golden/bin/pip install tokenizers==0.23.3 sentencepiece==0.2.3
+    /tmp/golden/bin/python scripts/golden/make_tokenizers.py
+
+The tokenizers are trained on the licence and on random text, so that they are small. Of the 100,000 strings only a hash
+of each thousand is kept (`random_text.py` and its twin in Swift make the strings), and some samples in full.
+"""
+import array
+import copy
+import hashlib
+import json
+import pathlib
+import sys
+import tempfile
+
+import sentencepiece
+import tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from random_text import string
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+OUT = ROOT / "Tests" / "MartletTextTests" / "Golden" / "Tokenizers"
+COUNT = 100_000
+CHUNK = 1000
+SEED = 20261121
+SAMPLES = 40
+
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+GPT4O = "|".join([
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+    r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+",
+])
+DEEPSEEK = (
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|"
+    r"\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+CLIP = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+def corpus():
+    words = (ROOT / "LICENSE").read_text(encoding="utf-8").split("\n\n")
+    return words + [string(SEED + 1, i) for i in range(1500)]
+
+
+def byte_level(split, normalizer=None, specials=("<|endoftext|>",), size=1200, **model):
+    tokenizer = Tokenizer(models.BPE(**model))
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = split
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(corpus(), trainers.BpeTrainer(
+        vocab_size=size, special_tokens=list(specials), show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    return tokenizer
+
+
+def pattern(regex, *before):
+    return pre_tokenizers.Sequence([
+        *before, pre_tokenizers.Split(Regex(regex), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+
+
+def gpt2():
+    tokenizer = byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False))
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    tokenizer.add_tokens([tokenizers.AddedToken("word", single_word=True), tokenizers.AddedToken("<word>", rstrip=True)])
+    return tokenizer
+
+
+def llama3():
+    tokenizer = byte_level(pattern(LLAMA3), specials=["<s>", "</s>", "<|im_start|>"], ignore_merges=True)
+    tokenizer.post_processor = processors.Sequence([
+        processors.ByteLevel(trim_offsets=False),
+        processors.TemplateProcessing(
+            single="<s> $A", pair="<s> $A <s> $B:1", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))])])
+    return tokenizer
+
+
+def qwen():
+    return byte_level(pattern(QWEN), normalizers.NFC(), specials=["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+
+
+def deepseek():
+    return byte_level(pattern(
+        DEEPSEEK, pre_tokenizers.Split(Regex(r"\p{N}{1,3}"), "isolated"),
+        pre_tokenizers.Split(Regex("[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"), "isolated")))
+
+
+def roberta():
+    tokenizer = byte_level(
+        pre_tokenizers.ByteLevel(add_prefix_space=True), specials=["<s>", "<pad>", "</s>", "<unk>"])
+    tokenizer.add_special_tokens([tokenizers.AddedToken("<mask>", lstrip=True, special=True)])
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=True)
+    return tokenizer
+
+
+def clip():
+    tokenizer = byte_level(
+        pre_tokenizers.Sequence([
+            pre_tokenizers.Split(Regex(CLIP), "removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False)]),
+        normalizers.Sequence([
+            normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]),
+        end_of_word_suffix="</w>", unk_token="<|endoftext|>")
+    tokenizer.decoder = decoders.BPEDecoder("</w>")
+    return tokenizer
+
+
+def fallback(normalizer, split, decoder, name_unknown="<unk>"):
+    """BPE over characters with bytes for what is rare, as SentencePiece trains it."""
+    trained = Tokenizer(models.BPE())
+    if normalizer:
+        trained.normalizer = normalizer
+    if split:
+        trained.pre_tokenizer = split
+    pieces = [name_unknown, "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
+    trained.train_from_iterator(
+        [word for text in corpus() for word in text.split(" ")], trainers.BpeTrainer(
+            vocab_size=1400, special_tokens=pieces, show_progress=False, limit_alphabet=300, max_token_length=16))
+    model = json.loads(trained.to_str())["model"]
+    vocab = model["vocab"]
+    vocab.setdefault("\u2581", len(vocab))
+    merges = [tuple(m) for m in model["merges"]]
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        if letter in vocab and "\u2581" + letter not in vocab:
+            vocab["\u2581" + letter] = len(vocab)
+            merges.append(("\u2581", letter))
+    tokenizer = Tokenizer(models.BPE(
+        vocab=vocab, merges=merges, unk_token=name_unknown, fuse_unk=True, byte_fallback=True))
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    if split:
+        tokenizer.pre_tokenizer = split
+    tokenizer.decoder = decoder
+    tokenizer.add_special_tokens([name_unknown, "<s>", "</s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B:1", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))])
+    return tokenizer
+
+
+def llama2():
+    return fallback(
+        normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]), None,
+        decoders.Sequence([
+            decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]))
+
+
+def mistral():
+    return fallback(
+        None, pre_tokenizers.Metaspace(prepend_scheme="first", split=False),
+        decoders.Sequence([
+            decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]))
+
+
+def gemma():
+    return fallback(
+        normalizers.Replace(" ", "\u2581"), pre_tokenizers.Split(" ", "merged_with_previous"),
+        decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]))
+
+
+def bert():
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.train_from_iterator(corpus(), trainers.WordPieceTrainer(
+        vocab_size=1500, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], show_progress=False,
+        limit_alphabet=400))
+    tokenizer.post_processor = processors.BertProcessing(
+        ("[SEP]", tokenizer.token_to_id("[SEP]")), ("[CLS]", tokenizer.token_to_id("[CLS]")))
+    return tokenizer
+
+
+def sentence_piece(kind, **options):
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder)
+        # Lines: what SentencePiece would take for the end of one is left out.
+        lines = [" ".join("".join(c for c in text if ord(c) < 0x530).split()) for text in corpus()]
+        (path / "corpus.txt").write_text("\n".join(line for line in lines if line), encoding="utf-8")
+        sentencepiece.SentencePieceTrainer.train(
+            input=str(path / "corpus.txt"), model_prefix=str(path / "m"), model_type=kind, vocab_size=1500,
+            character_coverage=0.99, num_threads=1, minloglevel=2, hard_vocab_limit=False, **options)
+        return (path / "m.model").read_bytes()
+
+
+def charsmap(model):
+    """The compiled normalization in a SentencePiece model: field 2 of its field 3."""
+    def fields(data):
+        at = 0
+        while at < len(data):
+            key, at = varint(data, at)
+            if key & 7 == 2:
+                size, at = varint(data, at)
+                yield key >> 3, data[at : at + size]
+                at += size
+            elif key & 7 == 0:
+                _, at = varint(data, at)
+            else:
+                at += 4 if key & 7 == 5 else 8
+
+    def varint(data, at):
+        value = shift = 0
+        while True:
+            value |= (data[at] & 127) << shift
+            shift += 7
+            at += 1
+            if data[at - 1] < 128:
+                return value, at
+
+    spec = next(value for number, value in fields(model) if number == 3)
+    return next(value for number, value in fields(spec) if number == 2)
+
+
+def unigram(byte_fallback, normalizer, model):
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    vocab = [(processor.id_to_piece(i), processor.get_score(i)) for i in range(processor.get_piece_size())]
+    tokenizer = Tokenizer(models.Unigram(vocab, unk_id=0, byte_fallback=byte_fallback))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens(["<unk>", "<s>", "</s>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 2)])
+    return tokenizer
+
+
+def t5(model):
+    return unigram(False, normalizers.Sequence([
+        normalizers.Precompiled(charsmap(model)), normalizers.Strip(left=False, right=True),
+        normalizers.Replace(Regex(" {2,}"), "\u2581")]), model)
+
+
+def albert(model):
+    return unigram(False, normalizers.Sequence([
+        normalizers.Replace("``", '"'), normalizers.Replace("''", '"'), normalizers.NFKD(), normalizers.StripAccents(),
+        normalizers.Lowercase()]), model)
+
+
+def word_level():
+    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.train_from_iterator(corpus(), trainers.WordLevelTrainer(
+        vocab_size=600, special_tokens=["[UNK]", "[PAD]"], show_progress=False))
+    return tokenizer
+
+
+def variants(base):
+    """One part of the `gpt2` tokenizer replaced at a time."""
+    plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+    def part(value):
+        return json.loads(value.__getstate__())
+
+    def cut(*steps):
+        return {"pre_tokenizer": part(pre_tokenizers.Sequence([*steps, plain]))}
+
+    P, N = pre_tokenizers, normalizers
+    parts = {
+        "nfc": {"normalizer": part(N.NFC())}, "nfd": {"normalizer": part(N.NFD())},
+        "nfkc": {"normalizer": part(N.NFKC())}, "nfkd": {"normalizer": part(N.NFKD())},
+        "lowercase": {"normalizer": part(N.Lowercase())},
+        "strip accents": {"normalizer": part(N.Sequence([N.NFD(), N.StripAccents()]))},
+        "bert": {"normalizer": part(N.BertNormalizer())},
+        "bert cased": {"normalizer": part(N.BertNormalizer(lowercase=False, strip_accents=True))},
+        "nmt": {"normalizer": part(N.Nmt())}, "strip": {"normalizer": part(N.Strip())},
+        "replace": {"normalizer": part(N.Replace(Regex(r"(?:[a-e]|\d)+|\s{2,}"), "<\u00e9>"))},
+        "replace text": {"normalizer": part(N.Replace("e", ""))},
+        "prepend": {"normalizer": part(N.Sequence([N.Prepend("\u2581x"), N.NFKD(), N.Lowercase()]))},
+        "byte level normalizer": {"normalizer": part(N.ByteLevel()), "pre_tokenizer": part(P.Split(Regex(r"\u0120+"), "isolated"))},
+        "gpt4o": cut(P.Split(Regex(GPT4O), "isolated")),
+        "whitespace": cut(P.Whitespace()), "whitespace split": cut(P.WhitespaceSplit()),
+        "bert cuts": cut(P.BertPreTokenizer()), "punctuation": cut(P.Punctuation()),
+        "punctuation contiguous": cut(P.Punctuation("contiguous")),
+        "punctuation next": cut(P.Punctuation("merged_with_next")),
+        "punctuation previous": cut(P.Punctuation("merged_with_previous")),
+        "punctuation removed": cut(P.Punctuation("removed")),
+        "digits": cut(P.Digits(False)), "single digits": cut(P.Digits(True)), "delimiter": cut(P.CharDelimiterSplit("e")),
+        "scripts": cut(P.UnicodeScripts()), "fixed": cut(P.FixedLength(3)),
+        "metaspace": cut(P.Metaspace()), "metaspace first": cut(P.Metaspace(prepend_scheme="first")),
+        "bloom": cut(P.Split(Regex(" ?[^(\\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+"), "isolated")),
+        "inverted": cut(P.Split(Regex(r"\w+|\d"), "removed", invert=True)),
+        "not byte level": {"pre_tokenizer": part(P.WhitespaceSplit())},
+        "bytes first": {"pre_tokenizer": part(P.Sequence([P.ByteLevel(add_prefix_space=True), P.Digits(True)]))},
+        "lookbehind": cut(P.Split(Regex(r"(?<=\p{L})\p{N}|(?<!\s)\s$|^\p{Lu}++\p{Ll}*?x?|(?:ab|cd)*e"), "isolated")),
+    }
+    result = {}
+    for name, changes in parts.items():
+        whole = copy.deepcopy(base)
+        whole.update(changes)
+        result[name] = (changes, Tokenizer.from_str(json.dumps(whole)))
+    return result
+
+
+def flat(encoding):
+    return encoding.ids, [place for pair in encoding.offsets for place in pair]
+
+
+def digests(tokenizer, texts):
+    out = []
+    for start in range(0, len(texts), CHUNK):
+        digest = hashlib.sha256()
+        for encoding in tokenizer.encode_batch(texts[start : start + CHUNK]):
+            ids, offsets = flat(encoding)
+            digest.update(array.array("i", [len(ids), *ids, *offsets]).tobytes())
+        out.append(digest.hexdigest()[:16])
+    return out
+
+
+def samples(tokenizer, texts):
+    out = []
+    for index in range(0, len(texts), len(texts) // SAMPLES):
+        ids, offsets = flat(tokenizer.encode(texts[index]))
+        pair, _ = flat(tokenizer.encode(texts[index], texts[index - 1]))
+        out.append({
+            "index": index, "ids": ids, "offsets": offsets, "pair": pair,
+            "types": tokenizer.encode(texts[index], texts[index - 1]).type_ids,
+            "decoded": tokenizer.decode(ids, skip_special_tokens=True),
+            "whole": tokenizer.decode(ids, skip_special_tokens=False)})
+    return out
+
+
+def build():
+    nmt = sentence_piece("unigram")
+    return {
+        "gpt2": gpt2(), "llama3": llama3(), "qwen": qwen(), "deepseek": deepseek(), "roberta": roberta(), "clip": clip(),
+        "llama2": llama2(), "mistral": mistral(), "gemma": gemma(), "bert": bert(), "t5": t5(nmt), "albert": albert(nmt),
+        "unigram-bytes": unigram(True, normalizers.NFKC(), sentence_piece("unigram", byte_fallback=True)),
+        "word-level": word_level(),
+    }
+
+
+def main():
+    OUT.mkdir(parents=True, exist_ok=True)
+    texts = [string(SEED, i) for i in range(COUNT)]
+    golden = {"seed": SEED, "count": COUNT, "chunk": CHUNK, "tokenizers": tokenizers.__version__, "kinds": {}, "variants": {}}
+    for name, tokenizer in build().items():
+        (OUT / f"{name}.json").write_text(json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, separators=(",", ":")))
+        golden["kinds"][name] = {"digests": digests(tokenizer, texts), "samples": samples(tokenizer, texts)}
+        print(name, file=sys.stderr)
+    base = json.loads((OUT / "gpt2.json").read_text(encoding="utf-8"))
+    few = texts[:20_000]
+    for name, (changes, tokenizer) in variants(base).items():
+        golden["variants"][name] = {"changes": changes, "digests": digests(tokenizer, few)}
+    (OUT / "golden.json").write_text(json.dumps(golden, ensure_ascii=True, separators=(",", ":")))
+
+
+if __name__ == "__main__":
+    main()
