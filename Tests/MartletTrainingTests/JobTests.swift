@@ -401,7 +401,7 @@ import Testing
         let file = try scratch.write("mixed.csv", mixedTable(rows: 120))
         let recipe = try recipe(Self.overfit, ["data.split={train: 0.5, validation: 0.25, test: 0.25}"])
         let data = try scratch.prepare(recipe, [file])
-        let summary = try onCompute { try TrainingPlan(recipe: recipe, data: data).summary }
+        let summary = try onCompute { try TrainingPlan(PlannedTraining(recipe, data)).summary }
         #expect(summary.parameters == 2 * 64 + 64 + 64 * 64 + 64 + 64 + 1)
         #expect(summary.parameters == summary.layers.reduce(0) { $0 + $1.parameterCount })
         #expect(summary.layers.map(\.output) == [[-1, 1], [-1, 1], [-1, 64], [-1, 64], [-1, 1]])

@@ -36,19 +36,20 @@ public struct LanguageTexts {
         let json: [UInt8]
         switch config.tokenizer.type {
         case .characters:
-            var trainer = CharacterTrainer()
+            var learner = CharacterTokenizer()
             try documents.forEach { part in
-                trainer.add(part.text)
+                learner.add(part.text)
                 if part.isLast { count += 1 }
             }
-            json = try trainer.finish(specialTokens: count > 1 ? [Self.end] : [])
+            json = [UInt8](try learner.train(specialTokens: count > 1 ? [Self.end] : []))
         case .bpe:
-            var trainer = BPETrainer(vocabularySize: config.tokenizer.vocabularySize, specialTokens: [Self.end])
+            var trainer = try BPETrainer(
+                .init(vocabularySize: config.tokenizer.vocabularySize, specialTokens: [Self.end]))
             try documents.forEach { part in
                 trainer.add(part.text)
                 if part.isLast { count += 1 }
             }
-            json = try trainer.finish()
+            json = [UInt8](trainer.train())
         }
         var settings: JSONObject = [
             "tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false,

@@ -42,6 +42,30 @@ public struct LanguageTraining {
         }
     }
 
+    /// The parts of the model: each block as one, with what flows out of it, and the embeddings and norms around them.
+    var layerSummaries: [LayerSummary] {
+        var summaries: [LayerSummary] = []
+        let geometry = model.geometry
+        for item in model.parameters() {
+            let path = item.name.split(separator: ".").map(String.init)
+            let number = path.firstIndex { Int($0) != nil }
+            let part = path[...(number ?? max(0, path.count - 2))].joined(separator: ".")
+            if summaries.last?.name != part {
+                let isHead = part == "lm_head"
+                let width = isHead ? geometry.vocabularyCount : geometry.width
+                let kind =
+                    number != nil
+                    ? "block"
+                    : isHead ? "linear" : item.parameter.role == .norm || part.contains("ln_") ? "norm" : "embedding"
+                summaries.append(
+                    LayerSummary(
+                        name: part, kind: kind, output: [-1, geometry.contextLength, width], parameterCount: 0))
+            }
+            summaries[summaries.count - 1].parameterCount += item.parameter.value.count
+        }
+        return summaries
+    }
+
     /// Writes the bundle beside its place and renames it, so that it is whole or not there.
     public func publish(_ card: ModelCard, to directory: String) throws {
         try BundleFolder.write(to: directory) { folder in
@@ -70,15 +94,15 @@ extension LanguageModelRecipe {
                 layers: layers, heads: heads, width: width, context: context, dropout: dropout, bias: bias)
             object = gpt.config(vocabularyCount: vocabularyCount).object ?? JSONObject()
         } else {
-            object = JSONObject([
-                ("architectures", [.string(architecture.className)]), ("model_type", .string(architecture.rawValue)),
-                ("vocab_size", JSON(vocabularyCount)), ("hidden_size", JSON(width)),
-                ("intermediate_size", JSON(feedforward ?? (width * 8 / 3 + 31) / 32 * 32)),
-                ("num_hidden_layers", JSON(layers)), ("num_attention_heads", JSON(heads)),
-                ("num_key_value_heads", JSON(keyValueHeads ?? heads)), ("head_dim", JSON(width / heads)),
-                ("max_position_embeddings", JSON(context)), ("hidden_act", "silu"), ("rms_norm_eps", 1e-6),
-                ("rope_theta", 10_000), ("initializer_range", 0.02), ("tie_word_embeddings", true),
-            ])
+            object = [
+                "architectures": [.string(architecture.className)], "model_type": .string(architecture.rawValue),
+                "vocab_size": JSON(vocabularyCount), "hidden_size": JSON(width),
+                "intermediate_size": JSON(feedforward ?? (width * 8 / 3 + 31) / 32 * 32),
+                "num_hidden_layers": JSON(layers), "num_attention_heads": JSON(heads),
+                "num_key_value_heads": JSON(keyValueHeads ?? heads), "head_dim": JSON(width / heads),
+                "max_position_embeddings": JSON(context), "hidden_act": "silu", "rms_norm_eps": 1e-6,
+                "rope_theta": 10_000, "initializer_range": 0.02, "tie_word_embeddings": true,
+            ]
         }
         object["bos_token_id"] = endToken.map { JSON($0) } ?? .null
         object["eos_token_id"] = endToken.map { JSON($0) } ?? .null
