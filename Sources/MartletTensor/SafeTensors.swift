@@ -126,18 +126,49 @@ extension SafeTensors {
     /// format's own implementation does. The file is on the disk when this returns.
     /// - Throws: `MartletError` where a name is given twice or the disk is full.
     public static func write(_ tensors: [(String, Tensor)], metadata: [String: String] = [:], to path: String) throws {
-        let sorted = tensors.sorted { first, second in
-            let (a, b) = (first.1.scalarType.size, second.1.scalarType.size)
-            return a != b ? a > b : first.0.utf8.lexicographicallyPrecedes(second.0.utf8)
+        let planned = tensors.map { Planned(name: $0.0, type: $0.1.scalarType, shape: $0.1.shape) }
+        try write(planned, metadata: metadata, to: path) { tensors[$0].1 }
+    }
+
+    /// A tensor that is to be written.
+    public struct Planned: Sendable {
+        public let name: String
+        public let type: ScalarType
+        public let shape: [Int]
+
+        public init(name: String, type: ScalarType, shape: [Int]) {
+            self.name = name
+            self.type = type
+            self.shape = shape
+        }
+    }
+
+    /// The same, with one tensor at a time in memory: `tensor` makes each when it is its turn, by its index.
+    public static func write(
+        _ planned: [Planned], metadata: [String: String] = [:], to path: String, _ tensor: (Int) throws -> Tensor
+    ) throws {
+        let order = planned.indices.sorted { first, second in
+            let (a, b) = (planned[first].type.size, planned[second].type.size)
+            return a != b ? a > b : planned[first].name.utf8.lexicographicallyPrecedes(planned[second].name.utf8)
         }
         let header = try SafeTensorsHeader.encode(
-            sorted.map { ($0.0, $0.1.scalarType, $0.1.shape, $0.1.byteCount) }, metadata: metadata)
+            order.map { index in
+                let item = planned[index]
+                return (
+                    item.name, item.type, item.shape,
+                    try Tensor.checkedCount(item.shape, type: item.type) * item.type.size
+                )
+            }, metadata: metadata)
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw failure(path) }
         defer { close(descriptor) }
         try header.withUnsafeBytes { try write($0, to: descriptor, path) }
-        for (_, tensor) in sorted {
-            try tensor.withUnsafeBytes { try write($0, to: descriptor, path) }
+        for index in order {
+            let made = try tensor(index)
+            guard made.shape == planned[index].shape, made.scalarType == planned[index].type else {
+                throw MartletError(.internal, "the tensor '\(planned[index].name)' is \(made), not as it was planned")
+            }
+            try made.withUnsafeBytes { try write($0, to: descriptor, path) }
         }
         guard fsync(descriptor) == 0 else { throw failure(path) }
     }

@@ -33,6 +33,33 @@ extension Tensor {
         }
     }
 
+    /// The memory of a tensor [N, ..] whose rows each lie side by side, and how many elements it is from one row to the
+    /// next; another layout is copied first.
+    /// - Throws: `TensorError` where it is not of that type in host memory.
+    public func withRows<Scalar: TensorScalar, Result>(
+        of type: Scalar.Type, _ body: (UnsafePointer<Scalar>, Int) throws -> Result
+    ) throws -> Result {
+        guard device == .cpu, scalarType == Scalar.scalarType else {
+            throw TensorError(.type, "\(self) was expected as \(Scalar.scalarType.rawValue) in host memory")
+        }
+        let source = hasRowsSideBySide ? self : try contiguous()
+        guard source.rank > 0, let data = ct_tensor_data(source.handle), let strides = ct_tensor_strides(source.handle)
+        else { throw TensorError(.value, "\(self) has no rows") }
+        return try withExtendedLifetime(source) {
+            try body(UnsafePointer(data.assumingMemoryBound(to: Scalar.self)), Int(strides[0]))
+        }
+    }
+
+    private var hasRowsSideBySide: Bool {
+        guard rank > 0, let strides = ct_tensor_strides(handle) else { return false }
+        var expected = 1
+        for axis in (1..<Swift.max(1, rank)).reversed() {
+            guard size(axis) == 1 || Int(strides[axis]) == expected else { return false }
+            expected *= size(axis)
+        }
+        return true
+    }
+
     /// The single element as a floating-point number.
     /// - Throws: `TensorError` where there is not exactly one.
     public func item() throws -> Double {

@@ -61,7 +61,7 @@ public enum Torch {
     }
 
     /// Runs `body(begin, end)` over parts of `0 ..< count` on libtorch's own threads.
-    static func parallel(
+    public static func parallel(
         _ count: Int, grain: Int, _ body: @convention(c) (Int64, Int64, UnsafeMutableRawPointer?) -> Void,
         _ context: UnsafeMutableRawPointer
     ) {

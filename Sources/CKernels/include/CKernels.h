@@ -38,6 +38,55 @@ void ck_permutation(ck_random_key key, int64_t *output, int64_t count);
 // One block of the generator, to hold against the published vectors.
 void ck_philox_block(const uint32_t key[2], const uint32_t counter[4], uint32_t output[4]);
 
+// Attention over a paged cache of keys and values.
+enum {
+    CK_PAGE = 16,         // tokens of a page
+    CK_HEAD_LIMIT = 512,  // the largest head
+};
+
+// The tokens of one sequence in a pass.
+typedef struct {
+    int64_t pages; // where the sequence's pages begin in `blocks`
+    int32_t row;   // its first row in q, k, v and output
+    int32_t count; // its rows
+    int32_t start; // the place of the first in its sequence
+} ck_chunk;
+
+// H heads, G heads of keys and values, K head size; pages lie one after another.
+typedef struct {
+    const float *q;                       // [N, H, K]
+    const float *k, *v;                   // [N, G, K]
+    int64_t q_stride, k_stride, v_stride; // numbers from one row to the next
+    float *output;                        // [N, H, K], side by side
+    float *keys;                          // [pages, G, K, CK_PAGE]
+    float *values;                        // [pages, G, CK_PAGE, K rounded up to 16]
+    const int32_t *blocks;                // the page of each CK_PAGE tokens of a sequence
+    const ck_chunk *chunks;
+    int32_t chunk_count;
+    int32_t heads, groups, size; // H, G, K ≤ CK_HEAD_LIMIT
+    float scale;
+    int32_t window; // tokens that a token sees, 0 for all before it
+    float softcap;  // 0 for none
+} ck_attention;
+
+// Puts keys and values of the heads [begin, end) of G in their pages.
+void ck_attention_write(int64_t begin, int64_t end, void *attention);
+// How many pieces of work there are, and the pieces [begin, end) of them, once all is written.
+int64_t ck_attention_items(const ck_attention *attention);
+void ck_attention_run(int64_t begin, int64_t end, void *attention);
+
+// One row of logits.
+// The largest number, and the first place that has it; -1 where there are only NaN and -∞.
+int64_t ck_row_highest(const float *row, int64_t count, float *highest);
+// Σ e^((x - highest)·scale); NaN where a number is NaN.
+double ck_row_exp_sum(const float *row, int64_t count, float highest, float scale);
+// e^((x - highest)·scale) of each number.
+void ck_row_exp(const float *row, int64_t count, float highest, float scale, float *output);
+// The places of the numbers that are at least `bound`, in order; the result counts also those beyond `capacity`.
+int64_t ck_row_above(const float *row, int64_t count, float bound, int32_t *places, int64_t capacity);
+// -∞ where a token's bit is not set.
+void ck_row_mask(float *row, int64_t count, const uint32_t *bits);
+
 #ifdef __cplusplus
 }
 #endif

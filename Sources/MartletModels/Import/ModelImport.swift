@@ -32,11 +32,24 @@ public enum ModelImport {
     ]
 
     /// - Parameters:
-    ///   - source: a folder in Hugging Face's form, or one with a PEFT adapter.
+    ///   - source: a folder in Hugging Face's form, one with a PEFT adapter, or a GGUF file.
     ///   - target: a folder that is made; it must not exist or be empty.
     ///   - base: the folder of the model that an adapter is for; the adapter is added to its weights.
     /// - Throws: `MartletError` that names what is missing, wrong or not supported.
     public static func run(from source: URL, to target: URL, base: URL? = nil) throws -> ImportReport {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: source.path, isDirectory: &isFolder) else {
+            throw MartletError(.notFound, "there is no file or folder '\(source.lastPathComponent)'")
+        }
+        if !isFolder.boolValue {
+            guard GGUFFile.isOne(source) else {
+                throw MartletError(
+                    .unsupportedFormat,
+                    "'\(source.lastPathComponent)' is no GGUF file; give the folder with config.json and "
+                        + "model.safetensors, or a GGUF file")
+            }
+            return try GGUFImport.run(from: source, to: target)
+        }
         if FileManager.default.fileExists(atPath: source.appending(path: AdapterFolder.configName).path) {
             let adapter = try AdapterFolder(source)
             guard let base else { throw adapter.baseMissing() }

@@ -1,0 +1,151 @@
+import MartletTensor
+import MartletWire
+
+/// A GGUF file's model in Hugging Face's terms: its config.json, and what each tensor is called there.
+struct GGUFModel {
+    let config: JSON
+    /// Names here → tensors in the file, with the heads whose rows are to be put back in order.
+    let tensors: [(name: String, entry: GGUFFile.Entry, interleavedHeads: Int?)]
+
+    private static let classes = [
+        "llama": ("LlamaForCausalLM", "llama"), "qwen2": ("Qwen2ForCausalLM", "qwen2"),
+        "qwen3": ("Qwen3ForCausalLM", "qwen3"),
+    ]
+    private static let outer = [
+        "token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight",
+        "output.weight": "lm_head.weight",
+    ]
+    private static let parts = [
+        "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
+        "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "attn_q_norm": "self_attn.q_norm",
+        "attn_k_norm": "self_attn.k_norm", "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj",
+        "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+    ]
+
+    init(_ file: GGUFFile) throws {
+        let kind = file.metadata["general.architecture"]?.string ?? "without a name"
+        guard let (architecture, modelType) = GGUFModel.classes[kind] else {
+            throw MartletError(
+                .unsupportedFormat,
+                "the GGUF architecture '\(kind)' is not supported; supported are "
+                    + GGUFModel.classes.keys.sorted().joined(separator: ", "))
+        }
+        let fields = GGUFFields(metadata: file.metadata, prefix: kind)
+        let heads = try fields.size("attention.head_count")
+        let groups = try fields.size("attention.head_count_kv", heads)
+        var found: [(String, GGUFFile.Entry, Int?)] = []
+        for entry in file.entries.values.sorted(by: { $0.name < $1.name }) where entry.name != "rope_freqs.weight" {
+            let (name, part) = try GGUFModel.name(entry.name)
+            // llama.cpp turns neighbouring dimensions, so the conversion mixed the halves of each head's rows.
+            let mixed: Int? = kind != "llama" ? nil : part == "attn_q" ? heads : part == "attn_k" ? groups : nil
+            found.append((name, entry, mixed))
+        }
+        tensors = found
+        var config = try GGUFModel.config(fields, file, heads: heads, groups: groups)
+        config["architectures"] = [.string(architecture)]
+        config["model_type"] = .string(modelType)
+        if kind == "llama" {
+            config["attention_bias"] = .bool(file.entries["blk.0.attn_q.bias"] != nil)
+            config["mlp_bias"] = .bool(file.entries["blk.0.ffn_up.bias"] != nil)
+        }
+        self.config = .object(config)
+    }
+
+    private static func config(
+        _ fields: GGUFFields, _ file: GGUFFile, heads: Int, groups: Int
+    ) throws -> JSONObject {
+        let width = try fields.size("embedding_length")
+        guard let rows = file.entries["token_embd.weight"]?.shape.first else {
+            throw MartletError(.invalidData, "the GGUF file has no tensor 'token_embd.weight'")
+        }
+        var config: JSONObject = [
+            "vocab_size": JSON(rows), "hidden_size": JSON(width),
+            "intermediate_size": JSON(try fields.size("feed_forward_length")),
+            "num_hidden_layers": JSON(try fields.size("block_count")), "num_attention_heads": JSON(heads),
+            "num_key_value_heads": JSON(groups), "hidden_act": "silu",
+            "head_dim": JSON(try fields.size("attention.key_length", max(1, width / heads))),
+            "max_position_embeddings": JSON(try fields.size("context_length")),
+            "rms_norm_eps": .double(try fields.number("attention.layer_norm_rms_epsilon", 1e-5)),
+            "rope_theta": .double(try fields.number("rope.freq_base", 10_000)),
+            "tie_word_embeddings": .bool(file.entries["output.weight"] == nil),
+        ]
+        let size = config["head_dim"]?.int ?? 0
+        if let turned = try fields.optionalSize("rope.dimension_count"), turned != size {
+            config["partial_rotary_factor"] = .double(Double(turned) / Double(size))
+        }
+        for key in ["expert_count", "attention.sliding_window"] {
+            if let value = try fields.optionalSize(key, zero: true), value > 0 {
+                throw MartletError(.unsupportedFormat, "'\(key)' (\(value)) in a GGUF file is not supported")
+            }
+        }
+        if let scaling = try scaling(fields, file, context: config["max_position_embeddings"]?.int ?? 0) {
+            config["rope_scaling"] = scaling
+        }
+        return config
+    }
+
+    private static func scaling(_ fields: GGUFFields, _ file: GGUFFile, context: Int) throws -> JSON? {
+        if let entry = file.entries["rope_freqs.weight"] {
+            // Llama 3's scaling, already computed: a divisor for each pair of dimensions.
+            let factors = try file.tensor(entry).to(.float64).array(of: Double.self).map(JSON.double)
+            return [
+                "rope_type": "longrope", "short_factor": .array(factors), "long_factor": .array(factors),
+                "attention_factor": 1.0, "original_max_position_embeddings": JSON(context),
+            ]
+        }
+        let kind = fields.value("rope.scaling.type")?.string ?? "none"
+        switch kind {
+        case "none": return nil
+        case "linear":
+            return ["rope_type": "linear", "factor": .double(try fields.number("rope.scaling.factor", 1))]
+        case "yarn":
+            return [
+                "rope_type": "yarn", "factor": .double(try fields.number("rope.scaling.factor", 1)),
+                "original_max_position_embeddings":
+                    JSON(try fields.size("rope.scaling.original_context_length", context)),
+            ]
+        default: throw MartletError(.unsupportedFormat, "the rotary scaling '\(kind)' in a GGUF file is not supported")
+        }
+    }
+
+    private static func name(_ name: String) throws -> (name: String, part: String) {
+        if let known = outer[name] { return (known, name) }
+        let words = name.split(separator: ".").map(String.init)
+        guard words.count == 4, words[0] == "blk", let layer = Int(words[1]), layer >= 0, let part = parts[words[2]],
+            words[3] == "weight" || words[3] == "bias"
+        else { throw MartletError(.unsupportedFormat, "the tensor '\(name)' in a GGUF file is not supported") }
+        return ("model.layers.\(layer).\(part).\(words[3])", words[2])
+    }
+}
+
+/// The metadata of an architecture, read key by key.
+struct GGUFFields {
+    let metadata: [String: GGUFValue]
+    let prefix: String
+
+    func value(_ key: String) -> GGUFValue? { metadata[prefix + "." + key] }
+
+    func size(_ key: String, _ fallback: Int? = nil) throws -> Int {
+        if let size = try optionalSize(key) ?? fallback { return size }
+        throw MartletError(.invalidData, "the GGUF file lacks '\(prefix).\(key)'")
+    }
+
+    func optionalSize(_ key: String, zero: Bool = false) throws -> Int? {
+        guard let value = value(key) else { return nil }
+        if let list = value.ints, Set(list).count > 1 {
+            throw MartletError(
+                .unsupportedFormat, "'\(prefix).\(key)' differs between the layers, which is not supported")
+        }
+        guard let number = value.int ?? value.ints?.first, number >= (zero ? 0 : 1), number <= ModelConfig.sizeLimit
+        else { throw MartletError(.invalidData, "'\(prefix).\(key)' of the GGUF file is no whole number above 0") }
+        return number
+    }
+
+    func number(_ key: String, _ fallback: Double) throws -> Double {
+        guard let value = value(key) else { return fallback }
+        guard let number = value.double, number.isFinite else {
+            throw MartletError(.invalidData, "'\(prefix).\(key)' of the GGUF file is no number")
+        }
+        return number
+    }
+}

@@ -1,0 +1,218 @@
+import MartletWire
+
+/// A GGUF file's tokenizer in Hugging Face's files: `tokenizer.json`, `tokenizer_config.json` and the ids that end an
+/// answer.
+struct GGUFTokenizer {
+    let tokenizer: JSON
+    let tokenizerConfig: JSON
+    let generationConfig: JSON
+    let chatTemplate: String?
+
+    private let metadata: [String: GGUFValue]
+    private let tokens: [String]
+    /// Numbers as in llama.cpp: 1 normal, 2 unknown, 3 control, 4 defined by the user, 5 unused, 6 a byte.
+    private let types: [Int]
+
+    /// nil where the file has no tokenizer.
+    init?(_ metadata: [String: GGUFValue]) throws {
+        guard let kind = metadata["tokenizer.ggml.model"]?.string, kind != "none" else { return nil }
+        guard let tokens = metadata["tokenizer.ggml.tokens"]?.strings, !tokens.isEmpty else {
+            throw MartletError(.invalidData, "the GGUF file's tokenizer has no tokens")
+        }
+        let types = metadata["tokenizer.ggml.token_type"]?.ints ?? Array(repeating: 1, count: tokens.count)
+        guard types.count == tokens.count else {
+            throw MartletError(
+                .invalidData, "the GGUF file's tokenizer has \(tokens.count) tokens, but types for \(types.count)")
+        }
+        self.metadata = metadata
+        self.tokens = tokens
+        self.types = types
+        chatTemplate = metadata["tokenizer.chat_template"]?.string
+        let read = GGUFTokenizer.Reading(metadata: metadata, tokens: tokens, types: types)
+        switch kind {
+        case "gpt2": tokenizer = try read.byteLevel()
+        case "llama": tokenizer = try read.sentencePiece()
+        default:
+            throw MartletError(
+                .unsupportedFormat, "the GGUF tokenizer '\(kind)' is not supported; gpt2 and llama are")
+        }
+        var config: JSONObject = ["tokenizer_class": "PreTrainedTokenizerFast"]
+        var generation: JSONObject = [:]
+        for (key, name) in [("bos", "bos"), ("eos", "eos"), ("unknown", "unk"), ("padding", "pad")] {
+            guard let id = try read.id(key) else { continue }
+            config["\(name)_token"] = .string(tokens[id])
+            if name != "unk" { generation["\(name)_token_id"] = JSON(id) }
+        }
+        // An answer also ends where the turn does.
+        if let eos = try read.id("eos"), let eot = try read.id("eot"), eot != eos {
+            generation["eos_token_id"] = [JSON(eos), JSON(eot)]
+        }
+        config["add_bos_token"] = .bool(try read.addsStart())
+        tokenizerConfig = .object(config)
+        generationConfig = .object(generation)
+    }
+
+    /// The metadata, turned into a tokenizer.json.
+    struct Reading {
+        let metadata: [String: GGUFValue]
+        let tokens: [String]
+        let types: [Int]
+
+        func id(_ name: String) throws -> Int? {
+            guard let value = metadata["tokenizer.ggml.\(name)_token_id"] else { return nil }
+            guard let id = value.int, tokens.indices.contains(id) else {
+                // Files without a token of this kind write the largest number.
+                if value.int == Int(UInt32.max) { return nil }
+                throw MartletError(.invalidData, "the GGUF file's \(name) token is none of its \(tokens.count)")
+            }
+            return id
+        }
+
+        func addsStart() throws -> Bool {
+            let isLlama = metadata["tokenizer.ggml.model"]?.string == "llama"
+            return try metadata["tokenizer.ggml.add_bos_token"]?.bool ?? isLlama && id("bos") != nil
+        }
+
+        private func vocabulary() throws -> JSON {
+            var seen = JSONObject()
+            for (id, token) in tokens.enumerated() {
+                guard seen[token] == nil else {
+                    throw MartletError(.invalidData, "the GGUF file's tokenizer has '\(token)' twice")
+                }
+                seen[token] = JSON(id)
+            }
+            return .object(seen)
+        }
+
+        private var added: JSON {
+            .array(
+                tokens.indices.filter { [2, 3, 4].contains(types[$0]) }.map { id in
+                    [
+                        "id": JSON(id), "content": .string(tokens[id]), "single_word": false, "lstrip": false,
+                        "rstrip": false, "normalized": false, "special": .bool(types[id] != 4),
+                    ]
+                })
+        }
+
+        /// A start token before the text, where the model wants one.
+        private func postProcessor() throws -> JSON? {
+            guard try addsStart(), let bos = try id("bos") else { return nil }
+            let start: JSON = ["SpecialToken": ["id": .string(tokens[bos]), "type_id": 0]]
+            let (first, second): (JSON, JSON) = (
+                ["Sequence": ["id": "A", "type_id": 0]], ["Sequence": ["id": "B", "type_id": 1]]
+            )
+            return [
+                "type": "TemplateProcessing", "single": [start, first], "pair": [start, first, start, second],
+                "special_tokens": .object(
+                    [
+                        tokens[bos]: [
+                            "id": .string(tokens[bos]), "ids": [JSON(bos)], "tokens": [.string(tokens[bos])],
+                        ]
+                    ].map { ($0.key, $0.value) }.reduce(into: JSONObject()) { $0[$1.0] = $1.1 }),
+            ]
+        }
+
+        private func file(
+            normalizer: JSON, preTokenizer: JSON, decoder: JSON, postProcessor: JSON, model: JSON
+        ) -> JSON {
+            [
+                "version": "1.0", "truncation": .null, "padding": .null, "added_tokens": added,
+                "normalizer": normalizer, "pre_tokenizer": preTokenizer, "post_processor": postProcessor,
+                "decoder": decoder, "model": model,
+            ]
+        }
+
+        /// GPT-2's kind: bytes as letters, and merges in order.
+        func byteLevel() throws -> JSON {
+            guard let merges = metadata["tokenizer.ggml.merges"]?.strings else {
+                throw MartletError(.invalidData, "the GGUF file's tokenizer has no merges")
+            }
+            let pre = metadata["tokenizer.ggml.pre"]?.string ?? "default"
+            let pattern = try GGUFTokenizer.pattern(pre)
+            let bytes: JSON = [
+                "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false,
+                "use_regex": .bool(pattern == nil),
+            ]
+            let split: JSON? = pattern.map {
+                [
+                    "type": "Sequence",
+                    "pretokenizers": [
+                        [
+                            "type": "Split", "pattern": ["Regex": .string($0)], "behavior": "Isolated",
+                            "invert": false,
+                        ], bytes,
+                    ],
+                ]
+            }
+            return file(
+                normalizer: pre == "qwen2" ? ["type": "NFC"] : .null, preTokenizer: split ?? bytes,
+                decoder: ["type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true],
+                postProcessor: try postProcessor() ?? .null,
+                model: [
+                    "type": "BPE", "dropout": .null, "unk_token": .null, "continuing_subword_prefix": .null,
+                    "end_of_word_suffix": .null, "fuse_unk": false, "byte_fallback": false,
+                    "ignore_merges": .bool(pre == "llama-bpe"), "vocab": try vocabulary(),
+                    "merges": .array(merges.map(JSON.string)),
+                ])
+        }
+
+        /// SentencePiece's kind: pieces with scores, and bytes for what no piece has.
+        func sentencePiece() throws -> JSON {
+            guard let scores = metadata["tokenizer.ggml.scores"]?.doubles, scores.count == tokens.count else {
+                throw MartletError(.invalidData, "the GGUF file's tokenizer has no score for each token")
+            }
+            let startsWithSpace = metadata["tokenizer.ggml.add_space_prefix"]?.bool ?? true
+            let replace: JSON = ["type": "Replace", "pattern": ["String": " "], "content": "▁"]
+            var decoders: [JSON] = [
+                ["type": "Replace", "pattern": ["String": "▁"], "content": " "], ["type": "ByteFallback"],
+                ["type": "Fuse"],
+            ]
+            if startsWithSpace { decoders.append(["type": "Strip", "content": " ", "start": 1, "stop": 0]) }
+            let unknown = try id("unknown").map { JSON.string(tokens[$0]) } ?? .null
+            return file(
+                normalizer: startsWithSpace
+                    ? ["type": "Sequence", "normalizers": [["type": "Prepend", "prepend": "▁"], replace]] : replace,
+                preTokenizer: .null, decoder: ["type": "Sequence", "decoders": .array(decoders)],
+                postProcessor: try postProcessor() ?? .null,
+                model: [
+                    "type": "BPE", "dropout": .null, "unk_token": unknown, "continuing_subword_prefix": .null,
+                    "end_of_word_suffix": .null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
+                    "vocab": try vocabulary(), "merges": .array(merges(scores)),
+                ])
+        }
+
+        /// Every way to make a piece of two others; the pieces of higher score come first, as SentencePiece joins them.
+        private func merges(_ scores: [Double]) -> [JSON] {
+            var ids: [String: Int] = [:]
+            for (id, token) in tokens.enumerated() where types[id] == 1 { ids[token] = id }
+            var found: [(score: Double, id: Int, left: String, right: String)] = []
+            for (token, id) in ids {
+                let scalars = Array(token.unicodeScalars)
+                guard scalars.count > 1, scalars.count <= 256 else { continue }
+                for cut in 1..<scalars.count {
+                    var (left, right) = (String.UnicodeScalarView(), String.UnicodeScalarView())
+                    left.append(contentsOf: scalars[..<cut])
+                    right.append(contentsOf: scalars[cut...])
+                    if ids[String(left)] != nil, ids[String(right)] != nil {
+                        found.append((scores[id], id, String(left), String(right)))
+                    }
+                }
+            }
+            found.sort { ($1.score, $0.id, $1.left.utf8.count) < ($0.score, $1.id, $0.left.utf8.count) }
+            return found.map { .array([.string($0.left), .string($0.right)]) }
+        }
+    }
+
+    /// The expression that splits text before merging; nil is GPT-2's own.
+    private static func pattern(_ name: String) throws -> String? {
+        let start = #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"#
+        let end = #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+        switch name {
+        case "gpt-2", "default": return nil
+        case "llama-bpe", "llama3", "llama-v3": return start + #"\p{N}{1,3}"# + end
+        case "qwen2": return start + #"\p{N}"# + end
+        default:
+            throw MartletError(.unsupportedFormat, "the GGUF pre-tokenizer '\(name)' is not supported")
+        }
+    }
+}

@@ -1,0 +1,64 @@
+import MartletText
+import MartletWire
+
+/// A request that has been read, rendered, tokenized and checked: what the compute thread needs of it.
+public struct GenerationPlan: Sendable {
+    public var id: LanguageScheduler.RequestID
+    public var prompt: [Int32]
+    public var choiceCount: Int
+    /// Tokens of an answer, within the context.
+    public var maxTokens: Int
+    public var settings: SamplingSettings
+    public var stops: [String]
+    public var ignoresEnd: Bool
+    /// The prompt's text, where the answer begins with it.
+    public var echo: String?
+    public var tenant: String
+    public var owner: String
+    /// Nanoseconds of a monotonic clock.
+    public var deadline: UInt64?
+    public var arrived: UInt64
+    public var emit: @Sendable (Result<GenerationEvent, MartletError>) -> Void
+
+    /// Whether each of the prompt's tokens gets a log probability.
+    var measuresPrompt: Bool { echo != nil && settings.topLogprobs != nil }
+}
+
+/// One answer of a request on its way.
+struct Answer {
+    var sampler: SamplerState
+    var text: AnswerText
+    var tokenCount = 0
+}
+
+/// A request on its way.
+struct Generation {
+    let plan: GenerationPlan
+    var answers: [Answer]
+    var open: Int
+    var cachedTokens = 0
+    var started: UInt64?
+    var firstToken: UInt64?
+    var promptChances: [TokenChance] = []
+
+    init(_ plan: GenerationPlan) {
+        self.plan = plan
+        open = plan.choiceCount
+        answers = (0..<plan.choiceCount).map {
+            Answer(
+                sampler: SamplerState(plan.settings, prompt: plan.prompt, choice: $0),
+                text: AnswerText(stops: plan.stops))
+        }
+    }
+
+    func usage(now: UInt64) -> GenerationUsage {
+        let begun = started ?? now
+        let answered = firstToken ?? now
+        return GenerationUsage(
+            promptTokens: plan.prompt.count, cachedTokens: cachedTokens,
+            completionTokens: answers.reduce(0) { $0 + $1.tokenCount },
+            queueMicroseconds: Int((begun &- plan.arrived) / 1_000),
+            prefillMicroseconds: Int((answered &- begun) / 1_000),
+            decodeMicroseconds: Int((now &- answered) / 1_000))
+    }
+}

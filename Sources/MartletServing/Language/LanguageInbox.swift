@@ -1,0 +1,48 @@
+import Foundation
+import MartletWire
+
+/// What other threads ask of the compute thread of a language model.
+final class LanguageInbox: @unchecked Sendable {
+    // Unchecked: the fields are used under `condition` only.
+    enum Item: Sendable {
+        case submit(GenerationPlan)
+        case cancel(LanguageScheduler.RequestID)
+        case embed([[Int32]], @Sendable (Result<[[Float]], MartletError>) -> Void)
+        /// Answered between two passes, so that a stuck one shows.
+        case ping(@Sendable () -> Void)
+    }
+
+    private let condition = NSCondition()
+    private var items: [Item] = []
+    private var isDraining = false
+
+    /// False where nobody reads any more.
+    func put(_ item: Item) -> Bool {
+        condition.lock()
+        defer { condition.unlock() }
+        if isDraining, case .cancel = item {} else if isDraining { return false }
+        items.append(item)
+        condition.signal()
+        return true
+    }
+
+    /// Takes nothing more in.
+    func drain() {
+        condition.lock()
+        isDraining = true
+        condition.broadcast()
+        condition.unlock()
+    }
+
+    /// What has come; where that is nothing and `waits`, waits for something. Nil once drained and empty.
+    func take(waits: Bool) -> [Item]? {
+        condition.lock()
+        defer { condition.unlock() }
+        while waits, items.isEmpty {
+            if isDraining { return nil }
+            condition.wait()
+        }
+        defer { items.removeAll(keepingCapacity: true) }
+        return items
+    }
+}

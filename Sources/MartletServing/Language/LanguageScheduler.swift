@@ -1,0 +1,272 @@
+import MartletWire
+
+/// Decides which tokens of which sequences go through the model together. A value: it holds no tensors and looks at
+/// no clock.
+///
+/// Every pass takes one token of each sequence that is being answered and, up to a budget, parts of prompts. Sequences
+/// join and leave between passes. Where the cache is full, the youngest sequence gives its pages back and is computed
+/// again later; a key that waits gets a place from a key that holds more than its share.
+public struct LanguageScheduler {
+    public struct Limits: Sendable {
+        /// Sequences that are computed side by side.
+        public var sequences = 32
+        /// Tokens of one pass, where nobody waits for a next token and where somebody does.
+        public var passTokens = 512
+        public var mixedPassTokens = 128
+        /// Choices that wait, of all keys and of one.
+        public var waiting = 1024
+        public var waitingPerOwner = 1024
+        /// Tokens of prompts that wait.
+        public var waitingTokens = 1 << 20
+        /// What a token of an answer counts against one of a prompt, by the time that they take.
+        public var answerWeight = 4.0
+        public init() {}
+    }
+
+    public typealias RequestID = UInt64
+
+    public struct SequenceID: Hashable, Sendable {
+        public var request: RequestID
+        public var choice: Int
+        public init(request: RequestID, choice: Int) {
+            self.request = request
+            self.choice = choice
+        }
+    }
+
+    public struct Submission: Sendable {
+        public var id: RequestID
+        public var prompt: [Int32]
+        public var choiceCount: Int
+        /// Most tokens of an answer.
+        public var maxTokens: Int
+        public var tenant: String
+        public var owner: String
+        /// Nanoseconds of a monotonic clock after which nobody waits for the answer.
+        public var deadline: UInt64?
+        /// Whether the results of all the prompt's tokens are wanted, so that none may come from the cache.
+        public var needsWholePrompt: Bool
+        public init(
+            id: RequestID, prompt: [Int32], choiceCount: Int = 1, maxTokens: Int, tenant: String = "",
+            owner: String = "", deadline: UInt64? = nil, needsWholePrompt: Bool = false
+        ) {
+            self.id = id
+            self.prompt = prompt
+            self.choiceCount = choiceCount
+            self.maxTokens = maxTokens
+            self.tenant = tenant
+            self.owner = owner
+            self.deadline = deadline
+            self.needsWholePrompt = needsWholePrompt
+        }
+    }
+
+    /// One sequence's part of a pass.
+    public struct Row: Sendable, Equatable {
+        public var id: SequenceID
+        public var tokens: [Int32]
+        /// The place of the first of them.
+        public var start: Int
+        public var pages: [Int32]
+        /// Whether the last token's result chooses a next token.
+        public var samples: Bool
+        /// Tokens of the prompt that came from the cache when the sequence got its place.
+        public var cachedTokens: Int
+        public init(
+            id: SequenceID, tokens: [Int32], start: Int, pages: [Int32], samples: Bool, cachedTokens: Int = 0
+        ) {
+            self.id = id
+            self.tokens = tokens
+            self.start = start
+            self.pages = pages
+            self.samples = samples
+            self.cachedTokens = cachedTokens
+        }
+    }
+
+    public struct Pass: Sendable, Equatable {
+        public var rows: [Row] = []
+        /// Requests whose deadline went by, with whether any of them was computed.
+        public var expired: [RequestID] = []
+    }
+
+    struct Sequence {
+        var id: SequenceID
+        /// The prompt and what has been chosen since.
+        var tokens: [Int32]
+        /// Tokens that are in the cache.
+        var computed = 0
+        var pages: [Int32] = []
+        var chain: CachePages.Chain = 0
+        /// Full pages that are known by their chain.
+        var remembered = 0
+        var cached = 0
+        /// Tokens of the pass that is being computed.
+        var underway = 0
+    }
+
+    struct Request {
+        var submission: Submission
+        /// Choices that have not ended.
+        var open: Int
+        /// Whether the other choices wait for the first to compute the prompt.
+        var holdsChoices: Bool
+    }
+
+    struct Owner {
+        /// Weighted tokens computed, lifted to the others' level on coming back.
+        var served = 0.0
+        var waiting: [Sequence] = []
+        var waitingCount = 0
+        var running = 0
+    }
+
+    public let limits: Limits
+    public internal(set) var pages: CachePages
+    var requests: [RequestID: Request] = [:]
+    var owners: [String: Owner] = [:]
+    /// In the order in which they got their places.
+    var running: [Sequence] = []
+    public private(set) var waitingCount = 0
+    public private(set) var waitingTokens = 0
+
+    public init(limits: Limits, pageCount: Int) {
+        self.limits = limits
+        pages = CachePages(count: pageCount)
+    }
+
+    public var runningCount: Int { running.count }
+
+    /// Whether there is nothing to compute.
+    public var isIdle: Bool { requests.isEmpty }
+
+    /// Takes a request in.
+    /// - Throws: `unavailable` where the queue is full, `rateLimited` where the key's part of it is, and
+    ///   `contextLengthExceeded` where the cache could never hold it.
+    public mutating func submit(_ submission: Submission) throws {
+        let count = submission.choiceCount
+        guard submission.prompt.count + submission.maxTokens <= pages.count * CachePages.size else {
+            throw MartletError(
+                .contextLengthExceeded,
+                "a prompt of \(submission.prompt.count) tokens and an answer of \(submission.maxTokens) are more than "
+                    + "the \(pages.count * CachePages.size) that the cache holds; ask for a shorter answer")
+        }
+        guard (owners[submission.owner]?.waitingCount ?? 0) + count <= limits.waitingPerOwner else {
+            throw MartletError(
+                .rateLimited,
+                "this key has \(owners[submission.owner]?.waitingCount ?? 0) answers waiting, and \(count) more are "
+                    + "over its limit of \(limits.waitingPerOwner); try again when some have come")
+        }
+        guard waitingCount + count <= limits.waiting else {
+            throw MartletError(
+                .unavailable, "\(waitingCount) answers wait already, and \(limits.waiting) may; try again in a moment")
+        }
+        guard waitingTokens + submission.prompt.count <= limits.waitingTokens || waitingCount == 0 else {
+            throw MartletError(
+                .unavailable,
+                "prompts of \(waitingTokens) tokens wait already, and \(limits.waitingTokens) may; "
+                    + "try again in a moment")
+        }
+        requests[submission.id] = Request(submission: submission, open: count, holdsChoices: count > 1)
+        arrive(submission.owner)
+        let sequence = Sequence(
+            id: SequenceID(request: submission.id, choice: 0), tokens: submission.prompt)
+        owners[submission.owner, default: Owner()].waiting.append(sequence)
+        noteWaiting(submission.owner, count, tokens: submission.prompt.count)
+    }
+
+    /// Forgets a request; its places are free from the next pass on.
+    public mutating func cancel(_ id: RequestID) {
+        guard let request = requests.removeValue(forKey: id) else { return }
+        let owner = request.submission.owner
+        let waiting = owners[owner]?.waiting.filter { $0.id.request == id } ?? []
+        owners[owner]?.waiting.removeAll { $0.id.request == id }
+        let held = request.holdsChoices ? request.submission.choiceCount - 1 : 0
+        let first = waiting.contains { $0.id.choice == 0 }
+        noteWaiting(
+            owner, -(waiting.count + held), tokens: first ? -request.submission.prompt.count : 0)
+        for sequence in running where sequence.id.request == id { leave(sequence, owner) }
+        running.removeAll { $0.id.request == id }
+        depart(owner)
+    }
+
+    /// The next token of a sequence.
+    public mutating func append(_ token: Int32, to id: SequenceID) {
+        guard let index = running.firstIndex(where: { $0.id == id }) else { return }
+        running[index].tokens.append(token)
+        releaseChoices(of: id.request)
+    }
+
+    /// A sequence has all its tokens.
+    public mutating func finish(_ id: SequenceID) {
+        guard let index = running.firstIndex(where: { $0.id == id }), var request = requests[id.request] else { return }
+        releaseChoices(of: id.request)
+        request.holdsChoices = false
+        let owner = request.submission.owner
+        leave(running.remove(at: index), owner)
+        request.open -= 1
+        requests[id.request] = request.open == 0 ? nil : request
+        depart(owner)
+    }
+
+    /// What `next` gave has been computed.
+    public mutating func computed() {
+        for index in running.indices where running[index].underway > 0 {
+            let count = running[index].underway
+            let owner = requests[running[index].id.request]?.submission.owner ?? ""
+            owners[owner]?.served += count == 1 ? limits.answerWeight : Double(count)
+            running[index].underway = 0
+            running[index].computed += count
+            remember(index)
+        }
+    }
+
+    /// Notes which full pages of a sequence others can read.
+    private mutating func remember(_ index: Int) {
+        let size = CachePages.size
+        while (running[index].remembered + 1) * size <= running[index].computed {
+            let start = running[index].remembered * size
+            running[index].chain = pages.remember(
+                running[index].pages[running[index].remembered], running[index].tokens[start..<start + size],
+                after: running[index].chain)
+            running[index].remembered += 1
+        }
+    }
+
+    /// The prompt is in the cache: the other choices read it there.
+    private mutating func releaseChoices(of id: RequestID) {
+        guard let request = requests[id], request.holdsChoices else { return }
+        requests[id]?.holdsChoices = false
+        let others = (1..<request.submission.choiceCount).map {
+            Sequence(id: SequenceID(request: id, choice: $0), tokens: request.submission.prompt)
+        }
+        owners[request.submission.owner]?.waiting.insert(contentsOf: others, at: 0)
+    }
+
+    /// Gives a running sequence's pages and place back.
+    mutating func leave(_ sequence: Sequence, _ owner: String) {
+        pages.release(sequence.pages)
+        owners[owner]?.running -= 1
+    }
+
+    mutating func noteWaiting(_ owner: String, _ count: Int, tokens: Int) {
+        owners[owner]?.waitingCount += count
+        waitingCount += count
+        waitingTokens += tokens
+    }
+
+    /// A key that was away starts level with the one that was served least, and so gains nothing by pausing.
+    private mutating func arrive(_ owner: String) {
+        if requests.count == 1 { owners = owners.filter { $0.value.waitingCount + $0.value.running > 0 } }
+        guard (owners[owner]?.waitingCount ?? 0) + (owners[owner]?.running ?? 0) == 0 else { return }
+        let least = owners.filter { $0.value.waitingCount + $0.value.running > 0 }.map(\.value.served).min() ?? 0
+        owners[owner, default: Owner()].served = max(owners[owner]?.served ?? 0, least)
+    }
+
+    /// A key with nothing left is remembered only while it is ahead of the others.
+    private mutating func depart(_ owner: String) {
+        guard let state = owners[owner], state.waitingCount + state.running == 0 else { return }
+        let least = owners.filter { $0.value.waitingCount + $0.value.running > 0 }.map(\.value.served).min()
+        if state.served <= least ?? .infinity { owners[owner] = nil }
+    }
+}

@@ -1,0 +1,285 @@
+import Foundation
+import MartletModels
+import MartletTensor
+import MartletText
+import MartletWire
+import Synchronization
+
+/// Answers requests with one language model: renders and tokenizes where there is time, computes on the compute thread.
+///
+/// Any thread may call its methods. What it tells comes from queues of its own, in order for each request.
+public final class LanguageServer: Sendable {
+    public typealias RequestID = UInt64
+
+    /// What the requests of a model are held to.
+    public struct Bounds: Sendable {
+        /// Most tokens of a prompt and its answer: the model's context, or the cache where that is smaller.
+        public var contextLength: Int
+        public var vocabularyCount: Int
+        /// Requests that are being read and tokenized.
+        public var preparing = 1024
+        /// Requests that are read at the same time; with 1 they stay in order.
+        public var readers = 2
+        public init(contextLength: Int, vocabularyCount: Int) {
+            self.contextLength = contextLength
+            self.vocabularyCount = vocabularyCount
+        }
+    }
+
+    private let name: String
+    private let text: LanguageText
+    private let bounds: Bounds
+    private let inbox = LanguageInbox()
+    private let lastID = Atomic<UInt64>(0)
+    private let preparing = Atomic<Int>(0)
+    private let preparation: OperationQueue
+    /// Requests that are being read, with whether they were cancelled meanwhile.
+    private let unread = Mutex<[RequestID: Bool]>([:])
+
+    /// - Parameter name: the model's, for messages.
+    public init(name: String, text: LanguageText, bounds: Bounds) {
+        self.name = name
+        self.text = text
+        self.bounds = bounds
+        preparation = OperationQueue()
+        preparation.maxConcurrentOperationCount = bounds.readers
+    }
+
+    /// Reads a request and starts to answer it.
+    /// - Parameter emit: gets the parts of the answer, the last of them `done` or a failure. A cancelled request ends
+    ///   so too, with what was computed.
+    /// - Returns: the name by which it can be cancelled.
+    @discardableResult
+    public func generate(
+        _ request: GenerationRequest, emit: @escaping @Sendable (Result<GenerationEvent, MartletError>) -> Void
+    ) -> RequestID {
+        let id = lastID.add(1, ordering: .relaxed).newValue
+        let arrived = InferenceQueue.now
+        unread.withLock { $0[id] = false }
+        let failed: @Sendable (MartletError) -> Void = { [self] error in
+            unread.withLock { $0[id] = nil }
+            emit(.failure(error))
+        }
+        prepare(failed) { [self] in
+            let plan = try plan(request, id: id, arrived: arrived, emit: emit)
+            // With the lock held, so that whoever cancels finds the request either here or behind it in the inbox.
+            try unread.withLock { unread in
+                guard unread.removeValue(forKey: id) == false else {
+                    throw MartletError(.cancelled, "the request was cancelled before it was started")
+                }
+                guard inbox.put(.submit(plan)) else { throw leaving }
+            }
+        }
+        return id
+    }
+
+    /// Nobody waits for the answer any more: its place is free from the next pass on.
+    public func cancel(_ id: RequestID) {
+        let isUnread = unread.withLock { unread in
+            guard unread[id] != nil else { return false }
+            unread[id] = true
+            return true
+        }
+        if !isUnread { _ = inbox.put(.cancel(id)) }
+    }
+
+    /// Vectors of texts, each of length 1.
+    public func embed(
+        _ request: EmbeddingRequest,
+        done: @escaping @Sendable (Result<(reply: EmbeddingReply, vectors: [[Float]]), MartletError>) -> Void
+    ) {
+        prepare({ done(.failure($0)) }) { [self] in
+            guard !request.inputs.isEmpty else {
+                throw MartletError(.invalidRequest, "input is empty; give at least one text", param: "input")
+            }
+            let inputs = try request.inputs.map { input in
+                let tokens =
+                    switch input {
+                    case .text(let text): try encode(text, special: true, param: "input")
+                    case .tokens(let tokens): try checked(tokens, param: "input")
+                    }
+                guard !tokens.isEmpty else {
+                    throw MartletError(.invalidRequest, "an input is empty; give each some text", param: "input")
+                }
+                guard tokens.count <= bounds.contextLength else { throw tooLong(tokens.count, "input") }
+                return tokens
+            }
+            let accepted = inbox.put(
+                .embed(inputs) { result in
+                    done(result.flatMap { vectors in Self.embedded(vectors, inputs, request.dimensions) })
+                })
+            guard accepted else { throw leaving }
+        }
+    }
+
+    /// The tokens of a text or of a conversation's prompt.
+    public func tokenize(
+        _ request: TokenizeRequest, done: @escaping @Sendable (Result<TokenizeReply, MartletError>) -> Void
+    ) {
+        prepare({ done(.failure($0)) }) { [self] in
+            let tokens =
+                switch request.input {
+                case .text(let text): try self.text.encode(text, request.addSpecialTokens)
+                case .chat(let messages, let tools):
+                    try self.text.encode(
+                        rendered(messages.value.array ?? [], tools.value.array ?? []), request.addSpecialTokens)
+                }
+            done(.success(TokenizeReply(tokens: tokens, contextLength: bounds.contextLength)))
+        }
+    }
+
+    /// The text of tokens.
+    public func detokenize(
+        _ tokens: [Int], done: @escaping @Sendable (Result<DetokenizeReply, MartletError>) -> Void
+    ) {
+        prepare({ done(.failure($0)) }) { [self] in
+            let tokens = try self.checked(tokens, param: "tokens").map { Int($0) }
+            done(.success(DetokenizeReply(text: try text.decode(tokens))))
+        }
+    }
+
+    /// Answered between two passes of the model: a real sign of life.
+    public func ping(_ done: @escaping @Sendable () -> Void) {
+        if !inbox.put(.ping(done)) { done() }
+    }
+
+    /// Takes nothing more; `run` returns when all answers have ended.
+    public func drain() { inbox.drain() }
+
+    /// Answers until drained. Runs on the compute thread.
+    public func run(_ model: LoadedLanguageModel) {
+        model.engine.run(inbox)
+    }
+
+    private func prepare(
+        _ failed: @escaping @Sendable (MartletError) -> Void, _ body: @escaping @Sendable () throws -> Void
+    ) {
+        let count = preparing.add(1, ordering: .relaxed).newValue
+        guard count <= bounds.preparing else {
+            preparing.subtract(1, ordering: .relaxed)
+            return failed(
+                MartletError(
+                    .unavailable, "\(name) has \(bounds.preparing) requests to read already; try again in a moment"))
+        }
+        preparation.addOperation { [self] in
+            defer { preparing.subtract(1, ordering: .relaxed) }
+            do { try body() } catch { failed(Self.wire(error)) }
+        }
+    }
+
+    private func plan(
+        _ request: GenerationRequest, id: RequestID, arrived: UInt64,
+        emit: @escaping @Sendable (Result<GenerationEvent, MartletError>) -> Void
+    ) throws -> GenerationPlan {
+        let settings = try SamplingSettings(
+            request, defaults: text.sampling, endTokens: text.vocabulary.endTokens,
+            vocabularyCount: bounds.vocabularyCount)
+        guard request.choiceCount >= 1 else {
+            throw MartletError(.invalidRequest, "n is \(request.choiceCount); ask for 1 or more", param: "n")
+        }
+        let prompt = try tokens(of: request.prompt)
+        guard !prompt.isEmpty else {
+            throw MartletError(.invalidRequest, "the prompt has no tokens; give some text", param: "prompt")
+        }
+        guard prompt.count < bounds.contextLength else { throw tooLong(prompt.count, Self.param(request.prompt)) }
+        let room = bounds.contextLength - prompt.count
+        let wanted = request.maxTokens ?? room
+        guard wanted >= 1 || (wanted == 0 && request.echo) else {
+            throw MartletError(.invalidRequest, "max_tokens is \(wanted); ask for 1 or more", param: "max_tokens")
+        }
+        return GenerationPlan(
+            id: id, prompt: prompt, choiceCount: request.choiceCount, maxTokens: min(wanted, room),
+            settings: settings, stops: request.stop, ignoresEnd: request.ignoreEnd,
+            echo: request.echo ? try echoed(request.prompt, prompt) : nil, tenant: request.tenant,
+            owner: request.owner,
+            // A wait of more than a day is no deadline.
+            deadline: request.deadlineMicroseconds.map {
+                arrived &+ UInt64(clamping: min(max($0, 0), 86_400_000_000)) &* 1_000
+            },
+            arrived: arrived, emit: emit)
+    }
+
+    private func tokens(of prompt: GenerationRequest.Prompt) throws -> [Int32] {
+        switch prompt {
+        case .text(let text): try encode(text, special: true, param: "prompt")
+        case .tokens(let tokens): try checked(tokens, param: "prompt")
+        case .chat(let messages, let tools):
+            try encode(rendered(messages, tools), special: false, param: "messages")
+        }
+    }
+
+    private func rendered(_ messages: [JSON], _ tools: [JSON]) throws -> String {
+        guard let render = text.render else {
+            throw MartletError(
+                .invalidRequest,
+                "\(name) has no chat template; use /v1/completions, or import the model with its template",
+                param: "messages")
+        }
+        return try render(messages, tools)
+    }
+
+    private func encode(_ text: String, special: Bool, param: String) throws -> [Int32] {
+        // A token stands for 128 bytes at the most in any vocabulary that is used; what is longer cannot fit.
+        let bytes = text.utf8.count
+        guard bytes / 128 <= bounds.contextLength else { throw tooLong(bytes / 128, param) }
+        return try checked(self.text.encode(text, special), param: param)
+    }
+
+    private func checked(_ tokens: [Int], param: String) throws -> [Int32] {
+        try tokens.map { token in
+            guard token >= 0, token < bounds.vocabularyCount else {
+                throw MartletError(
+                    .invalidRequest, "\(param) has token \(token); the model has 0 to \(bounds.vocabularyCount - 1)",
+                    param: param)
+            }
+            return Int32(token)
+        }
+    }
+
+    private func echoed(_ prompt: GenerationRequest.Prompt, _ tokens: [Int32]) throws -> String {
+        if case .text(let text) = prompt { return text }
+        return try text.decode(tokens.map { Int($0) })
+    }
+
+    private static func param(_ prompt: GenerationRequest.Prompt) -> String {
+        if case .chat = prompt { "messages" } else { "prompt" }
+    }
+
+    private func tooLong(_ count: Int, _ param: String) -> MartletError {
+        MartletError(
+            .contextLengthExceeded,
+            "this model's maximum context length is \(bounds.contextLength) tokens, and your \(param) has \(count) or "
+                + "more; shorten it",
+            param: param)
+    }
+
+    private var leaving: MartletError {
+        MartletError(.unavailable, "\(name) is being taken out of service; try again in a moment")
+    }
+
+    private static func embedded(
+        _ vectors: [[Float]], _ inputs: [[Int32]], _ dimensions: Int?
+    ) -> Result<(reply: EmbeddingReply, vectors: [[Float]]), MartletError> {
+        let full = vectors.first?.count ?? 0
+        let width = dimensions ?? full
+        guard width >= 1, width <= full else {
+            return .failure(
+                MartletError(
+                    .invalidRequest, "dimensions is \(width); this model's vectors have \(full)", param: "dimensions"))
+        }
+        let cut = vectors.map { vector in
+            guard width < full else { return vector }
+            let part = vector.prefix(width)
+            let length = part.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+            return length > 0 ? part.map { Float(Double($0) / length) } : Array(part)
+        }
+        let tokens = inputs.reduce(0) { $0 + $1.count }
+        return .success((EmbeddingReply(width: width, tokens: tokens), cut))
+    }
+
+    static func wire(_ error: any Error) -> MartletError {
+        if let error = error as? MartletError { return error }
+        if let error = error as? TensorError { return error.martletError }
+        return MartletError(.internal, "the model failed on this request; see the log of its replica")
+    }
+}

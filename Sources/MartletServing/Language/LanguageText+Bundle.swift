@@ -1,0 +1,59 @@
+import Foundation
+import MartletModels
+import MartletText
+import MartletWire
+
+extension LanguageText {
+    /// The text side of a bundle's folder.
+    /// - Throws: `invalidData` where a file is missing or damaged.
+    public init(_ folder: ModelFolder) throws {
+        guard let file = folder.tokenizer, let json = FileManager.default.contents(atPath: file.path) else {
+            throw MartletError(.invalidData, "the bundle has no tokenizer.json; import the model with its tokenizer")
+        }
+        let config = folder.file("tokenizer_config.json").flatMap { FileManager.default.contents(atPath: $0.path) }
+        let tokenizer = try Tokenizer(json: json, config: config)
+        let template = try folder.chatTemplate.map { try ChatTemplate($0) }
+        let marks = Self.marks(tokenizer)
+        let vocabulary = tokenizer.vocabulary
+        var render: (@Sendable ([JSON], [JSON]) throws -> String)?
+        if let template {
+            render = { messages, tools in
+                try template.render(messages: messages, tools: tools, addGenerationPrompt: true, variables: marks)
+            }
+        }
+        self.init(
+            encode: { text, special in try tokenizer.encode(text, addSpecialTokens: special).ids },
+            decode: { tokens in tokenizer.decode(tokens) }, render: render,
+            vocabulary: TokenVocabulary(
+                bytes: vocabulary.bytes, endTokens: Self.endTokens(folder).union(vocabulary.endTokens)),
+            sampling: Self.sampling(folder.generationConfig))
+    }
+
+    /// The tokens' texts that templates write.
+    private static func marks(_ tokenizer: Tokenizer) -> [String: JSON] {
+        var marks: [String: JSON] = [:]
+        for (name, token) in [
+            ("bos_token", tokenizer.beginToken), ("eos_token", tokenizer.endToken), ("pad_token", tokenizer.padToken),
+            ("unk_token", tokenizer.unknownToken),
+        ] {
+            if let token, let text = tokenizer.token(of: token) { marks[name] = .string(text) }
+        }
+        return marks
+    }
+
+    /// What the config and the generation config call ends: a number or several.
+    private static func endTokens(_ folder: ModelFolder) -> Set<Int> {
+        let named = folder.generationConfig?["eos_token_id"] ?? folder.config["eos_token_id"]
+        return Set((named?.array ?? [named].compactMap { $0 }).compactMap(\.int))
+    }
+
+    private static func sampling(_ config: JSON?) -> Sampling {
+        var sampling = Sampling()
+        sampling.temperature = config?["temperature"]?.double
+        sampling.topK = config?["top_k"]?.int
+        sampling.topP = config?["top_p"]?.double
+        sampling.minP = config?["min_p"]?.double
+        sampling.repetitionPenalty = config?["repetition_penalty"]?.double
+        return sampling
+    }
+}

@@ -1,0 +1,190 @@
+import Foundation
+import MartletModels
+import MartletNN
+import MartletTensor
+import MartletWire
+import Testing
+
+/// GGUF files give the model that transformers reads from them; hostile ones are refused.
+@Suite struct GGUFTests {
+    private static func golden(_ name: String) throws -> URL {
+        let root = try #require(Bundle.module.url(forResource: "Golden", withExtension: nil))
+        return root.appending(path: "gguf").appending(path: name)
+    }
+
+    private static func scratch<Result>(_ body: (URL) throws -> Result) throws -> Result {
+        let url = FileManager.default.temporaryDirectory.appending(path: "gguf-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: url) }
+        return try body(url)
+    }
+
+    /// Names in the file and in the folder, where rows stay in order.
+    private static let names = [
+        "token_embd.weight": "model.embed_tokens.weight",
+        "blk.0.attn_q.weight": "model.layers.0.self_attn.q_proj.weight",
+        "blk.0.attn_k.weight": "model.layers.0.self_attn.k_proj.weight",
+        "blk.0.attn_v.weight": "model.layers.0.self_attn.v_proj.weight",
+        "blk.0.attn_output.weight": "model.layers.0.self_attn.o_proj.weight",
+        "blk.0.ffn_gate.weight": "model.layers.0.mlp.gate_proj.weight",
+        "blk.0.ffn_up.weight": "model.layers.0.mlp.up_proj.weight",
+        "blk.0.ffn_down.weight": "model.layers.0.mlp.down_proj.weight", "output.weight": "lm_head.weight",
+    ]
+
+    @Test(arguments: ["llama", "qwen2"]) func `weights, logits and names are those that transformers reads`(
+        _ name: String
+    ) throws {
+        try onCompute {
+            let expected = try SafeTensors(path: Self.golden("\(name).safetensors").path)
+            try Self.scratch { scratch in
+                let target = scratch.appending(path: "bundle")
+                let report = try ModelImport.run(from: Self.golden("\(name).gguf"), to: target)
+                #expect(report.hasTokenizer)
+                #expect(report.findings.contains { $0.contains("float16") })
+                let saved = try WeightFiles(folder: target)
+                for (theirs, ours) in Self.names where expected.entry("rows/\(theirs)") != nil {
+                    let rows = try expected.tensor("rows/\(theirs)")
+                    let found = try saved.tensor(ours).narrow(0, from: 0, length: 2)
+                    // Blocks give float32; the folder has them as float16.
+                    #expect(try found.equals(rows.to(found.scalarType)), "\(name): \(theirs)")
+                }
+                let model = try LanguageBundle.load(target).model
+                let count = model.geometry.vocabularyCount
+                let logits = try model.logits(of: LanguageGolden.prompt(40, vocabulary: count), rows: 3)
+                let wanted = try expected.tensor("logits")
+                let worst = try difference(logits, wanted)
+                let scale = try wanted.abs().max().item()
+                #expect(worst < 2e-3 * scale, "\(name): \(worst) of \(scale)")
+            }
+        }
+    }
+
+    @Test func `the tokenizer becomes a tokenizer json`() throws {
+        try onCompute {
+            try Self.scratch { scratch in
+                let target = scratch.appending(path: "bundle")
+                _ = try ModelImport.run(from: Self.golden("llama.gguf"), to: target)
+                let json = try JSONParser.parse(Data(contentsOf: target.appending(path: "tokenizer.json")))
+                #expect(json["model"]?["byte_fallback"] == true)
+                let merges = try #require(json["model"]?["merges"]?.array)
+                #expect(merges.first == ["▁", "t"])
+                #expect(merges.contains(["▁t", "he"]))
+                let folder = try ModelFolder(target)
+                #expect(folder.chatTemplate?.contains("messages") == true)
+                #expect(folder.generationConfig?["eos_token_id"] == 2)
+                #expect(folder.tokenizerConfig?["bos_token"] == "<s>")
+            }
+        }
+    }
+
+    /// A file's head, built byte by byte.
+    private struct Head {
+        var bytes: [UInt8] = Array("GGUF".utf8)
+
+        init(version: UInt32 = 3, tensors: UInt64, pairs: UInt64) {
+            add(version)
+            add(tensors)
+            add(pairs)
+        }
+
+        mutating func add(_ number: some FixedWidthInteger) {
+            withUnsafeBytes(of: number.littleEndian) { bytes += $0 }
+        }
+
+        mutating func add(_ text: String) {
+            add(UInt64(text.utf8.count))
+            bytes += Array(text.utf8)
+        }
+
+        mutating func tensor(
+            _ name: String, _ dimensions: [UInt64], type: UInt32 = 0, offset: UInt64 = 0, rank: UInt32? = nil
+        ) {
+            add(name)
+            add(rank ?? UInt32(dimensions.count))
+            for length in dimensions { add(length) }
+            add(type)
+            add(offset)
+        }
+    }
+
+    private static func refused(
+        _ parts: [String], code: MartletError.Code = .invalidData, _ bytes: [UInt8],
+        _ location: SourceLocation = #_sourceLocation
+    ) throws {
+        try scratch { scratch in
+            let file = scratch.appending(path: "hostile.gguf")
+            try Data(bytes).write(to: file)
+            let target = scratch.appending(path: "bundle")
+            expectFault(code, ["hostile.gguf"] + parts, location) { _ = try ModelImport.run(from: file, to: target) }
+            #expect(!FileManager.default.fileExists(atPath: target.path), sourceLocation: location)
+        }
+    }
+
+    private static func oneTensor(_ parts: [String], _ change: (inout Head) -> Void) throws {
+        var head = Head(tensors: 1, pairs: 0)
+        change(&head)
+        try refused(parts, head.bytes + [UInt8](repeating: 0, count: 256))
+    }
+
+    @Test func `tensors past the end, wrapping sums and impossible shapes are refused`() throws {
+        try Self.oneTensor(["past the file's end"]) { $0.tensor("a", [4], offset: 1 << 20) }
+        try Self.oneTensor(["past the file's end"]) { $0.tensor("a", [4], offset: UInt64.max - 31) }
+        try Self.oneTensor(["past the file's end"]) { $0.tensor("a", [1 << 20]) }
+        try Self.oneTensor(["at most"]) { $0.tensor("a", [UInt64.max]) }
+        try Self.oneTensor(["too large"]) { $0.tensor("a", [1 << 40, 1 << 40]) }
+        try Self.oneTensor(["5 dimensions"]) { $0.tensor("a", [1, 1, 1, 1, 1]) }
+        try Self.oneTensor(["dimensions"]) { $0.tensor("a", [], rank: UInt32.max) }
+        try Self.oneTensor(["empty"]) { $0.tensor("a", [0]) }
+        try Self.oneTensor(["aligned"]) { $0.tensor("a", [4], offset: 3) }
+        try Self.oneTensor(["multiple of 256"]) { $0.tensor("a", [32], type: 12) }
+    }
+
+    @Test func `unknown types and versions are not supported`() throws {
+        var head = Head(tensors: 1, pairs: 0)
+        head.tensor("a", [32], type: 999)
+        try Self.refused(["999"], code: .unsupportedFormat, head.bytes)
+        try Self.refused(["version"], code: .unsupportedFormat, Head(version: 9, tensors: 0, pairs: 0).bytes)
+    }
+
+    @Test func `lengths and counts beyond the file take no memory`() throws {
+        for count in [UInt64(1) << 60, UInt64.max, 1 << 22] {
+            var text = Head(tensors: 0, pairs: 1)
+            text.add("key")
+            text.add(UInt32(8))
+            text.add(count)
+            try Self.refused([], text.bytes)
+            var list = Head(tensors: 0, pairs: 1)
+            list.add("key")
+            list.add(UInt32(9))
+            list.add(UInt32(8))
+            list.add(count)
+            try Self.refused([], list.bytes)
+            try Self.refused([], Head(tensors: count, pairs: 0).bytes)
+            try Self.refused([], Head(tensors: 0, pairs: count).bytes)
+        }
+    }
+
+    @Test(arguments: [UInt32(0), 3, UInt32.max]) func `an impossible alignment is refused`(_ alignment: UInt32) throws {
+        var head = Head(tensors: 0, pairs: 1)
+        head.add("general.alignment")
+        head.add(UInt32(4))
+        head.add(alignment)
+        try Self.refused(["alignment"], head.bytes)
+    }
+
+    @Test func `names given twice and tensors that overlap are refused`() throws {
+        var twice = Head(tensors: 2, pairs: 0)
+        twice.tensor("a", [4])
+        twice.tensor("a", [4], offset: 32)
+        try Self.refused(["twice"], twice.bytes + [UInt8](repeating: 0, count: 256))
+        var over = Head(tensors: 2, pairs: 0)
+        over.tensor("a", [16])
+        over.tensor("b", [4], offset: 32)
+        try Self.refused(["overlap"], over.bytes + [UInt8](repeating: 0, count: 256))
+    }
+
+    @Test func `a real file cut anywhere is refused, never read past`() throws {
+        let whole = try Data(contentsOf: Self.golden("llama.gguf"))
+        for part in 1..<24 { try Self.refused([], Array(whole.prefix(whole.count * part / 24))) }
+    }
+}

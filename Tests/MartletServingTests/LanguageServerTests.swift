@@ -1,0 +1,228 @@
+import Foundation
+import MartletModels
+import MartletServing
+import MartletTensor
+import MartletWire
+import Testing
+
+private let compute = ComputeThread()
+
+@Suite struct LanguageServerTests {
+    private static func exact(_ limits: LanguageScheduler.Limits = .init(), cachePages: Int = 0) throws
+        -> LoadedLanguageModel.Options
+    {
+        var options = LoadedLanguageModel.Options()
+        options.format = .dense
+        options.limits = limits
+        if cachePages > 0 {
+            options.cacheBytes = try compute.run {
+                PagedAttention.pageBytes(try TinyLanguageModel.make("llama").geometry) * cachePages
+            }
+        }
+        return options
+    }
+
+    private static func greedy(_ tokens: [Int32], _ count: Int, _ name: String = "llama") throws -> [Int] {
+        try compute.run { try TinyLanguageModel.make(name).greedyContinuation(tokens, count: count) }
+    }
+
+    @Test(arguments: TinyLanguageModel.names)
+    func greedyAnswersAreThoseOfTheModel(_ name: String) async throws {
+        let served = try ServedModel(name, options: Self.exact())
+        let tokens = prompt(40)
+        let events = try await served.events(.tokens(tokens, max: 32, topLogprobs: 0))
+        #expect(events.chances().map(\.id) == (try Self.greedy(tokens, 32, name)))
+        #expect(events.finish() == .length)
+        #expect(events.usage?.completionTokens == 32)
+        #expect(events.usage?.promptTokens == 40)
+    }
+
+    @Test func concurrentAnswersKeepApart() async throws {
+        var limits = LanguageScheduler.Limits()
+        limits.sequences = 6
+        limits.passTokens = 48
+        limits.mixedPassTokens = 24
+        // So few pages that sequences are put back and computed again.
+        let served = try ServedModel(options: Self.exact(limits, cachePages: 24))
+        let prompts = (0..<24).map { prompt(20 + $0 * 3 % 50, seed: $0) }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for (index, tokens) in prompts.enumerated() {
+                group.addTask {
+                    let expected = try Self.greedy(tokens, 30)
+                    let events = try await served.events(
+                        .tokens(tokens, max: 30, owner: "key-\(index % 5)", topLogprobs: 0))
+                    #expect(events.chances().map(\.id) == expected, "prompt \(index)")
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    @Test func aSharedBeginningIsReadFromTheCacheWithinATenantOnly() async throws {
+        let served = try ServedModel(options: Self.exact())
+        let tokens = prompt(100)
+        let first = try await served.events(.tokens(tokens, max: 4, tenant: "a", topLogprobs: 0))
+        #expect(first.usage?.cachedTokens == 0)
+        let again = try await served.events(.tokens(tokens + prompt(5), max: 4, tenant: "a", topLogprobs: 0))
+        #expect(again.usage?.cachedTokens == 96)
+        #expect(again.chances().map(\.id) == (try Self.greedy(tokens + prompt(5), 4)))
+        let other = try await served.events(.tokens(tokens, max: 4, tenant: "b"))
+        #expect(other.usage?.cachedTokens == 0)
+    }
+
+    @Test func choicesShareThePromptAndDrawApart() async throws {
+        let served = try ServedModel(options: Self.exact())
+        var request = GenerationRequest.tokens(prompt(50), max: 12, topLogprobs: 0)
+        request.choiceCount = 4
+        request.sampling = Sampling(temperature: 1.5, seed: 11)
+        let events = try await served.events(request)
+        let answers = (0..<4).map { events.chances(choice: $0).map(\.id) }
+        #expect(answers.allSatisfy { $0.count == 12 })
+        #expect(Set(answers).count == 4)
+        let again = try await served.events(request)
+        #expect((0..<4).map { again.chances(choice: $0).map(\.id) } == answers)
+        #expect(events.usage?.completionTokens == 48)
+    }
+
+    @Test func aCancelledRequestEndsAndFreesItsPlace() async throws {
+        var limits = LanguageScheduler.Limits()
+        limits.sequences = 1
+        let served = try ServedModel(options: Self.exact(limits))
+        let server = served.server
+        let first = served.started(.tokens(prompt(8), max: 1)).id
+        // From the delivery's own thread: a test's task may wait long for its turn.
+        let usage: GenerationUsage = try await withCheckedThrowingContinuation { continuation in
+            server.generate(.tokens(prompt(10), max: 480)) { event in
+                switch event {
+                case .success(.text): server.cancel(first + 1)
+                case .success(.done(let usage)): continuation.resume(returning: usage)
+                case .success: break
+                case .failure(let error): continuation.resume(throwing: error)
+                }
+            }
+        }
+        #expect(usage.completionTokens > 0)
+        #expect(usage.completionTokens < 400)
+        let next = try await served.events(.tokens(prompt(9), max: 3))
+        #expect(next.usage?.completionTokens == 3)
+        server.cancel(first + 1)
+        server.cancel(999)
+    }
+
+    @Test func requestsThatCannotBeAreRefusedByName() async throws {
+        let served = try ServedModel(options: Self.exact())
+        func refusal(_ change: (inout GenerationRequest) -> Void) async -> MartletError? {
+            var request = GenerationRequest.tokens(prompt(10), max: 4)
+            change(&request)
+            do {
+                _ = try await served.events(request)
+                return nil
+            } catch {
+                return error as? MartletError
+            }
+        }
+        #expect(await refusal { $0.prompt = .tokens(Array(repeating: 5, count: 512)) }?.code == .contextLengthExceeded)
+        #expect(
+            await refusal { $0.prompt = .text(String(repeating: "a", count: 1_000_000)) }?.code
+                == .contextLengthExceeded)
+        #expect(await refusal { $0.prompt = .tokens([]) }?.code == .invalidRequest)
+        #expect(await refusal { $0.prompt = .tokens([131]) }?.code == .invalidRequest)
+        #expect(await refusal { $0.prompt = .tokens([-1]) }?.code == .invalidRequest)
+        #expect(await refusal { $0.prompt = .chat(messages: [], tools: []) }?.message.contains("template") == true)
+        #expect(await refusal { $0.maxTokens = 0 }?.param == "max_tokens")
+        #expect(await refusal { $0.maxTokens = -5 }?.param == "max_tokens")
+        #expect(await refusal { $0.sampling.temperature = .nan }?.param == "temperature")
+        #expect(await refusal { $0.sampling.topK = -7 }?.param == "top_k")
+        #expect(await refusal { $0.sampling.logitBias = [131: 1] }?.param == "logit_bias")
+        #expect(await refusal { $0.choiceCount = 0 }?.param == "n")
+        #expect(await refusal { $0.maxTokens = Int.max } == nil)
+    }
+
+    @Test func aDeadlineEndsARequestThatWaits() async throws {
+        var limits = LanguageScheduler.Limits()
+        limits.sequences = 1
+        let served = try ServedModel(options: Self.exact(limits))
+        let long = served.started(.tokens(prompt(10), max: 450))
+        var request = GenerationRequest.tokens(prompt(9), max: 3)
+        request.deadlineMicroseconds = 0
+        await #expect(throws: MartletError.self) { try await served.events(request) }
+        served.server.cancel(long.id)
+    }
+
+    @Test func theQueueIsBounded() async throws {
+        var limits = LanguageScheduler.Limits()
+        limits.sequences = 1
+        limits.waiting = 2
+        limits.waitingPerOwner = 1
+        let served = try ServedModel(options: Self.exact(limits), held: true)
+        let started = ["a", "a", "b", "c"].map { served.started(.tokens(prompt(9), max: 3, owner: $0)) }
+        await served.release()
+        var codes: [MartletError.Code?] = []
+        for request in started {
+            do {
+                _ = try await request.events()
+                codes.append(nil)
+            } catch {
+                codes.append((error as? MartletError)?.code)
+            }
+        }
+        #expect(codes == [nil, .rateLimited, nil, .unavailable])
+    }
+
+    @Test func stopTextsEndAnAnswerAndAreNotShown() async throws {
+        let served = try ServedModel(options: Self.exact())
+        var request = GenerationRequest.tokens(prompt(30), max: 40, topLogprobs: 0)
+        request.sampling = Sampling(temperature: 2, seed: 5)
+        let whole = try await served.events(request)
+        let bytes = whole.chances().flatMap(\.bytes)
+        try #require(bytes.count > 30)
+        let stop = String(decoding: bytes[20..<23], as: UTF8.self)
+        request.stop = [stop]
+        let events = try await served.events(request)
+        #expect(events.finish() == .stop)
+        let expected = String(decoding: bytes, as: UTF8.self).components(separatedBy: stop)[0]
+        #expect(events.text() == expected)
+    }
+
+    @Test func aPromptIsEchoedWithItsChances() async throws {
+        let served = try ServedModel(options: Self.exact())
+        let tokens = prompt(40)
+        for _ in 0..<2 {
+            var request = GenerationRequest.tokens(tokens, max: 2, topLogprobs: 2)
+            request.echo = true
+            let events = try await served.events(request)
+            let chances = events.chances()
+            #expect(chances.count == 39 + 2)
+            #expect(chances.prefix(39).map(\.id) == tokens.dropFirst().map { Int($0) })
+            let expected = try compute.run {
+                let logits = try TinyLanguageModel.make("llama").sequenceLogits(tokens)
+                return try logits.logSoftmax().array(of: Float.self)
+            }
+            for (index, chance) in chances.prefix(39).enumerated() {
+                #expect(abs(chance.logprob - Double(expected[index * 131 + chance.id])) < 1e-4)
+                #expect(chance.top.count == 2)
+            }
+        }
+    }
+
+    @Test func embeddingsHaveLengthOne() async throws {
+        let served = try ServedModel(options: Self.exact())
+        let (reply, vectors) = try await withCheckedThrowingContinuation { continuation in
+            served.server.embed(EmbeddingRequest(inputs: [.tokens([5, 6, 7]), .text("hello")], dimensions: 10)) {
+                continuation.resume(with: $0)
+            }
+        }
+        #expect(reply == EmbeddingReply(width: 10, tokens: 8))
+        for vector in vectors {
+            #expect(vector.count == 10)
+            #expect(abs(vector.reduce(0) { $0 + $1 * $1 } - 1) < 1e-5)
+        }
+    }
+
+    @Test func theHeartbeatComesWhileAnAnswerIsComputed() async throws {
+        let served = try ServedModel(options: Self.exact())
+        let long = served.started(.tokens(prompt(10), max: 480))
+        await withCheckedContinuation { continuation in served.server.ping { continuation.resume() } }
+        served.server.cancel(long.id)
+    }
+}

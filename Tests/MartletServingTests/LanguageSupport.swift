@@ -1,0 +1,193 @@
+import Foundation
+import MartletModels
+import MartletNN
+import MartletServing
+import MartletTensor
+import MartletText
+import MartletWire
+import Synchronization
+import Testing
+
+/// Small models of every architecture, with weights drawn from a seed.
+enum TinyLanguageModel {
+    /// The configs that the golden values of MartletModels were made with.
+    static var names: [String] {
+        let found = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+        return found.filter { isDecoder($0) }.sorted()
+    }
+
+    static func make(_ name: String) throws -> any LanguageModel {
+        let model = try LanguageModelCatalog.make(config: config(name))
+        try model.initialize(seed: 7)
+        try model.setTrainable(false)
+        return model
+    }
+
+    private static func config(_ name: String) throws -> JSON {
+        try JSONParser.parse(Data(contentsOf: folder.appending(path: name).appending(path: "config.json")))
+    }
+
+    /// Encoders and models of other tasks have configs there too.
+    private static func isDecoder(_ name: String) -> Bool {
+        guard let config = try? config(name), let kinds = config["architectures"]?.array else { return false }
+        return kinds.contains { kind in
+            guard let kind = kind.string, LanguageModelCatalog.architectures.contains(kind) else { return false }
+            return kind.hasSuffix("ForCausalLM") || kind.hasSuffix("LMHeadModel")
+        }
+    }
+
+    private static var folder: URL {
+        URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .appending(path: "MartletModelsTests/Golden/language")
+    }
+}
+
+extension LanguageModel {
+    /// Logits [N, V] of one whole sequence, without a cache.
+    func sequenceLogits(_ tokens: [Int32]) throws -> Tensor {
+        try Tensor.inference {
+            let attention = try SequenceAttention(lengths: [tokens.count])
+            let hidden = try hidden(Tensor(tokens.map(Int64.init)), attention, .inference())
+            return try logits(hidden, .inference())
+        }
+    }
+
+    /// The likeliest continuation, computed anew for each token.
+    func greedyContinuation(_ tokens: [Int32], count: Int) throws -> [Int] {
+        var all = tokens
+        for _ in 0..<count {
+            let last = try sequenceLogits(all).select(0, all.count - 1)
+            all.append(Int32(try last.argmax().intItem()))
+        }
+        return all.dropFirst(tokens.count).map { Int($0) }
+    }
+}
+
+/// A token is a character of ASCII; 1 ends an answer.
+enum ByteTokens {
+    static func text(count: Int, render: (@Sendable ([JSON], [JSON]) throws -> String)? = nil) -> LanguageText {
+        let bytes = (0..<count).map { $0 == 1 ? nil : [UInt8($0 % 95 + 32)] }
+        return LanguageText(
+            encode: { text, _ in text.utf8.map { Int($0) } },
+            decode: { String(decoding: $0.map { UInt8(truncatingIfNeeded: $0) }, as: UTF8.self) },
+            render: render, vocabulary: TokenVocabulary(bytes: bytes, endTokens: [1]),
+            sampling: Sampling(temperature: 0))
+    }
+}
+
+/// A server over a small model on a compute thread of its own, until it goes.
+final class ServedModel: Sendable {
+    let server: LanguageServer
+    let finished = DispatchSemaphore(value: 0)
+    private let gate = DispatchSemaphore(value: 0)
+
+    init(
+        _ name: String = "llama", options: LoadedLanguageModel.Options = .init(), text: LanguageText? = nil,
+        held: Bool = false
+    ) throws {
+        let compute = ComputeThread()
+        let ready = Mutex<Result<LanguageServer, any Error>?>(nil)
+        let started = DispatchSemaphore(value: 0)
+        let (finished, gate) = (finished, gate)
+        Thread.detachNewThread {
+            try? compute.run {
+                do {
+                    let model = try TinyLanguageModel.make(name)
+                    let text = text ?? ByteTokens.text(count: model.geometry.vocabularyCount)
+                    let loaded = try LoadedLanguageModel(model, vocabulary: text.vocabulary, options: options)
+                    var bounds = LanguageServer.Bounds(
+                        contextLength: loaded.contextLength, vocabularyCount: loaded.geometry.vocabularyCount)
+                    if held { bounds.readers = 1 }
+                    let server = LanguageServer(name: "tiny", text: text, bounds: bounds)
+                    ready.withLock { $0 = .success(server) }
+                    started.signal()
+                    if held { gate.wait() }
+                    server.run(loaded)
+                } catch {
+                    ready.withLock { $0 = .failure(error) }
+                    started.signal()
+                }
+            }
+            finished.signal()
+        }
+        started.wait()
+        guard let result = ready.withLock({ $0 }) else { throw MartletError(.internal, "no server") }
+        server = try result.get()
+    }
+
+    deinit {
+        gate.signal()
+        server.drain()
+        finished.wait()
+    }
+
+    /// Lets a held server begin, with everything in its queue that was asked before.
+    func release() async {
+        // Requests are read in order; the failure of this one comes after the others are in.
+        _ = try? await events(.tokens([], max: 1))
+        gate.signal()
+    }
+
+    /// One request's events, to their end.
+    func events(_ request: GenerationRequest) async throws -> [GenerationEvent] {
+        try await started(request).events()
+    }
+
+    func started(_ request: GenerationRequest) -> RunningRequest {
+        let (stream, continuation) = AsyncThrowingStream.makeStream(of: GenerationEvent.self)
+        let id = server.generate(request) { result in
+            switch result {
+            case .success(let event):
+                continuation.yield(event)
+                if case .done = event { continuation.finish() }
+            case .failure(let error): continuation.finish(throwing: error)
+            }
+        }
+        return RunningRequest(id: id, stream: stream)
+    }
+}
+
+struct RunningRequest: Sendable {
+    let id: UInt64
+    let stream: AsyncThrowingStream<GenerationEvent, any Error>
+    func events() async throws -> [GenerationEvent] {
+        var all: [GenerationEvent] = []
+        for try await event in stream { all.append(event) }
+        return all
+    }
+}
+
+extension [GenerationEvent] {
+    func text(choice: Int = 0) -> String {
+        reduce("") { text, event in
+            if case .text(choice, let part, _) = event { text + part } else { text }
+        }
+    }
+    func chances(choice: Int = 0) -> [TokenChance] {
+        flatMap { event -> [TokenChance] in
+            if case .text(choice, _, let tokens) = event { tokens } else { [] }
+        }
+    }
+    func finish(choice: Int = 0) -> GenerationEvent.Finish? {
+        for case .finished(choice, let finish, _) in self { return finish }
+        return nil
+    }
+    var usage: GenerationUsage? {
+        if case .done(let usage)? = last { usage } else { nil }
+    }
+}
+
+extension GenerationRequest {
+    static func tokens(
+        _ prompt: [Int32], max: Int, tenant: String = "p", owner: String = "k", topLogprobs: Int? = nil
+    ) -> GenerationRequest {
+        GenerationRequest(
+            prompt: .tokens(prompt.map { Int($0) }), maxTokens: max, sampling: Sampling(temperature: 0),
+            topLogprobs: topLogprobs, ignoreEnd: true, tenant: tenant, owner: owner)
+    }
+}
+
+/// Tokens that repeat themselves late.
+func prompt(_ count: Int, seed: Int = 0, vocabulary: Int = 131) -> [Int32] {
+    (0..<count).map { Int32((7 * $0 * $0 + 13 * $0 + 5 + 31 * seed) % (vocabulary - 3) + 3) }
+}
