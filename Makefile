@@ -44,7 +44,7 @@ test: setup ## Run the tests (some minutes)
 	$(TEST) --filter '$(WAITING)'
 
 test-long: setup ## Run the long tests: kills, faults, soak
-	MARTLET_TEST_LONG=1 $(TEST) --filter 'LongTests\.'
+	MARTLET_TEST_LONG=1 $(TEST) --filter 'LongTests\.|TokenizerGoldenTests|TokenizerLinearTests'
 
 test-clients: build ## Run real clients (tritonclient, curl) against a real server
 	@scripts/test-clients

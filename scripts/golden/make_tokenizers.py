@@ -5,7 +5,7 @@
     /tmp/golden/bin/pip install tokenizers==0.23.3 sentencepiece==0.2.3
     /tmp/golden/bin/python scripts/golden/make_tokenizers.py
 
-The tokenizers are trained on the licence and on random text, so that they are small. Of the 100,000 strings only a hash
+A tokenizer that is there already is kept: training breaks some ties as it likes. The tokenizers are trained on the licence and on random text, so that they are small. Of the 100,000 strings only a hash
 of each thousand is kept (`random_text.py` and its twin in Swift make the strings), and some samples in full.
 """
 import array
@@ -292,6 +292,8 @@ def variants(base):
         "inverted": cut(P.Split(Regex(r"\w+|\d"), "removed", invert=True)),
         "not byte level": {"pre_tokenizer": part(P.WhitespaceSplit())},
         "bytes first": {"pre_tokenizer": part(P.Sequence([P.ByteLevel(add_prefix_space=True), P.Digits(True)]))},
+        "backtracking": cut(P.Split(Regex(r"(?:a+b|[a-z]+\d|\p{L}\p{M}*(?=\s))|.{3,5}?\p{N}|(?i:THE|s)+"), "isolated")),
+        "counted": cut(P.Split(Regex(r"(?:\w{2,4}|\s{2})+(?!\p{P})|[^\S\n]{1,2}\p{^Lu}?$|\p{N}{2}+"), "merged_with_next")),
         "lookbehind": cut(P.Split(Regex(r"(?<=\p{L})\p{N}|(?<!\s)\s$|^\p{Lu}++\p{Ll}*?x?|(?:ab|cd)*e"), "isolated")),
     }
     result = {}
@@ -340,18 +342,68 @@ def build():
     }
 
 
+def training():
+    """What `BpeTrainer` makes of random text."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.train_from_iterator([string(SEED + 2, i) for i in range(2000)], trainers.BpeTrainer(
+        vocab_size=900, min_frequency=2, special_tokens=["<|endoftext|>", "<|pad|>"], show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    model = json.loads(tokenizer.to_str())["model"]
+    vocab = sorted(model["vocab"], key=model["vocab"].get)
+    return {"seed": SEED + 2, "texts": 2000, "size": 900, "vocab": vocab, "merges": model["merges"]}
+
+
+def sentence_pieces():
+    """Models of both kinds, and what SentencePiece itself makes of text without its control tokens.
+
+    For the model with a compiled normalization the text is Latin: of others `tokenizers` replaces the shortest entry that
+    fits and SentencePiece the longest.
+    """
+    def latin(text):
+        return all(32 <= ord(c) < 0x180 and c != "\x7f" for c in text)
+
+    result = {}
+    for name, kind, options, fits in [
+        ("unigram", "unigram", {}, latin),
+        ("unigram-bytes", "unigram", {"byte_fallback": True, "normalization_rule_name": "identity"}, None),
+        ("bpe", "bpe", {
+            "byte_fallback": True, "normalization_rule_name": "identity", "remove_extra_whitespaces": False}, None),
+        ("bpe-plain", "bpe", {
+            "normalization_rule_name": "identity", "add_dummy_prefix": False, "split_digits": True,
+            "user_defined_symbols": ["word", "\u2581\u2581"]}, None),
+    ]:
+        path = OUT / f"{name}.model"
+        if not path.exists():
+            path.write_bytes(sentence_piece(kind, **options))
+        model = path.read_bytes()
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        chosen = [
+            i for i in range(3000) if "<" not in string(SEED, i) and "\0" not in string(SEED, i)
+            and (fits is None or fits(string(SEED, i)))][:200]
+        result[name] = [{
+            "index": i, "ids": processor.encode(string(SEED, i)), "decoded": processor.decode(processor.encode(string(SEED, i)))
+        } for i in chosen]
+    return result
+
+
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     texts = [string(SEED, i) for i in range(COUNT)]
     golden = {"seed": SEED, "count": COUNT, "chunk": CHUNK, "tokenizers": tokenizers.__version__, "kinds": {}, "variants": {}}
-    for name, tokenizer in build().items():
-        (OUT / f"{name}.json").write_text(json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, separators=(",", ":")))
+    for name, trained in build().items():
+        path = OUT / f"{name}.json"
+        if not path.exists():
+            path.write_text(json.dumps(json.loads(trained.to_str()), ensure_ascii=False, separators=(",", ":")))
+        tokenizer = Tokenizer.from_file(str(path))
         golden["kinds"][name] = {"digests": digests(tokenizer, texts), "samples": samples(tokenizer, texts)}
         print(name, file=sys.stderr)
     base = json.loads((OUT / "gpt2.json").read_text(encoding="utf-8"))
     few = texts[:20_000]
     for name, (changes, tokenizer) in variants(base).items():
         golden["variants"][name] = {"changes": changes, "digests": digests(tokenizer, few)}
+    golden["training"] = training()
+    golden["sentencepiece"] = sentence_pieces()
     (OUT / "golden.json").write_text(json.dumps(golden, ensure_ascii=True, separators=(",", ":")))
 
 

@@ -105,13 +105,18 @@ public final class Tokenizer: Sendable {
         return try process([try run(bytes)], addSpecialTokens)
     }
 
+    /// The tokens of a text without their places: what `encode` gives, for less.
+    public func ids(of text: String, addSpecialTokens: Bool = true) throws -> [Int] {
+        try process([try run(Array(text.utf8), findsPlaces: false)], addSpecialTokens).ids
+    }
+
     private struct Cut {
         var encoding: Encoding
         /// How many spaces each token begins and ends with, where offsets are trimmed.
         var spaces: [(Int, Int)] = []
     }
 
-    private func run(_ bytes: [UInt8]) throws -> Cut {
+    private func run(_ bytes: [UInt8], findsPlaces: Bool = true) throws -> Cut {
         guard bytes.count <= Self.textLimit else {
             throw MartletError(
                 .tooLarge, "the text has \(bytes.count) bytes, more than the \(Self.textLimit) that are encoded at once"
@@ -141,6 +146,7 @@ public final class Tokenizer: Sendable {
         caches.withLock { if $0.count < 8 { $0.append(cache) } }
         var result = Cut(encoding: Encoding())
         result.encoding.ids = run.ids.map { Int($0) }
+        guard findsPlaces else { return result }
         result.encoding.typeIds = [Int](repeating: 0, count: run.ids.count)
         result.encoding.specialMask = [Bool](repeating: false, count: run.ids.count)
         result.encoding.offsets = ScalarOffsets(bytes).offsets(of: run, in: text.text)
@@ -156,7 +162,7 @@ public final class Tokenizer: Sendable {
             let id = Int(run.ids[index])
             let bytes =
                 addedTokens.tokens[id] != nil
-                ? Array(text.text.bytes[run.starts[index]..<run.ends[index]]) : tokens[id] ?? []
+                ? Array(text.text.bytes[Int(run.starts[index])..<Int(run.ends[index])]) : tokens[id] ?? []
             let scalars = UTF8Scan.scalars(bytes)
             return (scalars.prefix(while: isSpace).count, scalars.reversed().prefix(while: isSpace).count)
         }

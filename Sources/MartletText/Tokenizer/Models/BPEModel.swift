@@ -13,6 +13,10 @@ struct BPEModel: TokenModel {
     private let byteTokens: [Int32]
     /// Tokens of single bytes of a byte-level vocabulary; then text comes as it is, not in the alphabet for bytes.
     private(set) var rawBytes: [Int32] = []
+    /// Whether a merge joins the unknown token or a byte token, which do not spell the text they stand for.
+    private var mergesSpecial = false
+    /// Which bytes stand side by side in some token; nil where a word may not be cut between others.
+    private var neighbours: ByteNeighbours?
     /// Whole tokens by their raw bytes, for vocabularies that are asked before any merging.
     private var rawTable = ByteTable()
 
@@ -49,6 +53,17 @@ struct BPEModel: TokenModel {
         byteTokens = flag("byte_fallback") ? ByteFallback.tokens(in: vocabulary) : []
         pairs = PairTable(capacity: 1)
         try readMerges(tape, node)
+        if mayCut(byteTokens) {
+            neighbours = ByteNeighbours(vocabulary.tokens.compactMap { $0 }, areCharacters: true)
+        }
+    }
+
+    /// Whether a word may be cut where no merge joins. Cutting must not part unknown characters that fuse, nor shift what
+    /// is counted where characters are left out, nor hide what a prefix or a suffix marks.
+    private func mayCut(_ bytes: [Int32]) -> Bool {
+        guard prefix.isEmpty, suffix.isEmpty, !mergesSpecial else { return false }
+        let knowsAll = bytes.count == 256 && bytes.allSatisfy { $0 >= 0 }
+        return knowsAll || (unknown >= 0 && !fusesUnknown)
     }
 
     private mutating func readMerges(_ tape: JSONTape, _ node: Int) throws {
@@ -56,6 +71,7 @@ struct BPEModel: TokenModel {
             throw MartletError(.invalidData, "the tokenizer's BPE model has no list of merges; export it again")
         }
         pairs = PairTable(capacity: max(16, (Int(tape.nodes[list].next) - list) / 2))
+        let byteIds = Set(byteTokens)
         var rank: Int32 = 0
         var child = list + 1
         var joined: [UInt8] = []
@@ -85,6 +101,9 @@ struct BPEModel: TokenModel {
             joined += right.dropFirst(min(prefix.count, right.count))
             let ids = (vocabulary.table.value(left), vocabulary.table.value(right), vocabulary.table.value(joined))
             guard ids.0 >= 0, ids.1 >= 0, ids.2 >= 0 else { throw badMerge(rank, left + [0x20] + right) }
+            if ids.0 == unknown || ids.1 == unknown || byteIds.contains(ids.0) || byteIds.contains(ids.1) {
+                mergesSpecial = true
+            }
             pairs.set(ids.0, ids.1, rank: rank, result: ids.2)
             rank += 1
         }
@@ -103,6 +122,10 @@ struct BPEModel: TokenModel {
     /// Makes the model read raw bytes, for a tokenizer whose last step before it would map them to their alphabet.
     mutating func readRawBytes() {
         rawBytes = (0..<256).map { vocabulary.table.value(ByteAlphabet.text(of: UInt8($0))) }
+        neighbours =
+            mayCut(rawBytes)
+            ? ByteNeighbours(
+                vocabulary.tokens.compactMap { $0.flatMap { ByteAlphabet.bytes(of: $0) } }, areCharacters: false) : nil
         guard ignoresMerges else { return }
         rawTable = ByteTable(minimumCapacity: vocabulary.tokens.count)
         for (id, token) in vocabulary.tokens.enumerated() {
@@ -123,6 +146,22 @@ struct BPEModel: TokenModel {
                 return
             }
         }
+        if key.count > TokenCache.wordLimit, let neighbours {
+            var first = start
+            for place in start + 1..<end where !neighbours.contains(bytes[place - 1], bytes[place]) {
+                tokenizeWord(bytes, first, place, cache: &cache, into: &run)
+                first = place
+            }
+            tokenizeWord(bytes, first, end, cache: &cache, into: &run)
+        } else {
+            tokenizeWord(bytes, start, end, cache: &cache, into: &run)
+        }
+    }
+
+    private func tokenizeWord(
+        _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, cache: inout TokenCache, into run: inout TokenRun
+    ) {
+        let key = UnsafeBufferPointer(start: bytes + start, count: end - start)
         let isShort = key.count <= TokenCache.wordLimit
         if isShort, cache.replay(key, at: start, into: &run) { return }
         let first = run.ids.count

@@ -1,15 +1,15 @@
 /// Tokens as a model puts them out: identifiers, and where each stands in the text.
 struct TokenRun: Sendable {
     var ids: [Int32] = []
-    /// Bytes in the text that was cut.
-    var starts: [Int] = []
-    var ends: [Int] = []
+    /// Bytes in the text that was cut, which has fewer than 2³¹.
+    var starts: [Int32] = []
+    var ends: [Int32] = []
 
     @inline(__always)
     mutating func append(_ id: Int32, _ start: Int, _ end: Int) {
         ids.append(id)
-        starts.append(start)
-        ends.append(end)
+        starts.append(Int32(truncatingIfNeeded: start))
+        ends.append(Int32(truncatingIfNeeded: end))
     }
 }
 
@@ -88,10 +88,10 @@ struct TokenCache: Sendable {
         }
         words.set(key, Int32(spans.count))
         spans.append((Int32(ids.count), Int32(run.ids.count - first)))
-        var place = start
+        var place = Int32(start)
         for index in first..<run.ids.count {
             ids.append(run.ids[index])
-            lengths.append(Int32(run.ends[index] - place))
+            lengths.append(run.ends[index] - place)
             place = run.ends[index]
         }
     }

@@ -4,13 +4,19 @@ import MartletWire
 struct UnigramModel: TokenModel {
     let vocabulary: ModelVocabulary
     private let scores: [Double]
+    private let lengths: [Int]
     private let trie: ByteTrie
+    /// A power of two beyond the longest token and the longest character.
+    private let reach: Int
     private let unknown: Int32
     private let unknownScore: Double
     private let byteTokens: [Int32]
 
     /// What an unknown character scores below the lowest token.
     static let unknownPenalty = 10.0
+    private static let nothing: Int32 = -1
+    /// In place of a token: one character that the vocabulary lacks.
+    private static let unknownCharacter: Int32 = -2
 
     init(_ tape: JSONTape, _ node: Int) throws {
         guard let list = tape.value("vocab", of: node), tape.nodes[list].kind == .array else {
@@ -48,6 +54,10 @@ struct UnigramModel: TokenModel {
         self.vocabulary = vocabulary
         self.trie = trie
         scores = pieces.map { $0.1 }
+        lengths = pieces.map { $0.0.count }
+        var reach = 8
+        while reach <= (lengths.max() ?? 0) { reach *= 2 }
+        self.reach = reach
         self.unknown = unknown.map { Int32($0) } ?? -1
         unknownScore = (scores.min() ?? 0) - Self.unknownPenalty
         byteTokens = byteFallback ? ByteFallback.tokens(in: vocabulary) : []
@@ -61,56 +71,65 @@ struct UnigramModel: TokenModel {
         if isShort, byteTokens.isEmpty, cache.replay(key, at: start, into: &run) { return }
         let first = run.ids.count
         let count = end - start
-        // The best way to each place: its score, where its last token starts, and that token.
-        var bestScores = [Double](repeating: 0, count: count + 1)
-        var from = [Int32](repeating: -1, count: count + 1)
-        var tokens = [Int32](repeating: -1, count: count + 1)
-        var place = 0
-        while place < count {
-            let score = bestScores[place]
-            let width = UTF8Scan.length(bytes[start + place])
-            var hasSingle = false
-            var node: Int32 = 0
-            var index = place
-            while index < count {
-                node = trie.child(node, bytes[start + index])
-                if node < 0 { break }
-                index += 1
-                let id = trie.values[Int(node)]
-                guard id >= 0 else { continue }
-                let candidate = scores[Int(id)] + score
-                if from[index] < 0 || candidate > bestScores[index] {
-                    bestScores[index] = candidate
-                    from[index] = Int32(place)
-                    tokens[index] = id
-                }
-                if index - place == width { hasSingle = true }
+        // The last token of the best way to each place; its score only as far ahead as a token reaches.
+        var tokens = [Int32](repeating: Self.nothing, count: count + 1)
+        var bestScores = [Double](repeating: 0, count: reach)
+        try tokens.withUnsafeMutableBufferPointer { tokens in
+            try bestScores.withUnsafeMutableBufferPointer { bestScores in
+                try findBest(bytes + start, count, tokens, bestScores)
             }
-            if !hasSingle {
-                let target = place + width
-                let candidate = unknownScore + score
-                if from[target] < 0 || candidate > bestScores[target] {
-                    guard unknown >= 0 else { throw Self.noUnknown }
-                    bestScores[target] = candidate
-                    from[target] = Int32(place)
-                    tokens[target] = unknown
-                }
-            }
-            place += width
         }
         var spans: [(Int, Int, Int32)] = []
-        place = count
+        var place = count
         while place > 0 {
-            let begin = Int(from[place])
-            if tokens[place] == unknown, let last = spans.last, last.2 == unknown, unknown >= 0 {
+            let isUnknown = tokens[place] == Self.unknownCharacter
+            let id = isUnknown ? unknown : tokens[place]
+            let begin = isUnknown ? UTF8Scan.before(bytes, start + place) - start : place - lengths[Int(id)]
+            if id == unknown, let last = spans.last, last.2 == unknown {
                 spans[spans.count - 1].0 = begin
             } else {
-                spans.append((begin, place, tokens[place]))
+                spans.append((begin, place, id))
             }
             place = begin
         }
         for span in spans.reversed() { try put(bytes, start + span.0, start + span.1, span.2, into: &run) }
         if isShort, byteTokens.isEmpty { cache.keep(key, at: start, run, from: first) }
+    }
+
+    /// Fills in `tokens`. `bestScores` is a ring, whose places are used again once no token reaches them.
+    private func findBest(
+        _ bytes: UnsafePointer<UInt8>, _ count: Int, _ tokens: UnsafeMutableBufferPointer<Int32>,
+        _ bestScores: UnsafeMutableBufferPointer<Double>
+    ) throws {
+        let mask = reach - 1
+        func offer(_ id: Int32, _ score: Double, _ place: Int) {
+            if tokens[place] == Self.nothing || score > bestScores[place & mask] {
+                bestScores[place & mask] = score
+                tokens[place] = id
+            }
+        }
+        var place = 0
+        while place < count {
+            let score = bestScores[place & mask]
+            let width = UTF8Scan.length(bytes[place])
+            var hasSingle = false
+            var node: Int32 = 0
+            var index = place
+            while index < count {
+                node = trie.child(node, bytes[index])
+                if node < 0 { break }
+                index += 1
+                let id = trie.values[Int(node)]
+                guard id >= 0 else { continue }
+                offer(id, scores[Int(id)] + score, index)
+                if index - place == width { hasSingle = true }
+            }
+            if !hasSingle {
+                offer(Self.unknownCharacter, unknownScore + score, place + width)
+                if unknown < 0, tokens[place + width] == Self.unknownCharacter { throw Self.noUnknown }
+            }
+            place += width
+        }
     }
 
     /// A token found; what is unknown is asked for as a whole, then spelled in bytes.

@@ -3,7 +3,7 @@
 /// It backtracks with a stack of its own. Where that takes more steps than the text is long would allow, it goes on with
 /// a record of the pairs (step, place) that have been tried: each fails only once, whatever place the attempt began at,
 /// because nothing in a program depends on how a place was reached.
-struct RegexMatcher {
+package struct RegexMatcher {
     private struct Alternative {
         var step: Int32
         var place: Int
@@ -21,11 +21,11 @@ struct RegexMatcher {
     private var tried: TriedStates?
 
     /// Steps a byte before the record of tried pairs is begun.
-    static let stepsPerByte = 32
+    package static let stepsPerByte = 32
 
     /// Calls `body` with the start and end of each match in `range`, as an iterator of matches does: an empty match right
     /// after another match is passed over.
-    static func forEachMatch(
+    package static func forEachMatch(
         of program: RegexProgram, in bytes: UnsafePointer<UInt8>, from start: Int, to end: Int,
         stepsPerByte: Int = Self.stepsPerByte, _ body: (Int, Int) -> Void
     ) {

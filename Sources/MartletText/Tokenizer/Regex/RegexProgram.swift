@@ -1,7 +1,7 @@
 import MartletWire
 
 /// A compiled pattern: steps for `RegexMatcher`.
-struct RegexProgram: Sendable {
+package struct RegexProgram: Sendable {
     enum Operation: UInt8, Sendable {
         case match, character, split, jump
         /// As many as there are, giving back one at a time.
@@ -33,12 +33,12 @@ struct RegexProgram: Sendable {
     private(set) var classes: [FlatClass] = []
     private(set) var ranges: [(UInt32, UInt32)] = []
     private var known: [CharacterClass: Int32] = [:]
-    let source: String
+    package let source: String
 
     static let stepLimit = 4096
 
     /// Throws `unsupportedFormat` for what cannot be matched in linear time.
-    init(_ source: String) throws {
+    package init(_ source: String) throws {
         self.source = source
         try emit(try RegexParser.parse(source))
         steps.append(Step(operation: .match))

@@ -38,7 +38,7 @@ struct ScalarOffsets {
     /// The offsets of tokens in the original, for a text made of it.
     func offsets(of run: TokenRun, in text: AlignedText) -> [Range<Int>] {
         run.ids.indices.map { index in
-            let (first, last) = (run.starts[index], run.ends[index])
+            let (first, last) = (Int(run.starts[index]), Int(run.ends[index]))
             guard first < last, last <= text.bytes.count else {
                 let place = scalar(min(first, bytes.count))
                 return place..<place

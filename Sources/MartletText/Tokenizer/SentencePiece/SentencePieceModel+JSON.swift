@@ -1,0 +1,133 @@
+import Foundation
+import MartletWire
+
+extension SentencePieceModel {
+    private static let space = "\u{2581}"
+
+    /// The same tokenizer as a tokenizer.json, as `Tokenizer` and Hugging Face's libraries read it.
+    ///
+    /// Control pieces become special tokens and user-defined ones added tokens. With `addsBegin` and `addsEnd` texts get
+    /// the tokens that begin and end a sentence, which the file does not say itself.
+    public func tokenizerJSON(addsBegin: Bool = false, addsEnd: Bool = false) throws -> Data {
+        let begin = addsBegin ? try special(beginId, "begin") : nil
+        let end = addsEnd ? try special(endId, "end") : nil
+        var steps: [JSON] = []
+        if !characterMap.isEmpty {
+            steps.append([
+                "type": "Precompiled", "precompiled_charsmap": .string(Data(characterMap).base64EncodedString()),
+            ])
+        }
+        if removesSpaces {
+            steps.append(Self.replace(regex: #"\A +| +\z"#, with: ""))
+            steps.append(Self.replace(regex: " {2,}", with: " "))
+        }
+        if addsSpace { steps.append(["type": "Prepend", "prepend": .string(Self.space)]) }
+        steps.append(Self.replace(" ", with: Self.space))
+        var decoders: [JSON] = [Self.replace(Self.space, with: " "), ["type": "ByteFallback"], ["type": "Fuse"]]
+        if addsSpace { decoders.append(["type": "Strip", "content": " ", "start": 1, "stop": 0]) }
+        var out = #"{"version":"1.0","truncation":null,"padding":null,"added_tokens":"#
+        out += JSON.array(addedTokens()).serialized()
+        out += #","normalizer":"# + (["type": "Sequence", "normalizers": .array(steps)] as JSON).serialized()
+        out += #","pre_tokenizer":null,"post_processor":"# + Self.template(begin, end).serialized()
+        out += #","decoder":"# + (["type": "Sequence", "decoders": .array(decoders)] as JSON).serialized()
+        out += #","model":"# + (kind == .unigram ? unigram() : try bpe()) + "}"
+        return Data(out.utf8)
+    }
+
+    private func special(_ id: Int, _ what: String) throws -> (String, Int) {
+        guard pieces.indices.contains(id) else {
+            throw MartletError(
+                .invalidRequest, "the SentencePiece model has no token for the \(what) of a sentence; do without it")
+        }
+        return (text(id), id)
+    }
+
+    private func text(_ id: Int) -> String { String(decoding: pieces[id].text, as: UTF8.self) }
+
+    private static func replace(regex: String, with content: String) -> JSON {
+        ["type": "Replace", "pattern": ["Regex": .string(regex)], "content": .string(content)]
+    }
+
+    private static func replace(_ text: String, with content: String) -> JSON {
+        ["type": "Replace", "pattern": ["String": .string(text)], "content": .string(content)]
+    }
+
+    private func addedTokens() -> [JSON] {
+        pieces.enumerated().compactMap { id, piece in
+            let isSpecial = piece.kind == .control || piece.kind == .unknown
+            guard isSpecial || piece.kind == .userDefined else { return nil }
+            return [
+                "id": JSON(id), "content": .string(text(id)), "single_word": false, "lstrip": false, "rstrip": false,
+                // Looked for in the prepared text, as SentencePiece does, unless preparing would put a space before it.
+                "normalized": .bool(!isSpecial && !addsSpace), "special": .bool(isSpecial),
+            ]
+        }
+    }
+
+    private static func template(_ begin: (String, Int)?, _ end: (String, Int)?) -> JSON {
+        guard begin != nil || end != nil else { return .null }
+        func side(_ name: String, _ type: Int) -> [JSON] {
+            func token(_ token: (String, Int)?) -> [JSON] {
+                token.map { [["SpecialToken": ["id": .string($0.0), "type_id": JSON(type)]]] } ?? []
+            }
+            return token(begin) + [["Sequence": ["id": .string(name), "type_id": JSON(type)]]] + token(end)
+        }
+        var specials = JSONObject()
+        for (text, id) in [begin, end].compactMap({ $0 }) {
+            specials[text] = ["id": .string(text), "ids": .array([JSON(id)]), "tokens": .array([.string(text)])]
+        }
+        return [
+            "type": "TemplateProcessing", "single": .array(side("A", 0)), "pair": .array(side("A", 0) + side("B", 1)),
+            "special_tokens": .object(specials),
+        ]
+    }
+
+    private var unknownId: Int? { pieces.firstIndex { $0.kind == .unknown } }
+
+    private func quoted(_ id: Int) -> String {
+        var out = ""
+        JSON.quote(text(id), to: &out)
+        return out
+    }
+
+    private func unigram() -> String {
+        let list = pieces.indices.map { "[\(quoted($0)),\(Double(pieces[$0].score))]" }.joined(separator: ",")
+        return
+            #"{"type":"Unigram","unk_id":\#(unknownId.map(String.init) ?? "null"),"byte_fallback":\#(fallsBackToBytes),"#
+            + #""vocab":[\#(list)]}"#
+    }
+
+    /// Every way to join two pieces into a third is a merge; pieces of a higher score are joined first.
+    private func bpe() throws -> String {
+        var table = ByteTable(minimumCapacity: pieces.count)
+        for (id, piece) in pieces.enumerated() {
+            guard table.value(piece.text) < 0 else {
+                throw MartletError(
+                    .invalidData, "the SentencePiece file has the piece '\(text(id))' twice; copy it again")
+            }
+            table.set(piece.text, Int32(id))
+        }
+        var merges: [(score: Float, left: Int, right: Int, leftCount: Int)] = []
+        for piece in pieces where piece.kind == .normal && piece.text.count > 1 {
+            var scalars = 0
+            for cut in 1..<piece.text.count where piece.text[cut] & 0xC0 != 0x80 {
+                scalars += 1
+                let left = Int(table.value(piece.text[..<cut]))
+                let right = Int(table.value(piece.text[cut...]))
+                guard left >= 0, right >= 0, pieces[left].kind == .normal, pieces[right].kind == .normal else {
+                    continue
+                }
+                merges.append((piece.score, left, right, scalars))
+            }
+        }
+        let order = merges.indices.sorted {
+            (merges[$1].score, merges[$1].leftCount, $0) < (merges[$0].score, merges[$0].leftCount, $1)
+        }
+        let vocabulary = pieces.indices.map { "\(quoted($0)):\($0)" }.joined(separator: ",")
+        let list = order.map { "[\(quoted(merges[$0].left)),\(quoted(merges[$0].right))]" }.joined(separator: ",")
+        let unknown = unknownId.map { quoted($0) } ?? "null"
+        return #"{"type":"BPE","dropout":null,"unk_token":\#(unknown),"continuing_subword_prefix":null,"#
+            + #""end_of_word_suffix":null,"fuse_unk":true,"byte_fallback":\#(fallsBackToBytes),"ignore_merges":false,"#
+            + #""vocab":{\#(vocabulary)},"merges":[\#(list)]}"#
+    }
+}

@@ -1,0 +1,46 @@
+import Foundation
+import MartletText
+import Testing
+
+/// I09: texts that other tokenizers need minutes for.
+@Suite(.serialized) struct TokenizerLinearTests {
+    private static func json(_ count: Int) -> String {
+        var text = "{"
+        var index = 0
+        while text.utf8.count < count {
+            text += "\"k\(index)\":[\(index),{\"a\":null,\"b\":\"x\(index &* 7)\"}],"
+            index += 1
+        }
+        return text + "}"
+    }
+
+    private static let isLong = ProcessInfo.processInfo.environment["MARTLET_TEST_LONG"] == "1"
+    static let kinds = isLong ? TokenizerGolden.kinds : ["gpt2", "llama3", "llama2", "bert", "t5"]
+    static let texts =
+        ["a", "^", " ", "json"] + (isLong ? [" \n", "中", "ABa", "e\u{301}\u{323}", "<s", "\u{2581}"] : [])
+
+    private static func text(_ unit: String, _ count: Int) -> String {
+        unit == "json" ? json(count) : String(repeating: unit, count: count / unit.utf8.count)
+    }
+
+    /// The best of some tries. Beside other tests, which share the caches, more than the 12 of a quiet machine is let
+    /// pass; time that grows with the square of the length would be 100.
+    @Test(arguments: kinds, texts)
+    func aMegabyteTakesNoMoreThanTwelveTimesATenthOfIt(_ kind: String, _ unit: String) throws {
+        let tokenizer = try TokenizerGolden().tokenizer(kind)
+        let (small, large) = (Self.text(unit, 100_000), Self.text(unit, 1_000_000))
+        let clock = ContinuousClock()
+        var (tenth, whole) = (Duration.seconds(100), Duration.seconds(100))
+        for attempt in 0..<(Self.isLong ? 12 : 4) {
+            // Ten results are kept, so that memory is as new to the small texts as to the large one.
+            var kept: [[Int]] = []
+            let ten = try clock.measure { for _ in 0..<10 { kept.append(try tokenizer.ids(of: small)) } }
+            #expect(kept.count == 10)
+            tenth = attempt == 0 ? ten / 10 : min(tenth, ten / 10)
+            whole = min(whole, try clock.measure { kept.append(try tokenizer.ids(of: large)) })
+            if whole <= tenth * 12 { break }
+        }
+        #expect(whole <= tenth * (Self.isLong ? 12 : 20), "\(whole) against \(tenth)")
+        #expect(whole < .seconds(Self.isLong ? 1 : 3))
+    }
+}

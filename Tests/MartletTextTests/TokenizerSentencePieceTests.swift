@@ -1,0 +1,54 @@
+import Foundation
+import MartletText
+import MartletWire
+import Testing
+
+@Suite struct TokenizerSentencePieceTests {
+    static let kinds = ["unigram", "unigram-bytes", "bpe", "bpe-plain"]
+
+    private func model(_ kind: String) throws -> Data {
+        try Data(contentsOf: try TokenizerGolden().folder.appending(path: "\(kind).model"))
+    }
+
+    @Test(arguments: kinds) func aModelFileGivesTheIdentifiersOfSentencePiece(_ kind: String) throws {
+        let golden = try TokenizerGolden()
+        let tokenizer = try Tokenizer(json: try SentencePieceModel(try model(kind)).tokenizerJSON())
+        let samples = try #require(golden.json["sentencepiece"]?[kind]?.array)
+        #expect(samples.count > 50)
+        for sample in samples {
+            let index = try #require(sample["index"]?.int)
+            let ids = try tokenizer.encode(golden.text(index)).ids
+            #expect(ids == sample["ids"]?.integers, "\(index)")
+            // SentencePiece shows what it does not know as ⁇, Martlet leaves special tokens out.
+            guard let decoded = sample["decoded"]?.string, !decoded.contains("\u{2047}") else { continue }
+            #expect(tokenizer.decode(ids).unicodeScalars.elementsEqual(decoded.unicodeScalars), "\(index)")
+        }
+    }
+
+    @Test func theBeginAndTheEndAreAddedWhereAsked() throws {
+        let model = try SentencePieceModel(try model("bpe"))
+        let plain = try Tokenizer(json: try model.tokenizerJSON()).encode("word").ids
+        let both = try Tokenizer(json: try model.tokenizerJSON(addsBegin: true, addsEnd: true))
+        #expect(try both.encode("word").ids == [1] + plain + [2])
+        #expect(try both.encode("word", addSpecialTokens: false).ids == plain)
+        #expect(both.decode([1] + plain + [2]) == "word")
+    }
+
+    @Test func damagedFilesAreRefused() throws {
+        let whole = [UInt8](try model("bpe"))
+        var refused = 0
+        for cut in stride(from: 1, to: whole.count, by: 997) {
+            do {
+                _ = try Tokenizer(json: try SentencePieceModel(Array(whole[..<cut])).tokenizerJSON())
+            } catch is MartletError {
+                refused += 1
+            }
+        }
+        #expect(refused > 3)
+        for bytes in [
+            [], [0xFF], Array("not a model".utf8), [0x0A, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F],
+        ] {
+            #expect(throws: MartletError.self) { try SentencePieceModel(bytes) }
+        }
+    }
+}
