@@ -123,7 +123,7 @@ let package = Package(
         tests(
             "MartletServerTests",
             [
-                "MartletServer", "MartletPlatform", "MartletWire",
+                "MartletServer", "MartletPlatform", "MartletTesting", "MartletWire",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"), nio("NIOCore"), nio("NIOHTTP1"), logging,
@@ -147,8 +147,8 @@ let package = Package(
         tests(
             "MartletPlatformTests",
             [
-                "MartletPlatform", "MartletWire", .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "Logging", package: "swift-log"),
+                "MartletPlatform", "MartletTesting", "MartletWire",
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
             ]),
     ],
     cLanguageStandard: .c11,

@@ -53,7 +53,9 @@ public struct MartletServer: Sendable {
                 address: .hostname(address.host, port: address.port), backlog: 1024,
                 availableConnectionsDelegate: MaximumAvailableConnections(limits.connectionCount)),
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
-            responder: { request, writer, _ in try await gateway.respond(to: request, writer: writer) },
+            responder: { request, writer, channel in
+                try await gateway.respond(to: request, writer: writer, channel: channel)
+            },
             onServerRunning: { channel in
                 let url = address.url(port: channel.localAddress?.port ?? address.port)
                 do {

@@ -19,6 +19,7 @@ final class ControlClient: @unchecked Sendable {
     private var waitingFor: UInt64?
     private var answer: Frame?
     private var handler: Handler?
+    private var cancelled: (@Sendable (_ request: UInt64) -> Void)?
 
     /// How long a process waits for a `serve` that went away.
     private static let patience: TimeInterval = 900
@@ -31,11 +32,15 @@ final class ControlClient: @unchecked Sendable {
     /// Sends one answer to one request.
     struct Reply: Sendable {
         fileprivate let client: ControlClient
-        fileprivate let id: UInt64
+        /// The request's, as a cancellation names it.
+        let id: UInt64
 
         func callAsFunction(_ head: some Encodable, body: [UInt8] = []) {
             client.answer(id, .reply, (try? JSONEncoder.wire.encode(head)).map { [UInt8]($0) } ?? [], body)
         }
+
+        /// A piece of an answer that goes on.
+        func part(_ event: GenerationEvent) { client.answer(id, .part, (try? event.head) ?? [], []) }
 
         /// A head that is encoded already.
         func callAsFunction(head: [UInt8], body: [UInt8]) { client.answer(id, .reply, head, body) }
@@ -45,13 +50,17 @@ final class ControlClient: @unchecked Sendable {
         }
     }
 
-    /// Connects, says hello and returns the task. `handler` is called on the reading thread.
-    func start(handler: @escaping Handler) throws -> EngineTask {
+    /// Connects, says hello and returns the task. Both closures are called on the reading thread; `cancelled` with the
+    /// id of a request whose asker does not wait any more.
+    func start(
+        cancelled: @escaping @Sendable (UInt64) -> Void, handler: @escaping Handler
+    ) throws -> EngineTask {
         let socket = try FrameSocket(path: path)
         let task = try greet(socket, isReturning: false)
         condition.lock()
         self.socket = socket
         self.handler = handler
+        self.cancelled = cancelled
         condition.unlock()
         startThread("control-read") { [self] in readForever() }
         startThread("control-send") { [self] in sendForever() }
@@ -123,7 +132,7 @@ final class ControlClient: @unchecked Sendable {
         while true {
             condition.lock()
             let socket = self.socket
-            let handler = self.handler
+            let (handler, cancelled) = (self.handler, self.cancelled)
             condition.unlock()
             guard let socket, let frame = try? socket.read() else {
                 reconnect()
@@ -137,18 +146,21 @@ final class ControlClient: @unchecked Sendable {
                 condition.unlock()
             case .request:
                 let reply = Reply(client: self, id: frame.id)
-                // Requests of one deployment repeat their heads to the letter.
+                // Inferences of one deployment repeat their heads to the letter; prompts do not.
                 if let request = known[frame.head]
                     ?? (try? JSONDecoder.wire.decode(PlatformRequest.self, from: Data(frame.head)))
                 {
-                    if known.count >= 256 { known.removeAll() }
-                    known[frame.head] = request
+                    if case .infer = request {
+                        if known.count >= 256 { known.removeAll() }
+                        known[frame.head] = request
+                    }
                     handler?(request, frame.body, reply)
                 } else {
                     reply.fail(
                         MartletError(.invalidRequest, "the engine does not know this request; update both programs"))
                 }
-            case .cancel, .part: break
+            case .cancel: cancelled?(frame.id)
+            case .part: break
             }
         }
     }

@@ -11,9 +11,15 @@ enum EngineProcess {
     /// What the platform has asked of this process, and who answers its requests.
     private final class Control: Sendable {
         let stop = Mutex<JobLink.Stop?>(nil)
-        let server = Mutex<ModelServer?>(nil)
+        let server = Mutex<ReplicaServer?>(nil)
         /// Told to leave, perhaps before the model was loaded.
         let leaves = Mutex(false)
+
+        /// From now on requests are answered; at once the last ones, where the process was told to leave.
+        func serve(_ server: ReplicaServer) {
+            self.server.withLock { $0 = server }
+            if leaves.withLock({ $0 }) { server.drain() }
+        }
 
         func leave() {
             leaves.withLock { $0 = true }
@@ -31,16 +37,16 @@ enum EngineProcess {
         signal(SIGPIPE, SIG_IGN)
         let control = Control()
         let client = ControlClient(path: path, token: token)
-        let task = try client.start { request, body, reply in handle(request, body, reply, control) }
+        let task = try client.start(
+            cancelled: { control.server.withLock { $0 }?.cancel($0) },
+            handler: { request, body, reply in handle(request, body, reply, control) })
         let compute = ComputeThread()
         do {
             switch task {
             case .train(let task): try job(client, control, compute) { try TrainJob(task, link: $0).run() }
             case .evaluate(let task): try job(client, control, compute) { try EvaluateJob(task, link: $0).run() }
             case .profile(let task): try job(client, control, compute) { try ProfileJob(task, link: $0).run() }
-            case .importModel(let task):
-                throw MartletError(
-                    .unsupportedFormat, "'\(task.name)' cannot be imported: this engine has no importer; update it")
+            case .importModel(let task): try job(client, control, compute) { try ImportJob(task, link: $0).run() }
             case .serve(let task): try serve(task, client, control, compute)
             }
         } catch {
@@ -58,20 +64,11 @@ enum EngineProcess {
         _ request: PlatformRequest, _ body: [UInt8], _ reply: ControlClient.Reply, _ control: Control
     ) {
         switch request {
-        case .infer(let request):
+        case .infer, .generate, .embed, .tokenize, .detokenize:
             guard let server = control.server.withLock({ $0 }) else {
                 return reply.fail(MartletError(.unavailable, "the model is still being loaded; try again in a moment"))
             }
-            server.handle(request, body: body) { result in
-                switch result {
-                case .success(let answer): reply(head: answer.reply.head, body: answer.body)
-                case .failure(let error): reply.fail(error)
-                }
-            }
-        case .generate, .embed, .tokenize, .detokenize:
-            reply.fail(
-                MartletError(.invalidRequest, "this is not a language model; ask it at /predict or /v2", param: "model")
-            )
+            server.handle(request, body: body, reply)
         case .pause:
             control.stop.withLock { $0 = $0 ?? .pause }
             reply(Acknowledged())
@@ -84,7 +81,7 @@ enum EngineProcess {
             reply(Acknowledged())
         case .ping:
             if let server = control.server.withLock({ $0 }) {
-                server.ping { reply(Acknowledged()) }
+                server.handle(request, body: body, reply)
             } else {
                 reply(Acknowledged())
             }
@@ -114,17 +111,37 @@ enum EngineProcess {
                 throw MartletError(.invalidRequest, "'\(task.share.device)' is not a device; use cpu or cuda:0")
             }
             try Torch.setThreadCount(task.share.threads)
-            let model = try LoadedModel(bundle: task.bundle, device: device)
-            let server = ModelServer(task: task, preprocessing: model.preprocessing, signature: model.signature)
-            control.server.withLock { $0 = server }
-            if control.leaves.withLock({ $0 }) { server.drain() }
+            let signature = try signature(of: task.bundle)
+            let serves: () -> Void
+            var cacheBytes = 0
+            var facts: [String: String]?
+            if signature.isLanguage {
+                let (model, server) = try LanguageServer.load(task)
+                cacheBytes = model.cacheBytes
+                facts = ["precision": model.format.rawValue, "context": String(model.contextLength)]
+                facts?["logit_error"] = model.logitError.map { String(format: "%.2g", $0) }
+                control.serve(ReplicaServer(.language(server)))
+                serves = { server.run(model) }
+            } else {
+                let model = try LoadedModel(bundle: task.bundle, device: device)
+                let server = ModelServer(task: task, preprocessing: model.preprocessing, signature: model.signature)
+                control.serve(ReplicaServer(.features(server)))
+                serves = { server.run(model) }
+            }
             let (seconds, attoseconds) = started.duration(to: .now).components
             client.send(
                 .ready(
                     ReplicaReady(
-                        signature: model.signature, loadSeconds: Double(seconds) + Double(attoseconds) / 1e18,
-                        residentBytes: ProcessMemory.residentBytes)))
-            server.run(model)
+                        signature: signature, loadSeconds: Double(seconds) + Double(attoseconds) / 1e18,
+                        residentBytes: ProcessMemory.residentBytes + cacheBytes, serving: facts)))
+            serves()
         }
+    }
+
+    private static func signature(of bundle: String) throws -> Signature {
+        guard let data = FileManager.default.contents(atPath: "\(bundle)/\(BundleFile.signature)") else {
+            throw MartletError(.invalidData, "the bundle has no \(BundleFile.signature); train or import it again")
+        }
+        return try JSONParser.parse(data, limits: .trusted).decode(Signature.self)
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import MartletPlatform
+import MartletTesting
 import MartletWire
 import NIOCore
 import Testing

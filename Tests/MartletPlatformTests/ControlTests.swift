@@ -1,5 +1,6 @@
 import Foundation
 import MartletPlatform
+import MartletTesting
 import MartletWire
 import Testing
 

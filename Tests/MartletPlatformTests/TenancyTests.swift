@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import MartletPlatform
+import MartletTesting
 import MartletWire
 import Testing
 

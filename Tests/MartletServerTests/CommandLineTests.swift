@@ -96,6 +96,7 @@ enum FrozenCommands {
         "jobs logs ID --follow", "jobs pause ID", "jobs resume ID", "jobs show ID",
         "keys create --name --project --role --expires-in", "keys list", "keys revoke ID",
         "models compare FIRST SECOND", "models delete REFERENCE --force", "models export REFERENCE FOLDER",
+        "models import PATH --name --base", "chat DEPLOYMENT",
         "models list", "models show REFERENCE", "plan RECIPE --set --schema", "predict DEPLOYMENT --input",
         "projects create NAME", "projects list", "serve --config --listen --tls-cert --tls-key --idle-exit", "stop",
         "train RECIPE --set --name --device --detach", "usage",

@@ -84,6 +84,12 @@ enum FrozenRoutes {
         "POST /api/v1/jobs", "POST /api/v1/jobs/{id}/cancel", "POST /api/v1/jobs/{id}/pause",
         "POST /api/v1/jobs/{id}/resume", "POST /api/v1/keys", "POST /api/v1/projects",
         "POST /v2/models/{model}/infer", "POST /v2/models/{model}/versions/{version}/infer",
-        "POST /v2/repository/index", "PUT /api/v1/datasets/{name}/versions/{upload}/files/{path…}",
+        "POST /v2/repository/index", "DELETE /api/v1/models/{model}/imports/{upload}",
+        "DELETE /v1/models/{model}", "DELETE /v1/responses/{response}", "GET /v1/models", "GET /v1/models/{model}",
+        "GET /v1/responses/{response}", "GET /v1/responses/{response}/input_items",
+        "POST /api/v1/models/{model}/imports", "POST /api/v1/models/{model}/imports/{upload}/commit",
+        "POST /detokenize", "POST /tokenize", "POST /v1/chat/completions", "POST /v1/completions",
+        "POST /v1/embeddings", "POST /v1/responses", "POST /v1/responses/{response}/cancel",
+        "PUT /api/v1/models/{model}/imports/{upload}/files/{path…}", "PUT /api/v1/datasets/{name}/versions/{upload}/files/{path…}",
     ].sorted()
 }

@@ -6,8 +6,15 @@ import MartletWire
 public struct Generation: Sendable {
     /// `name@version` of the model that answers.
     public let model: String
+    /// The bundle's hash: the same weights and templates have the same.
+    public let contentHash: String
+    /// Requests that the replica takes at once, and how many more at this moment.
+    public let queueLimit: Int
+    public let queueRoom: Int
     /// Ends after `done`, or throws. Whoever stops reading ends the work.
     public let events: AsyncThrowingStream<GenerationEvent, any Error>
+    /// Ends the work now; the events throw this.
+    public let end: @Sendable (MartletError) -> Void
 }
 
 extension DeploymentService {
@@ -59,7 +66,14 @@ extension DeploymentService {
         continuation.onTermination = { termination in
             if case .cancelled = termination { connection.cancel(stream: id) }
         }
-        return Generation(model: place.group.reference, events: events)
+        let limit = environment.configuration.replicaQueueLimit
+        return Generation(
+            model: place.group.reference, contentHash: place.group.model.contentHash, queueLimit: limit,
+            queueRoom: max(0, limit - place.replica.state.withLock { $0.inFlight }), events: events,
+            end: { error in
+                continuation.finish(throwing: error)
+                connection.cancel(stream: id)
+            })
     }
 
     /// Vectors, [inputs, width] float32 little-endian.

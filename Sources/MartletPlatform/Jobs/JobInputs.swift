@@ -50,7 +50,7 @@ struct JobInputs: Sendable {
             treeHash: found.contentHash)
     }
 
-    private func model(_ reference: String, projectID: String) async throws -> JobInput {
+    func model(_ reference: String, projectID: String) async throws -> JobInput {
         let (name, version) = try Name.parseReference(reference, what: "model")
         guard let found = try await store.model(name, version: version, projectID: projectID) else {
             throw MartletError(

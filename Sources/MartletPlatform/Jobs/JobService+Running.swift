@@ -224,11 +224,15 @@ extension JobService {
         switch run.job.info.kind {
         case .import:
             if let upload = run.inputs.first(where: { $0.kind == JobInput.upload }) {
+                var base: String?
+                if let model = run.inputs.first(where: { $0.kind == "model" }) {
+                    base = try await folders.folder(ofTree: model.treeHash, in: store)
+                }
                 return .importModel(
                     ImportTask(
                         jobID: id, name: upload.name,
-                        source: try await folders.folder(ofTree: upload.treeHash, in: store), directory: directory,
-                        share: share))
+                        source: try await folders.folder(ofTree: upload.treeHash, in: store), base: base,
+                        directory: directory, share: share))
             }
             guard let mount = mounts.first else { throw Self.incomplete(id) }
             return .profile(ProfileTask(jobID: id, dataset: mount, directory: directory))

@@ -88,13 +88,19 @@ public actor JobService {
     }
 
     /// A job that reads the files of an upload and registers the model `name`.
-    func submitImport(name: String, treeHash: String, by principal: Principal) async throws -> JobInfo {
+    /// `base` is the model that an adapter is added to.
+    func submitImport(
+        name: String, treeHash: String, base: String?, by principal: Principal
+    ) async throws -> JobInfo {
         try principal.require(.developer)
         guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
         let input = JobInput(
             kind: JobInput.upload, reference: name, name: name, version: 0, treeHash: treeHash)
+        var inputs = [input]
+        if let base { inputs.append(try await JobInputs(store: store).model(base, projectID: principal.project)) }
         return try await accept(
-            JobRequest(kind: .import, name: name), name: name, inputs: [input], idempotencyKey: nil, retryCount: 0,
+            JobRequest(kind: .import, name: name, model: base), name: name, inputs: inputs, idempotencyKey: nil,
+            retryCount: 0,
             by: principal)
     }
 

@@ -33,8 +33,9 @@ public final class ModelImportService: Sendable {
         return try await uploads.add(.model, upload, path: path, body: body, by: principal)
     }
 
-    /// Starts the job that reads the files. Throws `invalidData` where no file holds weights.
-    public func commit(upload id: String, by principal: Principal) async throws -> JobInfo {
+    /// Starts the job that reads the files; `base` is the model that an adapter is added to. Throws `invalidData` where
+    /// no file holds weights.
+    public func commit(upload id: String, base: String? = nil, by principal: Principal) async throws -> JobInfo {
         let (name, tree) = try await uploads.take(.model, id, by: principal)
         defer { uploads.blobs.unpin(tree.files.map(\.hash)) }
         guard tree.files.contains(where: { ModelFileFormat.holdsWeights($0.path) }) else {
@@ -43,7 +44,7 @@ public final class ModelImportService: Sendable {
         }
         try await audit.record("model.import", on: name, by: principal)
         try await store.insertTree(tree, at: clock.now())
-        return try await jobs.submitImport(name: name, treeHash: tree.hash, by: principal)
+        return try await jobs.submitImport(name: name, treeHash: tree.hash, base: base, by: principal)
     }
 
     public func abandon(upload id: String, by principal: Principal) async throws {

@@ -29,10 +29,17 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var hasWaited = true
     private var timer: Scheduled<Void>?
     private let limits: ServerLimits
+    let departure = Departure()
 
     init(limits: ServerLimits) {
         self.limits = limits
         phase = .head(since: .now())
+    }
+
+    /// A client that closed its end does not wait for its answer.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? ChannelEvent, event == .inputClosed { departure.happened() }
+        context.fireUserInboundEventTriggered(event)
     }
 
     func handlerAdded(context: ChannelHandlerContext) { schedule(context) }
@@ -41,6 +48,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         timer?.cancel()
+        departure.happened()
         context.fireChannelInactive()
     }
 

@@ -1,3 +1,4 @@
+import Foundation
 import HTTPTypes
 import Hummingbird
 import MartletPlatform
@@ -14,6 +15,13 @@ public struct Call: Sendable {
     let arrival: UInt64
     /// Who asks; nil only on routes for everyone.
     let identity: Principal?
+    let channel: any Channel
+
+    /// Whether the client leaves, for long answers.
+    func departure() async -> Departure { await Departure.of(channel) ?? Departure() }
+
+    /// Milliseconds since the request arrived.
+    var elapsedMilliseconds: UInt64 { (DispatchTime.now().uptimeNanoseconds &- arrival) / 1_000_000 }
 
     /// Who asks. Throws `unauthenticated` on a route that let everyone in.
     func caller() throws -> Principal {
@@ -144,6 +152,11 @@ extension HTTPField.Name {
     static let frameOptions = known("x-frame-options")
     static let referrerPolicy = known("referrer-policy")
     static let retryAfterMilliseconds = known("retry-after-ms")
+    static let shouldRetry = known("x-should-retry")
+    static let processingMilliseconds = known("openai-processing-ms")
+    static let requestLimit = known("x-ratelimit-limit-requests")
+    static let requestRoom = known("x-ratelimit-remaining-requests")
+    static let requestReset = known("x-ratelimit-reset-requests")
 
     private static func known(_ text: String) -> HTTPField.Name {
         guard let name = HTTPField.Name(text) else { preconditionFailure("'\(text)' is not a header's name") }

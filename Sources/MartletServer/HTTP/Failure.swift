@@ -18,7 +18,14 @@ package enum Failure {
 
     static func response(_ error: MartletError, dialect: Route.Dialect) -> Response {
         var headers: HTTPFields = [.contentType: "application/json"]
-        if error.code == .rateLimited || error.httpStatus == 503 { headers[.retryAfter] = "1" }
+        if error.code == .rateLimited || error.httpStatus == 503 {
+            headers[.retryAfter] = "1"
+            headers[.retryAfterMilliseconds] = "500"
+            headers[.shouldRetry] = "true"
+        } else if error.httpStatus < 500 {
+            // Asking the same again gives the same; clients repeat a conflict unless they are told.
+            headers[.shouldRetry] = "false"
+        }
         if error.code == .unauthenticated { headers[.wwwAuthenticate] = "Bearer" }
         return Response(
             status: .init(code: error.httpStatus), headers: headers,

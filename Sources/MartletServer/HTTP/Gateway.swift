@@ -48,7 +48,7 @@ final class Gateway: Sendable {
         var error: String?
     }
 
-    func respond(to request: Request, writer: consuming ResponseWriter) async throws {
+    func respond(to request: Request, writer: consuming ResponseWriter, channel: any Channel) async throws {
         let arrival = DispatchTime.now().uptimeNanoseconds
         let requestID = self.requestID(of: request)
         var outcome = Outcome()
@@ -62,9 +62,13 @@ final class Gateway: Sendable {
         {
             try await writer.writeInformationalHead(HTTPResponse(status: .continue))
         }
-        var response = await answer(request, requestID: requestID, arrival: arrival, &outcome)
+        var response = await answer(request, channel, requestID: requestID, arrival: arrival, &outcome)
         response.headers[.requestID] = requestID
         response.headers[.date] = dates.now
+        if request.head.path?.hasPrefix("/v1/") ?? false {
+            let elapsed = (DispatchTime.now().uptimeNanoseconds &- arrival) / 1_000_000
+            response.headers[.processingMilliseconds] = String(elapsed)
+        }
         if response.status.code >= 400, Self.hasLargeBody(request) { response.headers[.connection] = "close" }
         if request.method == .head { response = response.createHeadResponse() }
         let status = response.status.code
@@ -73,7 +77,7 @@ final class Gateway: Sendable {
     }
 
     private func answer(
-        _ request: Request, requestID: String, arrival: UInt64, _ outcome: inout Outcome
+        _ request: Request, _ channel: any Channel, requestID: String, arrival: UInt64, _ outcome: inout Outcome
     ) async -> Response {
         let path = request.head.path ?? "/"
         let bare = path.prefix { $0 != "?" }
@@ -108,7 +112,7 @@ final class Gateway: Sendable {
                 return try await route.handler(
                     Call(
                         request: request, parameters: parameters, requestID: requestID, limits: limits,
-                        arrival: arrival, identity: outcome.identity))
+                        arrival: arrival, identity: outcome.identity, channel: channel))
             }
         } catch {
             let failure = Failure.known(error)

@@ -8,7 +8,7 @@ extension API {
     /// `/api/v1/models`: list, show, download, delete.
     var modelRoutes: [Route] {
         let base = "/api/v1/models"
-        return [
+        return importRoutes(base + "/{model}/imports") + [
             Route(.get, base, .developers, "List models, or the versions of one (?name=).") { call in
                 try call.checkQuery("name")
                 let by = try call.caller()
@@ -34,6 +34,42 @@ extension API {
                 let (model, by) = try call.of("model")
                 let force = try call.queryFlag("force")
                 return try await .json(Deleted(broken: platform.models.delete(model, force: force, by: by)))
+            },
+        ]
+    }
+}
+
+extension API {
+    /// Models of other tools: begin, stream the files, commit; the answer is the job that reads them.
+    private func importRoutes(_ base: String) -> [Route] {
+        [
+            Route(.post, base, .developers, "Begin an import under a name; the answer names the upload.") { call in
+                try call.checkQuery()
+                let (name, by) = try call.of("model")
+                let upload = try await platform.imports.begin(name: name, by: by)
+                return .document(["upload": .string(upload)], status: .created)
+            },
+            Route(
+                .put, base + "/{upload}/files/{path…}", .developers, "Send one file of a model.", isLogged: false
+            ) { call in
+                try call.checkQuery()
+                let (upload, by) = try call.of("upload")
+                let file = try await platform.imports.addFile(
+                    upload: upload, path: call.parameter("path"), body: UploadBody(call), by: by)
+                return try .json(file, status: .created)
+            },
+            Route(.post, base + "/{upload}/commit", .developers, "Start the job that reads the model (?base=).") {
+                call in
+                try call.checkQuery("base")
+                let (upload, by) = try call.of("upload")
+                let job = try await platform.imports.commit(upload: upload, base: call.query("base"), by: by)
+                return try .json(job, status: .created)
+            },
+            Route(.delete, base + "/{upload}", .developers, "Give an import up.") { call in
+                try call.checkQuery()
+                let (upload, by) = try call.of("upload")
+                try await platform.imports.abandon(upload: upload, by: by)
+                return .nothing
             },
         ]
     }

@@ -28,6 +28,7 @@ public final class Tokenizer: Sendable {
 
     /// Reads a `tokenizer.json` and, where there is one, a `tokenizer_config.json`.
     ///
+    /// Its `truncation` and `padding` are left to the caller, who knows the model's context.
     /// Throws `invalidData` for a damaged file and `unsupportedFormat`, with its name, for a part that is not known.
     public init(json: some ContiguousBytes, config: (some ContiguousBytes)? = [UInt8]?.none) throws {
         let bytes = json.withUnsafeBytes { [UInt8]($0) }

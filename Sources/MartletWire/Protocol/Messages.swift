@@ -147,13 +147,18 @@ public struct ImportTask: Codable, Sendable {
     public var name: String
     /// The folder with the files as they were sent.
     public var source: String
+    /// The folder of the bundle that an adapter is added to.
+    public var base: String?
     /// The job's folder: `bundle/` is made in it.
     public var directory: String
     public var share: MachineShare
-    public init(jobID: String, name: String, source: String, directory: String, share: MachineShare) {
+    public init(
+        jobID: String, name: String, source: String, base: String? = nil, directory: String, share: MachineShare
+    ) {
         self.jobID = jobID
         self.name = name
         self.source = source
+        self.base = base
         self.directory = directory
         self.share = share
     }

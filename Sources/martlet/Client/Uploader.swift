@@ -31,6 +31,24 @@ struct Uploader {
         return try await client.send(.POST, upload + "/commit")
     }
 
+    /// Sends a model's files and starts the job that reads them; `base` is what an adapter is added to.
+    func importModel(name: String, files: [Item], base: String?) async throws -> JobInfo {
+        let path = "/api/v1/models/\(Client.segment(name))/imports"
+        let begun: Begun = try await client.send(.POST, path)
+        let upload = path + "/" + Client.segment(begun.upload)
+        do {
+            for item in files {
+                try await send(item, to: upload + "/files/" + Client.path(item.remote))
+                output.note("sent \(item.remote)")
+            }
+            return try await client.send(
+                .POST, upload + "/commit" + (base.map { "?base=\(Client.segment($0))" } ?? ""))
+        } catch {
+            try? await client.perform(.DELETE, upload)
+            throw error
+        }
+    }
+
     private func send(_ item: Item, to path: String) async throws {
         guard let file = FileHandle(forReadingAtPath: item.local) else {
             throw MartletError(.notFound, "the file '\(item.local)' cannot be read; check its permissions")

@@ -4,8 +4,8 @@ import MartletWire
 
 struct Models: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List, show, compare, export and delete models.",
-        subcommands: [List.self, Show.self, Compare.self, Export.self, Delete.self])
+        abstract: "List, show, compare, import, export and delete models.",
+        subcommands: [List.self, Show.self, Compare.self, Import.self, Export.self, Delete.self])
 
     static func path(_ reference: String) -> String { "/api/v1/models/\(Client.segment(reference))" }
 
@@ -42,6 +42,39 @@ struct Models: AsyncParsableCommand {
                 [try await $0.get(Models.path(first)), try await $0.get(Models.path(second))]
             }
             try options.output.show(pair) { ModelText.comparison($0) }
+        }
+    }
+
+    struct Import: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Register a language model of another tool: a Hugging Face folder, or a GGUF file.")
+        @Argument(help: "The folder or file.") var path: String
+        @Option(help: "The model's name here.") var name: String
+        @Option(help: "For an adapter (PEFT, LoRA): the model here that it is added to.") var base: String?
+        @OptionGroup var options: GlobalOptions
+
+        func run() async throws {
+            let name = try Name.check(name, what: "model")
+            let files = try ModelFiles(path: path)
+            let output = options.output
+            let (info, findings) = try await Connection.with(options) { client in
+                for note in files.notes { output.note(note) }
+                let job = try await Uploader(client: client, output: output).importModel(
+                    name: name, files: files.items, base: base)
+                let done = try await JobFollower(client: client, output: output).follow(job)
+                try JobFollower.check(done)
+                guard let model = done.model else {
+                    throw MartletError(.internal, "the import made no model; see: martlet jobs logs \(done.id)")
+                }
+                let info: ModelInfo = try await client.get(Models.path(model))
+                return (info, done.result?["findings"]?.array?.compactMap(\.string) ?? [])
+            }
+            try output.show(info) { info in
+                (findings.map { "note: \($0)" } + [
+                    ModelText.summary(info), "talk to it  martlet chat \(info.name)",
+                    "deploy it   martlet deploy \(info.name)@\(info.version)",
+                ]).joined(separator: "\n")
+            }
         }
     }
 

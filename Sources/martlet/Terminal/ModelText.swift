@@ -21,14 +21,41 @@ enum ModelText {
             .joined(separator: ", ")
     }
 
+    /// What a language model is, for the end of an import.
+    static func summary(_ item: ModelInfo) -> String {
+        var table = Table(["", ""])
+        table.add(["model", "\(item.name)@\(item.version)"])
+        addLanguage(item, to: &table)
+        table.add(["size", Format.bytes(item.byteCount)])
+        return table.text
+    }
+
+    private static func addLanguage(_ item: ModelInfo, to table: inout Table) {
+        guard let language = item.signature.language else { return }
+        table.add(["architecture", language.architecture])
+        table.add(["parameters", Format.count(language.parameterCount)])
+        table.add(["context", Format.count(language.contextLength, "token")])
+        table.add(["vocabulary", Format.count(language.vocabularyCount, "token")])
+        table.add(["stored as", language.storedPrecision])
+        let serving = (item.serving ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
+        table.add(["served as", serving.isEmpty ? "chosen when it is loaded" : serving.joined(separator: ", ")])
+        table.add(["chat template", language.hasChatTemplate ? "yes" : "no"])
+    }
+
     static func whole(_ item: ModelInfo) -> String {
         let card = item.card
         var table = Table(["", ""])
         table.add(["model", "\(item.name)@\(item.version)"])
         table.add(["made", Format.time(item.createdAt)])
         table.add(["hash", item.contentHash])
-        table.add(["parameters", Format.count(card.parameterCount)])
-        table.add(["trained", "\(Format.count(card.stepsTrained)) steps, \(Format.seconds(card.secondsTrained))"])
+        if item.signature.isLanguage {
+            addLanguage(item, to: &table)
+        } else {
+            table.add(["parameters", Format.count(card.parameterCount)])
+        }
+        if card.stepsTrained > 0 {
+            table.add(["trained", "\(Format.count(card.stepsTrained)) steps, \(Format.seconds(card.secondsTrained))"])
+        }
         for unmet in card.unmetRequirements { table.add(["not met", unmet]) }
         var parts = [table.text, lineage(item)]
         let metrics = JobText.metrics(card.metrics, card.confusion)
@@ -53,7 +80,9 @@ enum ModelText {
     private static func lineage(_ item: ModelInfo) -> String {
         var table = Table(["LINEAGE", "", ""])
         for (name, hash) in item.card.data.sorted(by: { $0.key < $1.key }) { table.add(["data", name, hash]) }
-        table.add(["recipe", item.card.recipe["name"]?.string ?? "", item.card.recipeHash])
+        if !item.card.recipe.isNull {
+            table.add(["recipe", item.card.recipe["name"]?.string ?? "", item.card.recipeHash])
+        }
         table.add(["job", item.jobID ?? item.card.jobID, ""])
         table.add(["model", "\(item.name)@\(item.version)", item.contentHash])
         return table.text

@@ -16,7 +16,8 @@ enum ChatMessages {
         }
     }
 
-    private static func message(_ value: JSON, path: String) throws -> JSON {
+    /// One message, checked.
+    static func message(_ value: JSON, path: String) throws -> JSON {
         var fields = try RequestFields(value, path: path)
         guard let role = try fields.choice("role", ["system", "developer", "user", "assistant", "tool"]) else {
             throw fields.fault("role", "is missing; add it")
@@ -68,7 +69,11 @@ enum ChatMessages {
         let arguments = try function.requiredString("arguments")
         function.ignore("parsed_arguments")
         try function.finish()
-        // Templates print them as JSON; what does not parse is shown as it was.
+        return call(id: id, name: name, arguments: arguments)
+    }
+
+    /// A call as templates read it: they print the arguments as JSON; what does not parse is shown as it was.
+    static func call(id: String, name: String, arguments: String) -> JSON {
         let parsed = (try? JSONParser.parse(arguments)).flatMap { $0.object == nil ? nil : $0 }
         return [
             "id": .string(id), "type": "function",
@@ -77,15 +82,15 @@ enum ChatMessages {
     }
 
     /// A text, or parts that are all texts, one line each.
-    private static func text(_ fields: inout RequestFields) throws -> String {
-        switch try fields.required("content") {
+    static func text(_ fields: inout RequestFields, _ name: String = "content") throws -> String {
+        switch try fields.required(name) {
         case .string(let text): return text
         case .array(let parts):
             return try parts.enumerated().map { index, part in
-                try self.part(part, path: fields.param("content[\(index)]"))
+                try self.part(part, path: fields.param("\(name)[\(index)]"))
             }.joined(separator: "\n")
         case let other:
-            throw fields.fault("content", "is \(other.kind) but must be a string or a list of parts; mend it")
+            throw fields.fault(name, "is \(other.kind) but must be a string or a list of parts; mend it")
         }
     }
 

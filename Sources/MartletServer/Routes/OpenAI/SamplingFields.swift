@@ -44,10 +44,18 @@ struct SamplingFields {
     }
 
     /// Names under which other servers take what must not come from a request here.
-    private static func refuseReserved(_ fields: inout RequestFields) throws {
+    static func refuseReserved(_ fields: inout RequestFields) throws {
         for name in ["chat_template", "chat_template_kwargs"] {
             try fields.unsupported(name, "a template is part of the model; import the model with the one you want")
         }
+    }
+
+    /// Who asks and how fast they want it changes nothing here.
+    static func ignoreHarmless(_ fields: inout RequestFields) throws {
+        fields.ignore(
+            "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options")
+        _ = try fields.choice(
+            "service_tier", ["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"])
     }
 
     private static func seed(_ fields: inout RequestFields) throws -> UInt64? {
@@ -100,7 +108,7 @@ struct SamplingFields {
         return texts
     }
 
-    private static func includesUsage(_ fields: inout RequestFields, isStreamed: Bool) throws -> Bool {
+    static func includesUsage(_ fields: inout RequestFields, isStreamed: Bool) throws -> Bool {
         guard let options = try fields.object("stream_options") else { return false }
         guard isStreamed else {
             throw fields.fault("stream_options", "is only taken with stream: true; leave it out")

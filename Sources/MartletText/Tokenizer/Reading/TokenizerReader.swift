@@ -75,7 +75,7 @@ struct TokenizerReader {
         return try tape.string(value)
     }
 
-    static let identifierLimit = 1 << 24
+    static let identifierLimit = 1 << 22
 
     /// The `vocab` of a model: tokens and their identifiers.
     static func vocabulary(_ tape: JSONTape, _ node: Int, _ kind: String) throws -> ModelVocabulary {

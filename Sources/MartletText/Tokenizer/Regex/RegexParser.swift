@@ -11,6 +11,9 @@ struct RegexParser {
 
     static let depthLimit = 32
     static let repeatLimit = 1000
+    static let lengthLimit = 8192
+    /// Counts one after the other for the same thing, as in `a{2}{3}`.
+    static let countsInARow = 4
 
     private init(_ source: String) {
         self.source = source
@@ -19,6 +22,11 @@ struct RegexParser {
 
     static func parse(_ source: String) throws -> RegexNode {
         var parser = RegexParser(source)
+        guard parser.pattern.count <= lengthLimit else {
+            throw MartletError(
+                .unsupportedFormat,
+                "a pattern of the tokenizer has \(parser.pattern.count) characters; \(lengthLimit) are the limit")
+        }
         let node = try parser.alternatives()
         guard parser.position == parser.pattern.count else { throw parser.refuse("a ')' without its '('") }
         return node
@@ -62,6 +70,7 @@ struct RegexParser {
 
     private mutating func repeated() throws -> RegexNode {
         var node = try atom()
+        var counts = 0
         while let next = peek() {
             var min = 0
             var max: Int?
@@ -81,6 +90,8 @@ struct RegexParser {
             default: return node
             }
             if case .look = node { throw refuse("a repeated look-around") }
+            counts += 1
+            guard counts <= Self.countsInARow else { throw refuse("more than \(Self.countsInARow) counts in a row") }
             var greed = RegexNode.Greed.greedy
             if peek() == "?" {
                 if isInterval, max == min { throw refuse("'{n}?'") }

@@ -5,11 +5,11 @@ import Synchronization
 
 /// Plays `martlet-engine`: the platform starts a script that leaves its token in a folder and sleeps; the test dials the
 /// control socket with that token and says what the engine would say. Signals and exits are those of a real process.
-final class FakeEngine: Sendable {
-    let folder: String
-    var program: String { folder + "/engine" }
+package final class FakeEngine: Sendable {
+    package let folder: String
+    package var program: String { folder + "/engine" }
 
-    init(folder: String) throws {
+    package init(folder: String) throws {
         self.folder = folder
         try FileManager.default.createDirectory(atPath: folder + "/started", withIntermediateDirectories: true)
         let script = """
@@ -23,31 +23,31 @@ final class FakeEngine: Sendable {
         chmod(program, 0o700)
     }
 
-    struct Started: Sendable {
-        let token: String
-        let mode: String
-        let pid: Int32
-        let socket: String
+    package struct Started: Sendable {
+        package let token: String
+        package let mode: String
+        package let pid: Int32
+        package let socket: String
 
         /// Says hello and gets the task.
-        func dial(isReturning: Bool = false) async throws -> (FakeConnection, EngineTask) {
+        package func dial(isReturning: Bool = false) async throws -> (FakeConnection, EngineTask) {
             let connection = try FakeConnection(path: socket)
             let reply = try await connection.request(
                 .hello(.init(token: token, pid: pid, isReturning: isReturning)))
             return (connection, try JSONDecoder.wire.decode(EngineTask.self, from: Data(reply)))
         }
 
-        func kill(_ signal: Int32 = SIGKILL) { _ = Glibc.kill(pid, signal) }
-        var isAlive: Bool {
+        package func kill(_ signal: Int32 = SIGKILL) { _ = Glibc.kill(pid, signal) }
+        package var isAlive: Bool {
             guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8) else { return false }
             return !text.contains(") Z ")
         }
     }
 
     /// The next process that was started; nil after ten seconds without one.
-    func next(within seconds: Double = 60) async -> Started? {
+    package func next(within seconds: Double = 60) async -> Started? {
         let end = Date(timeIntervalSinceNow: seconds)
-        while Date() < end {
+        while Date() < end, !Task.isCancelled {
             let names = (try? FileManager.default.contentsOfDirectory(atPath: folder + "/started")) ?? []
             if let name = names.min(by: { (Int($0) ?? 0) < (Int($1) ?? 0) }),
                 let text = try? String(contentsOfFile: "\(folder)/started/\(name)", encoding: .utf8)
@@ -63,7 +63,7 @@ final class FakeEngine: Sendable {
 }
 
 /// The engine's end of one control connection.
-final class FakeConnection: Sendable {
+package final class FakeConnection: Sendable {
     private let descriptor: Int32
     private struct State {
         var nextID: UInt64 = 1
@@ -72,10 +72,10 @@ final class FakeConnection: Sendable {
     }
     private let state = Mutex(State())
     /// What the platform asked.
-    let requests: AsyncStream<Frame>
+    package let requests: AsyncStream<Frame>
     private let requestsEnd: AsyncStream<Frame>.Continuation
 
-    init(path: String) throws {
+    package init(path: String) throws {
         (requests, requestsEnd) = AsyncStream.makeStream()
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_un()
@@ -92,11 +92,11 @@ final class FakeConnection: Sendable {
 
     deinit { Glibc.close(descriptor) }
 
-    func close() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+    package func close() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
     /// The reply's head; a failure is thrown.
     @discardableResult
-    func request(_ request: EngineRequest) async throws -> [UInt8] {
+    package func request(_ request: EngineRequest) async throws -> [UInt8] {
         let head = [UInt8](try JSONEncoder.wire.encode(request))
         return try await withCheckedThrowingContinuation { continuation in
             let id: UInt64? = state.withLock { state in
@@ -113,19 +113,19 @@ final class FakeConnection: Sendable {
         }
     }
 
-    func reply(to frame: Frame, _ head: some Encodable, body: [UInt8] = []) throws {
+    package func reply(to frame: Frame, _ head: some Encodable, body: [UInt8] = []) throws {
         send(Frame(kind: .reply, id: frame.id, head: [UInt8](try JSONEncoder.wire.encode(head)), body: body).encoded())
     }
 
     /// The next request that the platform sends.
-    func nextRequest() async throws -> (PlatformRequest, Frame)? {
+    package func nextRequest() async throws -> (PlatformRequest, Frame)? {
         for await frame in requests where frame.kind == .request {
             return (try JSONDecoder.wire.decode(PlatformRequest.self, from: Data(frame.head)), frame)
         }
         return nil
     }
 
-    func send(_ bytes: [UInt8]) {
+    package func send(_ bytes: [UInt8]) {
         var sent = 0
         while sent < bytes.count {
             let count = bytes[sent...].withUnsafeBytes {

@@ -1,0 +1,108 @@
+import Foundation
+import Hummingbird
+import MartletPlatform
+import MartletWire
+
+extension API {
+    /// `/v1/responses`: answers that may be kept (`store: true`) and gone on from.
+    var responseRoutes: [Route] {
+        let base = "/v1/responses"
+        return [
+            Route(.post, base, .inference, "Answer a conversation, whole or as a stream.", isLogged: false) { call in
+                try await respond(call)
+            },
+            Route(.get, base + "/{response}", .inference, "Show a kept response.", isLogged: false) { call in
+                try call.checkQuery("include", "include[]", "include_obfuscation", "starting_after", "stream")
+                guard try !call.queryFlag("stream") else {
+                    throw MartletError(
+                        .invalidRequest, "a kept response is whole; ask without stream", param: "stream")
+                }
+                let (id, by) = try call.of("response")
+                return try await .document(platform.responses.show(id, by: by).body)
+            },
+            Route(.delete, base + "/{response}", .inference, "Forget a kept response.", isLogged: false) { call in
+                try call.checkQuery()
+                let (id, by) = try call.of("response")
+                try await platform.responses.delete(id, by: by)
+                return .document(["id": .string(id), "object": "response", "deleted": true])
+            },
+            Route(.post, base + "/{response}/cancel", .inference, "Cancel a response.", isLogged: false) { call in
+                let (id, by) = try call.of("response")
+                _ = try await platform.responses.show(id, by: by)
+                throw MartletError(
+                    .invalidRequest,
+                    "the response '\(id.prefix(80))' is complete; only background ones can be cancelled"
+                )
+            },
+            Route(.get, base + "/{response}/input_items", .inference, "A kept response's input.", isLogged: false) {
+                call in
+                try await inputItems(call)
+            },
+        ]
+    }
+
+    private func respond(_ call: Call) async throws -> Response {
+        try call.checkQuery()
+        let id = "resp_" + (try [UInt8].random(count: 20).hex)
+        let request = try ResponseRequest(await call.json(), responseID: id)
+        let caller = try call.caller()
+        let before = try await conversation(request.previousID, caller)
+        let prompt = request.request(after: before)
+        let (departure, set) = try await begin(call, [prompt], model: request.model)
+        let answer = ResponseAnswer(
+            AnswerHead(id: id, model: request.model, generation: set.generation), echo: request.echo,
+            hasLogprobs: request.hasLogprobs)
+        let responses = platform.responses
+        let keep: @Sendable (ResponseAnswer) async throws -> Void = { answer in
+            guard request.isStored else { return }
+            try await responses.keep(
+                ResponseService.Kept(
+                    body: answer.whole, input: .array(request.input.items),
+                    conversation: .array(before + request.input.messages + answer.messages)),
+                id: id, createdAt: Date(), by: caller)
+        }
+        if request.isStreamed {
+            return try AnswerStream(call, keys: platform.keys, departure: departure)
+                .response(set, answer, finished: keep)
+        }
+        return try await departure.whileClientStays {
+            var answer = answer
+            try await set.collect { answer.take($0) }
+            try await keep(answer)
+            return .whole(answer.whole, set.generation)
+        }
+    }
+
+    private func conversation(_ id: String?, _ caller: Principal) async throws -> [JSON] {
+        guard let id else { return [] }
+        do {
+            return try await platform.responses.show(id, by: caller).conversation.array ?? []
+        } catch let error as MartletError where error.code == .notFound {
+            throw MartletError(.invalidRequest, error.message, param: "previous_response_id")
+        }
+    }
+
+    private func inputItems(_ call: Call) async throws -> Response {
+        try call.checkQuery("after", "limit", "order", "include", "include[]")
+        let (id, by) = try call.of("response")
+        let limit = try call.queryNumber("limit", in: 1...100) ?? 20
+        var items = try await platform.responses.show(id, by: by).input.array ?? []
+        switch call.query("order") {
+        case nil, "desc": items.reverse()
+        case "asc": break
+        case let order?:
+            throw MartletError(.invalidRequest, "'order' is '\(order.prefix(20))'; use asc or desc", param: "order")
+        }
+        if let after = call.query("after") {
+            guard let index = items.firstIndex(where: { $0["id"] == .string(after) }) else {
+                throw MartletError(.invalidRequest, "'after' names no item of this response", param: "after")
+            }
+            items.removeFirst(index + 1)
+        }
+        let page = Array(items.prefix(limit))
+        return .document([
+            "object": "list", "data": .array(page), "first_id": page.first?["id"] ?? .null,
+            "last_id": page.last?["id"] ?? .null, "has_more": .bool(items.count > limit),
+        ])
+    }
+}

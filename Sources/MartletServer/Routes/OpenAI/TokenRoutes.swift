@@ -1,0 +1,45 @@
+import Hummingbird
+import MartletPlatform
+import MartletWire
+
+/// `/tokenize` and `/detokenize`, as other servers of language models have them.
+struct TokenRoutes {
+    let platform: Platform
+
+    /// `{model, prompt}` or `{model, messages, tools}` → `{count, max_model_len, tokens}`.
+    func tokenize(_ call: Call) async throws -> Response {
+        try call.checkQuery()
+        var fields = try RequestFields(try await call.json())
+        let model = try fields.requiredString("model")
+        let input: TokenizeRequest.Input
+        if let text = try fields.string("prompt") {
+            input = .text(text)
+        } else if fields.value("messages") != nil {
+            let messages = try ChatMessages.read(&fields)
+            let tools = try ToolFields(&fields).described
+            input = .chat(VerbatimJSON(.array(messages)), tools: VerbatimJSON(.array(tools)))
+        } else {
+            throw fields.fault("prompt", "is missing; give a prompt or messages")
+        }
+        let addsSpecial = try fields.bool("add_special_tokens") ?? true
+        try fields.finish()
+        let reply = try await platform.deployments.tokenize(
+            model: model, request: TokenizeRequest(input: input, addSpecialTokens: addsSpecial), by: call.caller())
+        return .document([
+            "count": JSON(reply.tokens.count), "max_model_len": JSON(reply.contextLength),
+            "tokens": .array(reply.tokens.map { JSON($0) }),
+        ])
+    }
+
+    /// `{model, tokens}` → `{prompt}`.
+    func detokenize(_ call: Call) async throws -> Response {
+        try call.checkQuery()
+        var fields = try RequestFields(try await call.json())
+        let model = try fields.requiredString("model")
+        guard let list = try fields.list("tokens") else { throw fields.fault("tokens", "is missing; add it") }
+        let tokens = list.isEmpty ? [] : try TokenIDs.read(list, "tokens")
+        try fields.finish()
+        let reply = try await platform.deployments.detokenize(model: model, tokens: tokens, by: call.caller())
+        return .document(["prompt": .string(reply.text)])
+    }
+}

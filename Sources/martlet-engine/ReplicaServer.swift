@@ -1,0 +1,103 @@
+import MartletServing
+import MartletWire
+import Synchronization
+
+/// Answers the platform's requests with whatever model this replica holds.
+struct ReplicaServer: Sendable {
+    enum Model: Sendable {
+        case features(ModelServer)
+        case language(LanguageServer)
+    }
+    let model: Model
+    /// Texts that are being generated: the frame that asked → how it is cancelled. nil until that is known.
+    private let generations = Running()
+
+    private final class Running: Sendable {
+        let ids = Mutex<[UInt64: LanguageServer.RequestID?]>([:])
+    }
+
+    init(_ model: Model) { self.model = model }
+
+    /// From the connection's reading thread.
+    func handle(_ request: PlatformRequest, body: [UInt8], _ reply: ControlClient.Reply) {
+        switch (request, model) {
+        case (.infer(let request), .features(let server)):
+            server.handle(request, body: body) { result in
+                switch result {
+                case .success(let answer): reply(head: answer.reply.head, body: answer.body)
+                case .failure(let error): reply.fail(error)
+                }
+            }
+        case (.generate(let request), .language(let server)): generate(request, server, reply)
+        case (.embed(let request), .language(let server)):
+            server.embed(request) { result in
+                switch result {
+                case .success(let answer): reply(answer.reply, body: Self.bytes(answer.vectors))
+                case .failure(let error): reply.fail(error)
+                }
+            }
+        case (.tokenize(let request), .language(let server)): server.tokenize(request) { Self.answer(reply, $0) }
+        case (.detokenize(let tokens), .language(let server)): server.detokenize(tokens) { Self.answer(reply, $0) }
+        case (.ping, .features(let server)): server.ping { reply(Acknowledged()) }
+        case (.ping, .language(let server)): server.ping { reply(Acknowledged()) }
+        case (.infer, .language):
+            reply.fail(
+                MartletError(
+                    .invalidRequest, "this is a language model; ask it at /v1/chat/completions or /v1/completions",
+                    param: "model"))
+        case (.generate, .features), (.embed, .features), (.tokenize, .features), (.detokenize, .features):
+            reply.fail(
+                MartletError(
+                    .invalidRequest, "this is not a language model; ask it at /predict or /v2", param: "model"))
+        case (.pause, _), (.cancel, _), (.drain, _): reply(Acknowledged())
+        }
+    }
+
+    /// The asker of this frame does not wait any more. From the connection's reading thread.
+    func cancel(_ frame: UInt64) {
+        guard case .language(let server) = model, let id = generations.ids.withLock({ $0[frame] ?? nil }) else {
+            return
+        }
+        server.cancel(id)
+    }
+
+    func drain() {
+        switch model {
+        case .features(let server): server.drain()
+        case .language(let server): server.drain()
+        }
+    }
+
+    private func generate(_ request: GenerationRequest, _ server: LanguageServer, _ reply: ControlClient.Reply) {
+        let generations = generations
+        generations.ids.withLock { $0[reply.id] = .some(nil) }
+        let id = server.generate(request) { result in
+            switch result {
+            case .success(let event):
+                guard case .done = event else { return reply.part(event) }
+                _ = generations.ids.withLock { $0.removeValue(forKey: reply.id) }
+                reply(event)
+            case .failure(let error):
+                _ = generations.ids.withLock { $0.removeValue(forKey: reply.id) }
+                reply.fail(error)
+            }
+        }
+        // It may have ended already.
+        generations.ids.withLock { if $0.keys.contains(reply.id) { $0[reply.id] = id } }
+    }
+
+    private static func answer(_ reply: ControlClient.Reply, _ result: Result<some Encodable, MartletError>) {
+        switch result {
+        case .success(let answer): reply(answer)
+        case .failure(let error): reply.fail(error)
+        }
+    }
+
+    /// float32, little-endian, row by row.
+    private static func bytes(_ vectors: [[Float]]) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(4 * vectors.reduce(0) { $0 + $1.count })
+        for vector in vectors { for value in vector { bytes.appendLittleEndian(value.bitPattern) } }
+        return bytes
+    }
+}

@@ -1,0 +1,72 @@
+import AsyncHTTPClient
+import Foundation
+import MartletWire
+import NIOCore
+
+/// One answer of a chat, as it streams in.
+struct ChatStream {
+    /// What is known at its end.
+    struct Outcome {
+        var text = ""
+        var finish = ""
+        var promptTokens = 0
+        var completionTokens = 0
+        /// From the request to the first text, and from there to the end.
+        var firstSeconds = 0.0
+        var restSeconds = 0.0
+
+        /// The first token's time is the prompt's.
+        var tokensPerSecond: Double? {
+            completionTokens > 1 && restSeconds > 0 ? Double(completionTokens - 1) / restSeconds : nil
+        }
+    }
+    let client: Client
+    let model: String
+
+    /// Sends `messages` and hands each piece of text to `write`. Throws what the server says, also in the middle.
+    func ask(_ messages: [JSON], _ write: (String) -> Void) async throws -> Outcome {
+        let body: JSON = [
+            "model": .string(model), "messages": .array(messages), "stream": true,
+            "stream_options": ["include_usage": true],
+        ]
+        let start = ContinuousClock.now
+        var first: ContinuousClock.Instant?
+        var outcome = Outcome()
+        let response = try await client.request(
+            .POST, "/v1/chat/completions", body: .bytes(ByteBuffer(string: body.serialized())),
+            headers: [("Content-Type", "application/json")])
+        var parser = EventStreamParser()
+        var isWhole = false
+        for try await chunk in response.body {
+            for (_, data) in parser.feed(chunk.readableBytesView) {
+                if data == "[DONE]" {
+                    isWhole = true
+                    continue
+                }
+                let document = try JSONParser.parse(data, limits: .trusted)
+                if let error = document["error"] { throw Self.failure(error) }
+                if let text = document["choices"]?.array?.first?["delta"]?["content"]?.string, !text.isEmpty {
+                    first = first ?? .now
+                    outcome.text += text
+                    write(text)
+                }
+                if let finish = document["choices"]?.array?.first?["finish_reason"]?.string { outcome.finish = finish }
+                if let usage = document["usage"]?.object {
+                    outcome.promptTokens = usage["prompt_tokens"]?.int ?? 0
+                    outcome.completionTokens = usage["completion_tokens"]?.int ?? 0
+                }
+            }
+        }
+        guard isWhole else { throw MartletError(.unavailable, "the answer broke off; ask again") }
+        let end = ContinuousClock.now
+        outcome.firstSeconds = start.duration(to: first ?? end) / .seconds(1)
+        outcome.restSeconds = (first ?? end).duration(to: end) / .seconds(1)
+        return outcome
+    }
+
+    private static func failure(_ error: JSON) -> MartletError {
+        MartletError(
+            error["code"]?.string.flatMap(MartletError.Code.init) ?? .unavailable,
+            error["message"]?.string ?? "the answer broke off; ask again")
+    }
+}

@@ -1,0 +1,122 @@
+import ArgumentParser
+import Foundation
+import MartletWire
+
+struct Chat: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Talk with a language model: a deployment, or a model by name.",
+        discussion: """
+            Each line is a message; the conversation goes on until /quit or the end of the input.
+            /reset forgets the conversation, /system TEXT sets the instructions, /help lists these commands.
+            """)
+    @Argument(help: "The deployment or model.") var deployment: String
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+        try await Connection.with(options) { client in
+            // What does not exist is said before the first line is typed.
+            let _: JSON = try await client.get("/v1/models/\(Client.segment(deployment))")
+            var session = ChatSession(stream: ChatStream(client: client, model: deployment), output: options.output)
+            try await session.run()
+        }
+    }
+}
+
+/// A conversation in the terminal, or with lines from a pipe.
+struct ChatSession {
+    let stream: ChatStream
+    let output: Output
+    private var messages: [JSON] = []
+    private var system: String?
+    private var turns: [JSON] = []
+    private let isInteractive = isatty(STDIN_FILENO) == 1
+
+    private static let help = """
+        /reset        forget the conversation
+        /system TEXT  set the instructions and start again; without a text, remove them
+        /help         this list
+        /quit         leave
+        """
+
+    init(stream: ChatStream, output: Output) {
+        self.stream = stream
+        self.output = output
+    }
+
+    mutating func run() async throws {
+        if isInteractive { output.note("/help lists the commands, /quit leaves") }
+        var failure: MartletError?
+        while let line = next() {
+            let text = line.trimmingCharacters(in: .whitespaces)
+            guard !text.isEmpty else { continue }
+            let command = text.split(separator: " ", maxSplits: 1).map(String.init)
+            switch command[0] {
+            case "/quit", "/exit": return try end(failure)
+            case "/help": output.note(Self.help)
+            case "/reset": reset()
+            case "/system":
+                system = command.count > 1 ? command[1] : nil
+                reset()
+            case let word where word.hasPrefix("/") && !word.dropFirst().contains("/"):
+                output.note("there is no command '\(word)'; /help lists them")
+            default:
+                do {
+                    try await say(text)
+                } catch let error as MartletError where isInteractive {
+                    Console.error(error.message)
+                } catch let error as MartletError {
+                    failure = error
+                    return try end(failure)
+                }
+            }
+        }
+        try end(failure)
+    }
+
+    private func next() -> String? {
+        if isInteractive { Console.write("> ") }
+        return readLine()
+    }
+
+    private mutating func reset() {
+        messages = []
+        output.note("the conversation starts again")
+    }
+
+    /// One turn; a failed one leaves the conversation as it was.
+    private mutating func say(_ text: String) async throws {
+        let question: JSON = ["role": "user", "content": .string(text)]
+        let instructions: [JSON] = system.map { [["role": "system", "content": .string($0)]] } ?? []
+        let isJSON = output.isJSON
+        let outcome = try await stream.ask(instructions + messages + [question]) { piece in
+            guard !isJSON else { return }
+            try? FileHandle.standardOutput.write(contentsOf: Data(Console.inert(piece).utf8))
+        }
+        if !isJSON { print() }
+        messages += [question, ["role": "assistant", "content": .string(outcome.text)]]
+        if isJSON {
+            turns.append([
+                "role": "assistant", "content": .string(outcome.text), "finish_reason": .string(outcome.finish),
+                "prompt_tokens": JSON(outcome.promptTokens), "completion_tokens": JSON(outcome.completionTokens),
+                "first_seconds": .double(outcome.firstSeconds),
+                "tokens_per_second": outcome.tokensPerSecond.map { .double($0) } ?? .null,
+            ])
+        } else {
+            output.note(Self.line(outcome))
+        }
+    }
+
+    /// `38 tokens, 81.2 tokens/s, first after 0.12 s`.
+    private static func line(_ outcome: ChatStream.Outcome) -> String {
+        var parts = [Format.count(outcome.completionTokens, "token")]
+        if let speed = outcome.tokensPerSecond { parts.append(String(format: "%.1f tokens/s", speed)) }
+        parts.append(String(format: "first after %.2f s", outcome.firstSeconds))
+        if outcome.finish == "length" { parts.append("cut at the limit") }
+        return "(" + parts.joined(separator: ", ") + ")"
+    }
+
+    private func end(_ failure: MartletError?) throws {
+        if output.isJSON { print(JSON.array(turns).serialized(pretty: true)) }
+        if let failure { throw failure }
+    }
+}

@@ -1,0 +1,128 @@
+import Foundation
+import MartletWire
+import Synchronization
+import Testing
+
+@Suite("Clients that leave, keys that go, models that take turns", .serialized)
+struct OpenAIDepartureTests {
+    /// Streams a token every few milliseconds until it is cancelled, and then tells what was done.
+    static func endless(_ ended: Ended, started: Bool = true) -> OpenAIFake.Answer {
+        { _, exchange in
+            if started { try exchange.send(.started(promptTokens: 7, cachedTokens: 0)) }
+            var count = 0
+            while !exchange.isCancelled(), count < 6000 {
+                try await Task.sleep(for: .milliseconds(5))
+                count += 1
+                if started { try exchange.send(.text(choice: 0, "x", tokens: [])) }
+            }
+            ended.set(count)
+            try exchange.send(.finished(choice: 0, .length, completionTokens: count))
+            try exchange.send(.done(OpenAIFake.usage(prompt: 7, completion: count)))
+        }
+    }
+
+    final class Ended: Sendable {
+        private let value = Mutex<Int?>(nil)
+        func set(_ count: Int) { value.withLock { $0 = count } }
+        func wait(seconds: Double) async -> Int? {
+            let end = Date(timeIntervalSinceNow: seconds)
+            while Date() < end {
+                if let count = value.withLock({ $0 }) { return count }
+                try? await Task.sleep(for: .milliseconds(5))
+            }
+            return nil
+        }
+    }
+
+    private static func request(_ fake: OpenAIFake, _ body: JSON) -> String {
+        let text = body.serialized()
+        return "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:\(fake.live.port)\r\n"
+            + "Authorization: Bearer \(fake.live.adminKey)\r\nContent-Length: \(text.utf8.count)\r\n\r\n\(text)"
+    }
+
+    @Test func aClientThatLeavesFreesItsPlaceInASecond() async throws {
+        // While streaming, and while it waits without a byte: before the first event and after it.
+        for (isStreamed, hasStarted) in [(true, true), (true, false), (false, true), (false, false)] {
+            let ended = Ended()
+            try await OpenAIFake.with(Self.endless(ended, started: hasStarted)) { fake in
+                // The model is loaded first.
+                do {
+                    let socket = try RawSocket(port: fake.live.port)
+                    socket.send(Self.request(fake, OpenAIFake.chat(["stream": .bool(isStreamed)])))
+                    let end = Date(timeIntervalSinceNow: 10)
+                    while fake.asked.count == 0, Date() < end { try await Task.sleep(for: .milliseconds(5)) }
+                    #expect(fake.asked.count == 1)
+                    try await Task.sleep(for: .milliseconds(100))
+                }
+                let count = await ended.wait(seconds: 1)
+                #expect(count != nil, "streamed \(isStreamed), started \(hasStarted)")
+                try await Task.sleep(for: .milliseconds(50))
+                let usage = try await fake.live.ask(.GET, "/api/v1/usage").json()
+                let row = usage["data"]?.array?.first { $0["kind"] == "inference" }
+                #expect(row?["completion_tokens"]?.int == count, "what was done is billed")
+            }
+        }
+    }
+
+    @Test func aKeyThatIsRevokedEndsItsStreamInFiveSeconds() async throws {
+        try await OpenAIFake.with(Self.endless(Ended())) { fake in
+            let key = try await fake.live.platform.keys.create(name: "k", role: .inference, by: fake.live.admin)
+            let secret = try #require(key.secret)
+            async let answer = fake.live.ask(
+                .POST, "/v1/chat/completions", key: secret,
+                body: Data(OpenAIFake.chat(["stream": true]).serialized().utf8))
+            while fake.asked.count == 0 { try await Task.sleep(for: .milliseconds(10)) }
+            let start = ContinuousClock.now
+            _ = try await fake.live.platform.keys.revoke(key.id, by: fake.live.admin)
+            let text = try await answer.text
+            #expect(start.duration(to: .now) < .seconds(5))
+            #expect(text.contains("invalid_api_key") && !text.contains("[DONE]"))
+        }
+    }
+
+    @Test func aKilledReplicaEndsItsStreamWithAnError() async throws {
+        let answer: OpenAIFake.Answer = { _, exchange in
+            try exchange.send(.started(promptTokens: 7, cachedTokens: 0))
+            try exchange.send(.text(choice: 0, "x", tokens: []))
+            exchange.connection.close()
+        }
+        try await OpenAIFake.with(answer) { fake in
+            let chunks = try await fake.stream("/v1/chat/completions", OpenAIFake.chat(["stream": true]))
+            #expect(chunks.last?["error"]?["type"] == "server_error")
+            let usage = try await fake.live.ask(.GET, "/api/v1/usage").json()
+            let row = try #require(usage["data"]?.array?.first { $0["kind"] == "inference" })
+            #expect(row["prompt_tokens"]?.int == 7 && row["completion_tokens"]?.int == 1)
+        }
+    }
+
+    @Test func moreModelsThanMemoryTakeTurns() async throws {
+        let names = ["one", "two", "three"]
+        try await OpenAIFake.with(models: names, configure: { $0.modelMemoryBytes = 300 << 20 }) { fake in
+            for round in 0..<2 {
+                for name in names {
+                    let answer = try await fake.post(
+                        "/v1/chat/completions", OpenAIFake.chat(["model": .string(name)]))
+                    #expect(answer.status == 200, "round \(round), \(name): \(answer.text)")
+                }
+            }
+            try await withThrowingTaskGroup(of: Int.self) { group in
+                for index in 0..<12 {
+                    group.addTask {
+                        try await fake.post(
+                            "/v1/chat/completions", OpenAIFake.chat(["model": .string(names[index % 3])])
+                        ).status
+                    }
+                }
+                for try await status in group { #expect(status == 200) }
+            }
+        }
+    }
+
+    @Test func aModelLargerThanAllMemoryIsRefused() async throws {
+        try await OpenAIFake.with(configure: { $0.modelMemoryBytes = 1 << 20 }) { fake in
+            let answer = try await fake.post("/v1/chat/completions", OpenAIFake.chat())
+            #expect(answer.status == 503)
+            #expect(answer.text.contains("model_memory_bytes"))
+        }
+    }
+}

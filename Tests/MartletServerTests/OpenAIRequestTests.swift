@@ -1,0 +1,188 @@
+import Foundation
+import MartletWire
+import Testing
+
+@Suite("What OpenAI's API takes", .serialized)
+struct OpenAIRequestTests {
+    /// Bodies of chats that are refused, with the field that the answer names.
+    static let badChats: [(JSONObject, String)] = [
+        (["temprature": 1], "temprature"), (["temperature": 2.1], "temperature"),
+        (["temperature": -0.1], "temperature"),
+        (["temperature": "hot"], "temperature"), (["top_p": 1.5], "top_p"), (["n": 0], "n"), (["n": 65], "n"),
+        (["n": 16385], "n"), (["max_tokens": 2_147_483_648], "max_tokens"), (["max_tokens": -1], "max_tokens"),
+        (["max_tokens": 1.5], "max_tokens"), (["max_tokens": 9.3e18], "max_tokens"), (["max_tokens": 0], "max_tokens"),
+        (["max_completion_tokens": 2_147_483_648], "max_completion_tokens"),
+        (["max_tokens": 3, "max_completion_tokens": 4], "max_tokens"), (["top_logprobs": 5], "top_logprobs"),
+        (["logprobs": true, "top_logprobs": 21], "top_logprobs"), (["logprobs": 3], "logprobs"),
+        (["top_k": -2], "top_k"), (["top_k": -9_223_372_036_854_775_807], "top_k"), (["min_p": 2], "min_p"),
+        (["repetition_penalty": 0], "repetition_penalty"), (["presence_penalty": 3], "presence_penalty"),
+        (["frequency_penalty": -3], "frequency_penalty"), (["seed": 1.5], "seed"),
+        (["logit_bias": ["x": 1]], "logit_bias"),
+        (["logit_bias": ["-1": 1]], "logit_bias"), (["logit_bias": ["1": 101]], "logit_bias"),
+        (["stop": ["a", "b", "c", "d", "e"]], "stop"), (["stop": ""], "stop"), (["stop": 7], "stop"),
+        (["stream_options": ["include_usage": true]], "stream_options"),
+        (["stream": true, "stream_options": ["usage": true]], "stream_options.usage"),
+        (["chat_template": "{{ 1 }}"], "chat_template"), (["chat_template_kwargs": ["a": 1]], "chat_template_kwargs"),
+        (["best_of": 2], "best_of"), (["functions": [["name": "f"]]], "functions"), (["store": true], "store"),
+        (["audio": ["voice": "x"]], "audio"), (["modalities": ["audio"]], "modalities"),
+        (["tool_choice": "required"], "tool_choice"), (["tool_choice": "sometimes"], "tool_choice"),
+        (["tools": [["type": "web_search"]]], "tools[0].type"),
+        (["tools": [["type": "function", "function": ["name": "a b"]]]], "tools[0].function.name"),
+        (["response_format": ["type": "xml"]], "response_format.type"),
+        (["response_format": ["type": "json_schema"]], "response_format.json_schema"), (["messages": []], "messages"),
+        (["messages": [["role": "robot", "content": "x"]]], "messages[0].role"),
+        (["messages": [["role": "user"]]], "messages[0].content"),
+        (["messages": [["role": "user", "content": "x", "mood": 1]]], "messages[0].mood"),
+        (
+            ["messages": [["role": "user", "content": [["type": "image_url", "image_url": ["url": "x"]]]]]],
+            "messages[0].content[0].type"
+        ),
+        (["messages": [["role": "tool", "content": "x"]]], "messages[0].tool_call_id"),
+        (["__internal": 1], "__internal"), (["triton_x": 1], "triton_x"), (["api_base": "http://x"], "api_base"),
+        (["user_id": 3], "user_id"), (["service_tier": "royal"], "service_tier"),
+    ]
+
+    @Test func everyWrongFieldIsNamed() async throws {
+        try await OpenAIFake.with { fake in
+            for (fields, param) in Self.badChats {
+                let answer = try await fake.post("/v1/chat/completions", OpenAIFake.chat(fields))
+                #expect(answer.status == 400, "\(JSON.object(fields).serialized()): \(answer.text)")
+                let error = try #require(try answer.json()["error"]?.object)
+                #expect(error["param"] == .string(param), "\(answer.text)")
+                #expect(error["type"] == "invalid_request_error")
+                #expect(error.keys.sorted() == ["code", "message", "param", "type"])
+                #expect(answer.headers.first(name: "x-should-retry") == "false")
+            }
+            #expect(fake.asked.count == 0, "nothing of that came to the replica")
+        }
+    }
+
+    @Test func numbersPastDoublesAndDoubleKeysAreRefused() async throws {
+        try await OpenAIFake.with { fake in
+            let messages = "\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]"
+            for text in [
+                "{\(messages),\"temperature\":1e400}", "{\(messages),\"max_tokens\":1e400}",
+                "{\(messages),\"max_tokens\":9223372036854775808}", "{\(messages),\"model\":\"other\"}",
+                "{\(messages),\"temperature\":NaN}", "[1]", "{}", "",
+            ] {
+                let answer = try await fake.live.post("/v1/chat/completions", text)
+                #expect(answer.status == 400, "\(text): \(answer.text)")
+            }
+            #expect(fake.asked.count == 0)
+        }
+    }
+
+    @Test func whatIsTakenComesToTheReplica() async throws {
+        try await OpenAIFake.with { fake in
+            let body = OpenAIFake.chat([
+                "messages": [
+                    ["role": "developer", "content": "Be brief."],
+                    ["role": "user", "content": [["type": "text", "text": "a"], ["type": "text", "text": "b"]]],
+                    [
+                        "role": "assistant", "content": nil, "refusal": nil, "annotations": [],
+                        "tool_calls": [
+                            [
+                                "id": "call_1", "type": "function",
+                                "function": ["name": "f", "arguments": "{\"z\":1,\"a\":[2]}"],
+                            ]
+                        ],
+                    ], ["role": "tool", "tool_call_id": "call_1", "content": "42"],
+                ], "temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.1, "repetition_penalty": 1.1,
+                "presence_penalty": 0.2, "frequency_penalty": -0.2, "seed": -1, "logit_bias": ["7": -100],
+                "stop": ["x", "y"], "max_completion_tokens": 9, "min_tokens": 2, "ignore_eos": true, "n": 2,
+                "logprobs": true, "top_logprobs": 3, "user": "u", "metadata": ["a": "b"], "store": false,
+                "service_tier": "auto", "prompt_cache_key": "k", "safety_identifier": "s", "reasoning_effort": "low",
+                "verbosity": "low", "modalities": ["text"], "parallel_tool_calls": false, "stream": false,
+                "stream_options": nil,
+                "tools": [
+                    ["type": "function", "function": ["name": "f", "parameters": ["z": 1, "a": 2], "strict": true]]
+                ], "tool_choice": ["type": "function", "function": ["name": "f"]],
+            ])
+            let answer = try await fake.post("/v1/chat/completions", body)
+            #expect(answer.status == 200, "\(answer.text)")
+            let asked = try #require(fake.asked.last)
+            guard case .chat(let messages, let tools) = asked.prompt else { return #expect(Bool(false)) }
+            #expect(messages[0] == ["role": "system", "content": "Be brief."])
+            #expect(messages[1]["content"] == "a\nb")
+            let call = messages[2]["tool_calls"]?.array?.first?["function"]
+            #expect(call?["arguments"]?.object?.keys == ["z", "a"], "keys keep their order")
+            #expect(messages[3]["tool_call_id"] == "call_1")
+            #expect(tools.first?["function"]?["parameters"]?.object?.keys == ["z", "a"])
+            guard case .requiredTools(let named) = asked.form else { return #expect(Bool(false)) }
+            #expect(named.map(\.name) == ["f"])
+            #expect(asked.choiceCount == 2 && asked.maxTokens == 9 && asked.minTokens == 2 && asked.ignoreEnd)
+            #expect(asked.topLogprobs == 3 && !asked.parallelToolCalls && asked.stop == ["x", "y"])
+            #expect(asked.sampling.seed == .max && asked.sampling.logitBias == [7: -100] && asked.sampling.topK == 40)
+            #expect(!asked.tenant.isEmpty && !asked.owner.isEmpty)
+            #expect(asked.deadlineMicroseconds.map { $0 > 0 } == true)
+        }
+    }
+
+    @Test func promptsComeInFourKinds() async throws {
+        try await OpenAIFake.with { fake in
+            let kinds: [(JSON, Int)] = [
+                ("one", 1), (["one", "two"], 2), ([1, 2, 3], 1), ([[1, 2], [3]], 2),
+            ]
+            for (prompt, count) in kinds {
+                let before = fake.asked.count
+                let answer = try await fake.post("/v1/completions", ["model": "tiny", "prompt": prompt, "n": 2])
+                #expect(answer.status == 200, "\(answer.text)")
+                let choices = try #require(try answer.json()["choices"]?.array)
+                #expect(choices.count == 2 * count)
+                #expect(choices.compactMap { $0["index"]?.int } == Array(0..<2 * count))
+                #expect(fake.asked.count - before == count)
+                #expect(fake.asked.last?.maxTokens == 16, "OpenAI's own default")
+                #expect(try answer.json()["usage"]?["prompt_tokens"]?.int == 5 * count)
+            }
+            for (fields, param) in [
+                (["prompt": []], "prompt"), (["prompt": [1, "a"]], "prompt"), (["prompt": [-1]], "prompt"),
+                (["prompt": "x", "best_of": 2], "best_of"), (["prompt": "x", "suffix": "y"], "suffix"),
+                (["prompt": "x", "logprobs": 21], "logprobs"),
+                (["prompt": "x", "logprobs": 1_000_000_000], "logprobs"),
+                (["prompt": "x", "max_tokens": 0], "max_tokens"), (["prompt": "x", "tools": []], "tools"),
+                ([:], "prompt"),
+            ] as [(JSONObject, String)] {
+                var body = fields
+                body["model"] = "tiny"
+                let answer = try await fake.post("/v1/completions", .object(body))
+                #expect(answer.status == 400)
+                #expect(try answer.json()["error"]?["param"] == .string(param), "\(answer.text)")
+            }
+        }
+    }
+
+    @Test func modelsThatAreNotThereAreSaidToBeMissing() async throws {
+        try await OpenAIFake.with { fake in
+            for model in ["gpt-9", "tiny@9", "../x", "a b", "", String(repeating: "x", count: 4096), "tiny\u{0}"] {
+                let answer = try await fake.post("/v1/chat/completions", OpenAIFake.chat(["model": .string(model)]))
+                #expect(answer.status == 404, "\(model.prefix(20)): \(answer.text)")
+                #expect(try answer.json()["error"]?["code"] == "model_not_found")
+                #expect(try answer.json()["error"]?["param"] == "model")
+            }
+            #expect(try await fake.live.ask(.GET, "/v1/models/nothing").status == 404)
+            let shown = try await fake.live.ask(.GET, "/v1/models/tiny@1").json()
+            #expect(shown["id"] == "tiny@1" && shown["object"] == "model" && shown["created"]?.int != nil)
+            let list = try await fake.live.ask(.GET, "/v1/models").json()
+            #expect(list["object"] == "list")
+            #expect(list["data"]?.array?.map { $0["id"] } == ["tiny"])
+        }
+    }
+
+    @Test func filesThatCanHoldCodeAreRefusedBeforeTheyAreRead() async throws {
+        try await OpenAIFake.with(models: []) { fake in
+            let base = "/api/v1/models/evil/imports"
+            let upload = try #require(try await fake.live.ask(.POST, base).json()["upload"]?.string)
+            for name in ["model.bin", "a.pt", "A.PKL", "x.npy", "y.joblib", "z.pth", "w.ckpt", "run.py", "noending"] {
+                let answer = try await fake.live.ask(.PUT, "\(base)/\(upload)/files/\(name)", body: Data("x".utf8))
+                #expect(answer.status == 415, "\(name): \(answer.text)")
+                #expect(try answer.json()["error"]?["code"] == "unsupported_format")
+            }
+            let bad = try await fake.live.ask(.PUT, "\(base)/\(upload)/files/..%2Fx.json", body: Data("x".utf8))
+            #expect(bad.status == 404 || bad.status == 400)
+            let empty = try await fake.live.ask(.POST, "\(base)/\(upload)/commit")
+            #expect(empty.status == 400)
+            let data = try await fake.live.ask(.POST, "/api/v1/datasets/d/versions/\(upload)/commit")
+            #expect(data.status == 404, "a model's upload is no dataset's")
+        }
+    }
+}

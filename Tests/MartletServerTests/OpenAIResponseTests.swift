@@ -1,0 +1,118 @@
+import Foundation
+import MartletWire
+import Testing
+
+@Suite("Responses", .serialized)
+struct OpenAIResponseTests {
+    @Test func aStreamTellsEveryStep() async throws {
+        try await OpenAIFake.with { fake in
+            let events = try await fake.stream("/v1/responses", ["model": "tiny", "input": "Hi", "stream": true])
+            #expect(
+                events.compactMap { $0["type"]?.string } == [
+                    "response.created", "response.in_progress", "response.output_item.added",
+                    "response.content_part.added", "response.output_text.delta", "response.output_text.delta",
+                    "response.output_text.done", "response.content_part.done", "response.output_item.done",
+                    "response.completed",
+                ])
+            #expect(events.compactMap { $0["sequence_number"]?.int } == Array(0..<10))
+            let done = try #require(events.last?["response"])
+            #expect(done["status"] == "completed" && done["usage"]?["output_tokens"]?.int == 2)
+            #expect(done["output"]?.array?.first?["content"]?.array?.first?["text"] == "Hello")
+            #expect(events[0]["response"]?["output"] == [])
+        }
+    }
+
+    @Test func whatIsKeptCanBeGoneOnFrom() async throws {
+        try await OpenAIFake.with { fake in
+            let first = try await fake.post(
+                "/v1/responses",
+                ["model": "tiny", "input": "One", "instructions": "Be kind.", "store": true, "metadata": ["k": "v"]]
+            ).json()
+            let id = try #require(first["id"]?.string)
+            #expect(first["store"] == true && first["metadata"] == ["k": "v"])
+            let second = try await fake.post(
+                "/v1/responses", ["model": "tiny", "input": "Two", "previous_response_id": .string(id)]
+            ).json()
+            #expect(second["previous_response_id"] == .string(id))
+            guard case .chat(let messages, _)? = fake.asked.last?.prompt else { return #expect(Bool(false)) }
+            #expect(messages.compactMap { $0["content"]?.string } == ["One", "Hello", "Two"])
+            #expect(try await fake.live.ask(.GET, "/v1/responses/\(id)").json() == first)
+            let items = try await fake.live.ask(.GET, "/v1/responses/\(id)/input_items").json()
+            #expect(items["data"]?.array?.first?["content"]?.array?.first?["text"] == "One")
+            #expect(try await fake.live.ask(.POST, "/v1/responses/\(id)/cancel").status == 400)
+
+            let unkept = try #require(second["id"]?.string)
+            #expect(try await fake.live.ask(.GET, "/v1/responses/\(unkept)").status == 404)
+            let missing = try await fake.post(
+                "/v1/responses", ["model": "tiny", "input": "x", "previous_response_id": .string(unkept)])
+            #expect(missing.status == 400)
+            #expect(try missing.json()["error"]?["param"] == "previous_response_id")
+            #expect(missing.text.contains("store: true"))
+
+            #expect(try await fake.live.ask(.DELETE, "/v1/responses/\(id)").status == 200)
+            #expect(try await fake.live.ask(.DELETE, "/v1/responses/\(id)").status == 404)
+        }
+    }
+
+    @Test func responsesOfAnotherProjectAreNotThere() async throws {
+        try await OpenAIFake.with { fake in
+            let made = try await fake.post("/v1/responses", ["model": "tiny", "input": "One", "store": true]).json()
+            let id = try #require(made["id"]?.string)
+            _ = try await fake.live.post("/api/v1/projects", "{\"name\":\"other\"}")
+            let key = try await fake.live.post(
+                "/api/v1/keys", "{\"name\":\"k\",\"role\":\"inference\",\"project\":\"other\"}"
+            ).json()
+            let other = try #require(key["secret"]?.string)
+            #expect(try await fake.live.ask(.GET, "/v1/responses/\(id)", key: other).status == 404)
+            #expect(try await fake.live.ask(.DELETE, "/v1/responses/\(id)", key: other).status == 404)
+            #expect(try await fake.live.ask(.GET, "/v1/models", key: other).json()["data"] == [])
+            let body = Data(OpenAIFake.chat().serialized().utf8)
+            #expect(try await fake.live.ask(.POST, "/v1/chat/completions", key: other, body: body).status == 404)
+        }
+    }
+
+    @Test func itemsOfAllKindsAreRead() async throws {
+        try await OpenAIFake.with { fake in
+            let input: JSON = [
+                ["role": "developer", "content": "Rule."], ["type": "message", "role": "user", "content": "Q"],
+                ["type": "reasoning", "id": "r", "summary": []],
+                ["type": "function_call", "call_id": "c1", "name": "f", "arguments": "{\"x\":1}", "id": "fc_1"],
+                ["type": "function_call", "call_id": "c2", "name": "g", "arguments": "{}"],
+                ["type": "function_call_output", "call_id": "c1", "output": "one"],
+                [
+                    "type": "message", "id": "m", "status": "completed", "role": "assistant",
+                    "content": [["type": "output_text", "text": "A", "annotations": [], "logprobs": []]],
+                ],
+            ]
+            let answer = try await fake.post("/v1/responses", ["model": "tiny", "input": input])
+            #expect(answer.status == 200, "\(answer.text)")
+            guard case .chat(let messages, _)? = fake.asked.last?.prompt else { return #expect(Bool(false)) }
+            #expect(messages.compactMap { $0["role"]?.string } == ["system", "user", "assistant", "tool", "assistant"])
+            #expect(messages[2]["tool_calls"]?.array?.count == 2)
+            for (fields, param) in [
+                (["input": [["type": "computer_call"]]], "input[0].type"), (["background": true], "background"),
+                (["conversation": "c"], "conversation"), (["truncation": "auto"], "truncation"), (["n": 2], "n"),
+                (["text": ["format": ["type": "x"]]], "text.format.type"), (["stop": "x"], "stop"),
+                (["tools": [["type": "web_search"]]], "tools[0].type"), (["input": []], "input"),
+                (["max_output_tokens": 0], "max_output_tokens"), (["include": ["x"]], "include"),
+            ] as [(JSONObject, String)] {
+                var body: JSONObject = ["model": "tiny", "input": "x"]
+                for (key, value) in fields { body[key] = value }
+                let answer = try await fake.post("/v1/responses", .object(body))
+                #expect(answer.status == 400)
+                #expect(try answer.json()["error"]?["param"] == .string(param), "\(answer.text)")
+            }
+        }
+    }
+
+    @Test func anAnswerCutAtItsLimitIsIncomplete() async throws {
+        try await OpenAIFake.with(OpenAIFake.say("a", finish: .length)) { fake in
+            let whole = try await fake.post("/v1/responses", ["model": "tiny", "input": "x", "max_output_tokens": 1])
+                .json()
+            #expect(whole["status"] == "incomplete")
+            #expect(whole["incomplete_details"]?["reason"] == "max_output_tokens")
+            let events = try await fake.stream("/v1/responses", ["model": "tiny", "input": "x", "stream": true])
+            #expect(events.last?["type"] == "response.incomplete")
+        }
+    }
+}
