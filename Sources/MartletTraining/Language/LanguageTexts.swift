@@ -26,7 +26,7 @@ public struct LanguageTexts {
         let data = try TokenData.prepare(
             documents, config: recipe.data.split, cacheDirectory: cacheDirectory, end: texts.endToken
         ) {
-            try texts.tokenizer.encode($0, addSpecialTokens: false).ids
+            try texts.tokenizer.ids(of: $0, addSpecialTokens: false)
         }
         return (texts, data)
     }

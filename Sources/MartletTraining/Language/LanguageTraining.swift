@@ -27,7 +27,7 @@ public struct LanguageTraining {
         try model.move(to: device)
         self.model = model
         let sample = recipe.evaluation.sample
-        let prompt = try texts.tokenizer.encode(sample.prompt, addSpecialTokens: false).ids
+        let prompt = Self.prompt(sample.prompt, texts.tokenizer, data.train)
         let writer = SampleWriter(model, context: config.context, device: device)
         let (tokenizer, end) = (texts.tokenizer, texts.endToken)
         objective = try LanguageObjective(
@@ -64,6 +64,17 @@ public struct LanguageTraining {
             summaries[summaries.count - 1].parameterCount += item.parameter.value.count
         }
         return summaries
+    }
+
+    /// The tokens of a sample's prompt; where these texts have no such character, their first token.
+    private static func prompt(_ text: String, _ tokenizer: Tokenizer, _ tokens: TokenSequence) -> [Int] {
+        if let ids = try? tokenizer.ids(of: text, addSpecialTokens: false), !ids.isEmpty { return ids }
+        guard tokens.count > 0 else { return [] }
+        return withUnsafeTemporaryAllocation(of: Int64.self, capacity: 1) { buffer in
+            guard let first = buffer.baseAddress else { return [] }
+            tokens.copy(0, 1, to: first)
+            return [Int(first.pointee)]
+        }
     }
 
     /// Writes the bundle beside its place and renames it, so that it is whole or not there.
