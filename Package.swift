@@ -80,8 +80,8 @@ let package = Package(
         .executableTarget(
             name: "martlet-engine",
             dependencies: [
-                "MartletServing", "MartletTraining", "MartletModels", "MartletTensor", "MartletData", "MartletText",
-                "MartletWire",
+                "MartletServing", "MartletTraining", "MartletModels", "MartletNN", "MartletTensor", "MartletData",
+                "MartletText", "MartletWire",
             ],
             swiftSettings: swift),
 

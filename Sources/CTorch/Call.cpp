@@ -15,7 +15,9 @@ namespace {
 
 using c10::IValue;
 
-enum class Kind { tensor, integer, real, scalar, boolean, integers, reals, booleans, tensors, optional_tensors, other };
+enum class Kind {
+    tensor, integer, real, scalar, boolean, integers, reals, scalars, booleans, tensors, optional_tensors, other
+};
 
 struct Parameter {
     std::string name;
@@ -40,7 +42,10 @@ Kind kind_of(const c10::TypePtr &type) {
     case c10::TypeKind::SymBoolType: return Kind::boolean;
     case c10::TypeKind::ListType: {
         auto element = type->expectRef<c10::ListType>().getElementType();
-        if (element->kind() == c10::TypeKind::OptionalType) return Kind::optional_tensors;
+        if (element->kind() == c10::TypeKind::OptionalType) {
+            bool numbers = element->expectRef<c10::OptionalType>().getElementType()->kind() == c10::TypeKind::NumberType;
+            return numbers ? Kind::scalars : Kind::optional_tensors;
+        }
         switch (kind_of(element)) {
         case Kind::tensor: return Kind::tensors;
         case Kind::integer: return Kind::integers;
@@ -106,6 +111,11 @@ IValue from_ints(const Parameter &parameter, const int64_t *values, int32_t coun
         c10::List<double> list;
         list.reserve(count);
         for (int32_t i = 0; i < count; ++i) list.push_back(static_cast<double>(values[i]));
+        return list;
+    }
+    if (parameter.kind == Kind::scalars) {
+        c10::List<std::optional<at::Scalar>> list;
+        for (int32_t i = 0; i < count; ++i) list.push_back(at::Scalar(values[i]));
         return list;
     }
     if (parameter.kind != Kind::integers) mismatch(parameter, "a list of integers");

@@ -46,7 +46,7 @@ public struct PackedWeight: LinearWeight {
 
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
         try Op.linearPointwise.tensor(
-            .tensor(x), .tensor(weight), .optional(bias), .string("none"), .optionalTensors([]), .none)
+            .tensor(x), .tensor(weight), .optional(bias), .string("none"), .ints([]), .none)
     }
 }
 

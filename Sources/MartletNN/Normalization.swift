@@ -113,6 +113,7 @@ public final class RMSNorm: Layer {
     }
 
     public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
-        try Op.rmsNorm.tensor(.tensor(x), .ints([width]), .tensor(weight.value), .double(epsilon))
+        if let y = try x.rootMeanSquareNormalized(weight: weight.value, epsilon: epsilon) { return y }
+        return try Op.rmsNorm.tensor(.tensor(x), .ints([width]), .tensor(weight.value), .double(epsilon))
     }
 }

@@ -90,6 +90,7 @@ public struct RotaryAngles {
 
     /// Turns the first R dimensions of each head: [N, H, K] → [N, H, K].
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
+        if let turned = try x.rotated(cos: cos, sin: sin) { return turned }
         let size = cos.size(-1)
         guard size < x.size(-1) else { return try turned(x) }
         let parts = try x.split([size, x.size(-1) - size], axis: -1)

@@ -24,6 +24,11 @@ struct ImportJob {
         try? FileManager.default.removeItem(at: target)
         let report = try ModelImport.run(from: try source(), to: target, base: task.base.map { URL(filePath: $0) })
         if link.stop() != nil { return .cancelled }
+        guard report.task == "generate" else {
+            throw MartletError(
+                .unsupportedFormat,
+                "\(report.architecture) is for '\(report.task)'; only models that generate text are served")
+        }
 
         link.progress(JobProgress(phase: "checking"))
         let folder = try ModelFolder(target)

@@ -13,11 +13,13 @@ enum Main {
             case "worker", "replica": try EngineProcess.run()
             case "plan": try PlanCommand.run(arguments)
             case "bench-train": try BenchCommand.run(arguments)
+            case "bench-generate": try BenchGenerateCommand.run(arguments)
             case "doctor": try DoctorCommand.run()
             default:
                 throw MartletError(
                     .usage,
-                    "martlet-engine is started by martlet; its commands: worker, replica, plan, doctor, bench-train")
+                    "martlet-engine is started by martlet; its commands: worker, replica, plan, doctor, bench-train, "
+                        + "bench-generate")
             }
         } catch {
             let error = EngineFailure.wire(error)

@@ -219,6 +219,66 @@ private let compute = ComputeThread()
         }
     }
 
+    @Test func constrainedAnswersParseWhateverTheLimit() async throws {
+        let served = try ServedModel(options: Self.exact())
+        let schema: JSON = [
+            "type": "object",
+            "properties": ["n": ["type": "integer"], "s": ["type": "string"], "l": ["type": "array"]],
+            "required": ["n", "s"], "additionalProperties": false,
+        ]
+        for (index, max) in [24, 30, 60, 200].enumerated() {
+            for form in [GenerationRequest.Form.jsonSchema(schema), .jsonObject] {
+                var request = GenerationRequest.tokens(prompt(20, seed: index), max: max)
+                request.form = form
+                request.sampling = Sampling(temperature: 3, seed: UInt64(max))
+                let events = try await served.events(request)
+                let json = try JSONParser.parse(events.text())
+                if case .jsonSchema = form {
+                    #expect(json["n"]?.int != nil || json["n"]?.double != nil)
+                    #expect(json["s"]?.string != nil)
+                }
+                #expect((events.usage?.completionTokens ?? 0) <= max)
+            }
+        }
+    }
+
+    @Test func aRequiredToolIsCalled() async throws {
+        let served = try ServedModel(options: Self.exact())
+        var request = GenerationRequest.tokens(prompt(20), max: 120)
+        request.form = .requiredTools([
+            .init(
+                name: "weather",
+                parameters: [
+                    "type": "object", "properties": ["days": ["type": "integer", "minimum": 1, "maximum": 9]],
+                    "required": ["days"], "additionalProperties": false,
+                ])
+        ])
+        request.parallelToolCalls = false
+        let events = try await served.events(request)
+        var names: [String] = []
+        var arguments = ""
+        for event in events {
+            if case .toolCall(_, _, let id, let name) = event {
+                names.append(name)
+                #expect(id.hasPrefix("call_"))
+            }
+            if case .toolArguments(_, _, let part) = event { arguments += part }
+        }
+        #expect(names == ["weather"])
+        #expect(try (1...9).contains(JSONParser.parse(arguments)["days"]?.int ?? 0))
+        #expect(events.finish() == .toolCalls)
+        #expect(events.text() == "")
+    }
+
+    @Test func aSchemaThatIsNotSupportedHurtsItsOwnRequestAlone() async throws {
+        let served = try ServedModel(options: Self.exact())
+        var request = GenerationRequest.tokens(prompt(20), max: 20)
+        request.form = .jsonSchema(["type": "string", "pattern": "(a+)+\\1"])
+        let other = served.started(.tokens(prompt(9), max: 5))
+        await #expect(throws: MartletError.self) { try await served.events(request) }
+        #expect(try await other.events().usage?.completionTokens == 5)
+    }
+
     @Test func theHeartbeatComesWhileAnAnswerIsComputed() async throws {
         let served = try ServedModel(options: Self.exact())
         let long = served.started(.tokens(prompt(10), max: 480))

@@ -66,7 +66,10 @@ extension LanguageModel {
 /// A token is a character of ASCII; 1 ends an answer.
 enum ByteTokens {
     static func text(count: Int, render: (@Sendable ([JSON], [JSON]) throws -> String)? = nil) -> LanguageText {
-        let bytes = (0..<count).map { $0 == 1 ? nil : [UInt8($0 % 95 + 32)] }
+        let bytes = (0..<count).map { (token: Int) -> [UInt8]? in
+            if token == 1 { return nil }
+            return [token == 2 ? 10 : UInt8(token % 95 + 32)]
+        }
         return LanguageText(
             encode: { text, _ in text.utf8.map { Int($0) } },
             decode: { String(decoding: $0.map { UInt8(truncatingIfNeeded: $0) }, as: UTF8.self) },

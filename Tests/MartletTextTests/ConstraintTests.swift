@@ -177,7 +177,9 @@ struct ConstraintTests {
         for schema in schemas {
             let start = ContinuousClock.now
             do {
-                let machine = ConstraintMachine(try CompiledConstraint(.jsonSchema(schema)), Self.index)
+                let compiled = try CompiledConstraint(.jsonSchema(schema))
+                #expect(ContinuousClock.now - start < .seconds(2))
+                let machine = ConstraintMachine(compiled, Self.index)
                 _ = try ConstraintWalk.walk(machine, seed: 3, limit: 20)
             } catch let error as MartletError {
                 #expect(error.code == .invalidRequest)
@@ -230,5 +232,18 @@ struct ConstraintTests {
         #expect(state.closingDistance == 1)
         try state.advance(token: 0x5D)
         #expect(state.mustEnd)
+    }
+
+    @Test func equalConstraintsShareAMachineAndOldOnesLeave() throws {
+        let cache = ConstraintCache(Self.index, capacity: 2)
+        let schema: JSON = ["type": "object", "properties": ["b": [:], "a": [:]]]
+        let turned: JSON = ["type": "object", "properties": ["a": [:], "b": [:]]]
+        let first = try cache.machine(for: .jsonSchema(schema))
+        #expect(try cache.machine(for: .jsonSchema(schema)) === first)
+        // The order of properties is the order in which they are written.
+        #expect(try cache.machine(for: .jsonSchema(turned)) !== first)
+        _ = try cache.machine(for: .regex("a"))
+        #expect(cache.count == 2)
+        #expect(try cache.machine(for: .jsonSchema(schema)) !== first)
     }
 }

@@ -2,7 +2,8 @@
 """Small random language models and their logits from transformers, for Tests/MartletModelsTests.
 
     python3 -m venv /tmp/golden
-    /tmp/golden/bin/pip install torch==2.13.0 transformers==5.23.0 safetensors==0.8.0 numpy==2.4.6
+    /tmp/golden/bin/pip install torch==2.13.0 transformers==5.23.0 safetensors==0.8.0 numpy==2.4.6 \\
+        peft==0.21.2
     /tmp/golden/bin/python scripts/golden/make_language.py
 
 Weights are not stored: both sides draw them from `weight(name, shape)`. A model is its config.json and, in
@@ -149,9 +150,89 @@ def others():
         decoder(name, AutoModelForCausalLM.from_config(transformers.GPT2Config(**gpt2, **more)))
 
 
+TEXTS = ((5, 0), (23, 100), (60, 40))
+
+
+def text(length, start):
+    return [(7 * i * i + 13 * i + 5) % (VOCABULARY - 3) + 3 for i in range(start, start + length)]
+
+
+def encoders():
+    shape = dict(vocab_size=VOCABULARY, hidden_size=60, intermediate_size=88, num_hidden_layers=2,
+                 num_attention_heads=5, max_position_embeddings=128)
+    for name, cls, config in (
+            ("bert", "BertModel", transformers.BertConfig), ("bert-masked", "BertForMaskedLM", transformers.BertConfig),
+            ("bert-classes", "BertForSequenceClassification", transformers.BertConfig),
+            ("bert-answers", "BertForQuestionAnswering", transformers.BertConfig),
+            ("roberta", "RobertaModel", transformers.RobertaConfig),
+            ("roberta-classes", "RobertaForSequenceClassification", transformers.RobertaConfig)):
+        torch.manual_seed(0)
+        model, config, shapes = fill(getattr(transformers, cls)(config(**shape, num_labels=3 if "classes" in name else 2)))
+        expected = {}
+        with torch.no_grad():
+            for index, (length, start) in enumerate(TEXTS):
+                tokens = torch.tensor([text(length, start)])
+                types = torch.tensor([[0] * (length // 2) + [1] * (length - length // 2)])
+                given = dict(input_ids=tokens) if "roberta" in name else dict(input_ids=tokens, token_type_ids=types)
+                output = model(**given, output_hidden_states=True)
+                expected[f"hidden/{index}"] = output.hidden_states[-1][0, -4:].contiguous()
+                for key in ("pooler_output", "logits", "start_logits", "end_logits"):
+                    if getattr(output, key, None) is not None and "masked" not in name:
+                        expected[f"{key}/{index}"] = getattr(output, key)[0].contiguous()
+        save(name, config, shapes, expected)
+
+
+def t5():
+    shape = dict(vocab_size=VOCABULARY, d_model=48, d_kv=12, d_ff=80, num_layers=2, num_decoder_layers=3, num_heads=4,
+                 relative_attention_num_buckets=16, relative_attention_max_distance=40, decoder_start_token_id=0)
+    for name, more in (("t5", {}), ("t5-gated", dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False))):
+        torch.manual_seed(0)
+        model, config, shapes = fill(transformers.T5ForConditionalGeneration(transformers.T5Config(**shape, **more)))
+        expected = {}
+        with torch.no_grad():
+            for index, (length, start) in enumerate(TEXTS):
+                source, answer = torch.tensor([text(length, start)]), torch.tensor([[0] + text(59, 7)])
+                logits = model(input_ids=source, decoder_input_ids=answer).logits[0]
+                expected[f"logits/{index}"] = logits[-3:].contiguous()
+            tokens = [0]
+            source = torch.tensor([text(23, 100)])
+            for _ in range(32):
+                tokens.append(int(model(input_ids=source, decoder_input_ids=torch.tensor([tokens])).logits[0, -1].argmax()))
+            expected["greedy"] = torch.tensor(tokens[1:])
+        save(name, config, shapes, expected)
+
+
+def adapters():
+    """LoRA as PEFT writes it, over two of the models above; the expected logits are of the merged model."""
+    import peft
+    import tempfile
+    from safetensors.torch import load_file
+    for base, targets, more in (
+            ("llama", ["q_proj", "v_proj", "down_proj"], dict(lora_alpha=12)),
+            ("gpt2", ["c_attn", "c_fc"], dict(lora_alpha=6, fan_in_fan_out=True, use_rslora=True))):
+        config = transformers.AutoConfig.from_pretrained(OUT / base)
+        model, _, _ = fill(AutoModelForCausalLM.from_config(config, attn_implementation="eager"))
+        settings = peft.LoraConfig(r=3, target_modules=targets, task_type="CAUSAL_LM", **more)
+        model.name_or_path = f"someone/{base}"
+        tuned = peft.get_peft_model(model, settings)
+        tuned.peft_config["default"].base_model_name_or_path = f"someone/{base}"
+        with tempfile.TemporaryDirectory() as folder:
+            tuned.save_pretrained(folder)
+            path = pathlib.Path(folder)
+            stored = load_file(path / "adapter_model.safetensors")
+            drawn = {name: weight(name, tensor.shape) for name, tensor in stored.items()}
+            adapter = json.loads((path / "adapter_config.json").read_text())
+        missing = peft.set_peft_model_state_dict(tuned, drawn)
+        assert not missing.unexpected_keys
+        merged = tuned.merge_and_unload()
+        with torch.no_grad():
+            logits = merged(torch.tensor([prompt(40)])).logits[0, -ROWS:]
+        save(f"adapter-{base}", adapter, {n: list(t.shape) for n, t in stored.items()}, {"logits": logits.contiguous()})
+
+
 if __name__ == "__main__":
     import sys
     wanted = sys.argv[1:]
-    for make in (llama, others):
+    for make in (llama, others, encoders, t5, adapters):
         if not wanted or make.__name__ in wanted:
             make()

@@ -84,8 +84,30 @@ double ck_row_exp_sum(const float *row, int64_t count, float highest, float scal
 void ck_row_exp(const float *row, int64_t count, float highest, float scale, float *output);
 // The places of the numbers that are at least `bound`, in order; the result counts also those beyond `capacity`.
 int64_t ck_row_above(const float *row, int64_t count, float bound, int32_t *places, int64_t capacity);
-// -∞ where a token's bit is not set.
+// -∞ where a token's bit is not set; the lowest bit of the first word is the first token's.
 void ck_row_mask(float *row, int64_t count, const uint32_t *bits);
+
+// Rotary positions: turns the first `rotated` numbers of each head, i with i + rotated/2; the others are copied.
+typedef struct {
+    const float *input; // rows of [heads, size]
+    int64_t stride;     // numbers from one row to the next
+    float *output;      // [rows, heads, size]
+    const float *cosines, *sines; // [rows, rotated]
+    int32_t heads, size, rotated;
+} ck_rotation;
+// Rows [begin, end) of a `ck_rotation *`.
+void ck_rotate(int64_t begin, int64_t end, void *rotation);
+
+// x/√(mean(x²) + ε)·w of each row.
+typedef struct {
+    const float *input;
+    const float *weight;
+    float *output;
+    int64_t size;
+    float epsilon;
+} ck_norm;
+// Rows [begin, end) of a `ck_norm *`.
+void ck_norm_rows(int64_t begin, int64_t end, void *norm);
 
 #ifdef __cplusplus
 }

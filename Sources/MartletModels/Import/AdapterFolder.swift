@@ -60,7 +60,7 @@ public struct AdapterFolder {
         let folder = try ModelFolder(base)
         let weights = try WeightFiles(folder: base)
         var report = try ModelImport.check(folder, weights)
-        let model = try Parameter.withoutMemory { try LanguageModelCatalog.make(config: folder.config) }
+        let model = try ImportedModel(config: folder.config, tensors: weights.names)
         var parts = try parts()
         var merged: [(String, Tensor)] = []
         for name in weights.names {

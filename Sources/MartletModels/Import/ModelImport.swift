@@ -7,6 +7,8 @@ import MartletWire
 public struct ImportReport: Codable, Sendable, Equatable {
     /// The class of the model, such as `LlamaForCausalLM`.
     public var architecture: String = ""
+    /// What the model does: `generate`, `embed`, `classify`, `answer` or `translate`.
+    public var task: String = ""
     public var parameterCount: Int = 0
     /// The types that the stored weights have, the commonest first.
     public var types: [String] = []
@@ -28,7 +30,7 @@ public enum ModelImport {
     static let keptFiles = [
         "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
         "tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt", "added_tokens.json",
-        "chat_template.jinja", "chat_template.json",
+        "chat_template.jinja", "chat_template.json", "modules.json",
     ]
 
     /// - Parameters:
@@ -67,24 +69,31 @@ public enum ModelImport {
     /// Checks that the config can be computed, the weights are its own, and the tokenizer fits.
     static func check(_ folder: ModelFolder, _ files: WeightFiles) throws -> ImportReport {
         var report = ImportReport()
-        let model = try Parameter.withoutMemory { try LanguageModelCatalog.make(config: folder.config) }
-        _ = try WeightPlan(model, files, model.checkpoint)
+        let model = try ImportedModel(config: folder.config, tensors: files.names)
+        _ = try WeightPlan(model.module, files, model.checkpoint)
+        report.task = model.task
         report.architecture = try ModelConfig(folder.config).architecture ?? ""
-        report.parameterCount = model.parameters().reduce(0) { $0 + $1.parameter.value.count }
+        report.parameterCount = model.module.parameters().reduce(0) { $0 + $1.parameter.value.count }
         report.types = files.types.map(\.rawValue)
         report.byteCount = files.byteCount
-        report.contextLength = model.geometry.contextLength
-        report.vocabularyCount = model.geometry.vocabularyCount
+        report.contextLength = model.contextLength
+        report.vocabularyCount = model.vocabularyCount
         report.findings = folder.findings
         report.hasChatTemplate = folder.chatTemplate != nil
         report.hasTokenizer = folder.tokenizer != nil
         if let tokenizer = folder.tokenizer {
             let json = try ModelFolder.json(tokenizer, limit: SafeTensors.headerLimit)
-            try TokenizerSize.check(json, vocabularyCount: model.geometry.vocabularyCount)
+            try TokenizerSize.check(json, vocabularyCount: model.vocabularyCount)
         } else {
             report.findings.append("there is no tokenizer.json: the model takes and gives token ids only")
         }
-        if report.contextLength < (try? ModelConfig(folder.config).size("max_position_embeddings")) ?? 0 {
+        let heads = files.names.filter { $0.hasPrefix("cls.") || $0.hasPrefix("lm_head.") }
+        if report.task == "embed", !heads.isEmpty {
+            report.findings.append("the layers for masked words (\(heads.count) tensors) are not used")
+        }
+        if report.task == "generate",
+            report.contextLength < (try? ModelConfig(folder.config).size("max_position_embeddings")) ?? 0
+        {
             report.findings.append(
                 "beyond \(report.contextLength) tokens the rotary positions hang on the text's length; "
                     + "texts are limited to that")
@@ -99,6 +108,12 @@ public enum ModelImport {
 
     static func copyBeside(_ folder: ModelFolder, to target: URL) throws {
         for name in keptFiles where folder.file(name) != nil { try copy(name, from: folder.url, to: target) }
+        // How sentence-transformers makes embeddings of hidden states.
+        let pooling = "1_Pooling/config.json"
+        guard folder.file(pooling) != nil else { return }
+        try FileManager.default.createDirectory(
+            at: target.appending(path: "1_Pooling"), withIntermediateDirectories: true)
+        try copy(pooling, from: folder.url, to: target)
     }
 
     static func makeFolder(_ url: URL) throws {

@@ -11,6 +11,12 @@ public struct GenerationPlan: Sendable {
     public var settings: SamplingSettings
     public var stops: [String]
     public var ignoresEnd: Bool
+    /// What bounds the answer's tokens.
+    public var constraint: ConstraintState?
+    /// Reads the functions that the answer calls.
+    public var calls: ToolCallParser?
+    /// Special tokens that the answer's text shows: the marks of calls.
+    public var marks: [Int: String] = [:]
     /// The prompt's text, where the answer begins with it.
     public var echo: String?
     public var tenant: String
@@ -28,6 +34,8 @@ public struct GenerationPlan: Sendable {
 struct Answer {
     var sampler: SamplerState
     var text: AnswerText
+    var constraint: ConstraintState?
+    var calls: ToolCallParser?
     var tokenCount = 0
 }
 
@@ -47,7 +55,7 @@ struct Generation {
         answers = (0..<plan.choiceCount).map {
             Answer(
                 sampler: SamplerState(plan.settings, prompt: plan.prompt, choice: $0),
-                text: AnswerText(stops: plan.stops))
+                text: AnswerText(stops: plan.stops), constraint: plan.constraint, calls: plan.calls)
         }
     }
 

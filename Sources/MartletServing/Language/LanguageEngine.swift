@@ -9,17 +9,18 @@ import MartletWire
 
 /// Computes answers of one model, pass after pass. Lives on the compute thread.
 final class LanguageEngine {
-    private let model: any LanguageModel
-    private let vocabulary: TokenVocabulary
+    let model: any LanguageModel
+    let vocabulary: TokenVocabulary
     private let attention: PagedAttention
-    private let sampler = Sampler()
-    private var scheduler: LanguageScheduler
-    private var generations: [LanguageScheduler.RequestID: Generation] = [:]
+    let sampler = Sampler()
+    var scheduler: LanguageScheduler
+    var generations: [LanguageScheduler.RequestID: Generation] = [:]
     /// Parts of answers since the last delivery.
     private var outgoing:
         [(emit: @Sendable (Result<GenerationEvent, MartletError>) -> Void, Result<GenerationEvent, MartletError>)] = []
     /// Answers leave from a queue of their own: a slow reader must not hold the passes up.
-    private let delivery = DispatchQueue(label: "language-delivery")
+    let delivery = DispatchQueue(label: "language-delivery")
+    var embeddings: [EmbeddingWork] = []
 
     /// A row to sample from.
     private struct DueRow {
@@ -39,23 +40,24 @@ final class LanguageEngine {
         scheduler = LanguageScheduler(limits: limits, pageCount: pageCount)
     }
 
-    private var now: UInt64 { InferenceQueue.now }
+    var now: UInt64 { InferenceQueue.now }
 
     /// Answers until the inbox is drained and every answer has ended.
     func run(_ inbox: LanguageInbox) {
-        while let items = inbox.take(waits: scheduler.isIdle) {
+        while let items = inbox.take(waits: scheduler.isIdle && embeddings.isEmpty) {
             for item in items { handle(item) }
             if !scheduler.isIdle { step() }
+            embedSome()
             deliver()
         }
+        // The process may end now: what was computed is told first.
+        delivery.sync {}
     }
 
     private func handle(_ item: LanguageInbox.Item) {
         switch item {
         case .ping(let done): done()
-        case .embed(let inputs, let done):
-            let result = Result { try embed(inputs) }.mapError(LanguageServer.wire)
-            delivery.async { done(result) }
+        case .embed(let inputs, let done): embeddings.append(EmbeddingWork(inputs: inputs, done: done))
         case .cancel(let id):
             scheduler.cancel(id)
             if let generation = generations.removeValue(forKey: id) {
@@ -182,68 +184,12 @@ final class LanguageEngine {
         }
     }
 
-    /// Chooses the next token of a sequence and tells of it.
-    private func answer(_ id: LanguageScheduler.SequenceID, _ row: UnsafeMutableBufferPointer<Float>) throws {
-        guard var generation = generations[id.request] else { return }
-        let plan = generation.plan
-        if generation.firstToken == nil { generation.firstToken = now }
-        if generation.answers[id.choice].tokenCount == 0, let echo = plan.echo {
-            send(generation, .success(.text(choice: id.choice, echo, tokens: generation.promptChances)))
-        }
-        guard plan.maxTokens > 0 else {
-            return finish(id, &generation, .length)
-        }
-        let choice = try sampler.choose(row, &generation.answers[id.choice].sampler)
-        generation.answers[id.choice].tokenCount += 1
-        let isEnd = vocabulary.endTokens.contains(choice.token) && !plan.ignoresEnd
-        if isEnd { return finish(id, &generation, .stop) }
-        let bytes = choice.token < vocabulary.count ? vocabulary.bytes[choice.token] ?? [] : []
-        let piece = generation.answers[id.choice].text.push(
-            bytes, plan.settings.topLogprobs == nil ? nil : chance(choice))
-        give(piece, id, generation)
-        if generation.answers[id.choice].text.isStopped { return finish(id, &generation, .stop) }
-        if generation.answers[id.choice].tokenCount >= plan.maxTokens { return finish(id, &generation, .length) }
-        generations[id.request] = generation
-        scheduler.append(Int32(choice.token), to: id)
-    }
-
-    private func chance(_ choice: Sampler.Choice) -> TokenChance {
-        func bytes(_ token: Int) -> [UInt8] { token < vocabulary.count ? vocabulary.bytes[token] ?? [] : [] }
-        return TokenChance(
-            id: choice.token, bytes: bytes(choice.token), logprob: choice.logprob,
-            top: choice.top.map { .init(id: $0.id, bytes: bytes($0.id), logprob: $0.logprob) })
-    }
-
-    private func give(_ piece: AnswerText.Piece, _ id: LanguageScheduler.SequenceID, _ generation: Generation) {
-        guard !piece.isEmpty else { return }
-        send(generation, .success(.text(choice: id.choice, piece.text, tokens: piece.tokens)))
-    }
-
-    private func finish(
-        _ id: LanguageScheduler.SequenceID, _ generation: inout Generation, _ reason: GenerationEvent.Finish
-    ) {
-        give(generation.answers[id.choice].text.flush(), id, generation)
-        send(
-            generation,
-            .success(
-                .finished(
-                    choice: id.choice, reason, completionTokens: generation.answers[id.choice].tokenCount)))
-        scheduler.finish(id)
-        generation.open -= 1
-        if generation.open == 0 {
-            generations[id.request] = nil
-            send(generation, .success(.done(generation.usage(now: now))))
-        } else {
-            generations[id.request] = generation
-        }
-    }
-
-    private func fail(_ id: LanguageScheduler.RequestID, _ error: MartletError) {
+    func fail(_ id: LanguageScheduler.RequestID, _ error: MartletError) {
         guard let generation = generations.removeValue(forKey: id) else { return }
         send(generation, .failure(error))
     }
 
-    private func send(_ generation: Generation, _ event: Result<GenerationEvent, MartletError>) {
+    func send(_ generation: Generation, _ event: Result<GenerationEvent, MartletError>) {
         outgoing.append((generation.plan.emit, event))
     }
 
@@ -252,18 +198,5 @@ final class LanguageEngine {
         let parts = outgoing
         outgoing.removeAll(keepingCapacity: true)
         delivery.async { for (emit, event) in parts { emit(event) } }
-    }
-
-    /// The mean of each text's last hidden states, scaled to length 1.
-    private func embed(_ inputs: [[Int32]]) throws -> [[Float]] {
-        try Tensor.inference {
-            try inputs.map { tokens in
-                let attention = try SequenceAttention(lengths: [tokens.count])
-                let hidden_ND = try model.hidden(Tensor(tokens.map(Int64.init)), attention, .inference())
-                let mean = try hidden_ND.mean([0]).array(of: Float.self)
-                let length = mean.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-                return length > 0 ? mean.map { Float(Double($0) / length) } : mean
-            }
-        }
     }
 }

@@ -76,7 +76,10 @@ extension LanguageScheduler {
     }
 
     private func nextOwner() -> String? {
-        owners.filter { !$0.value.waiting.isEmpty }.min { ($0.value.served, $0.key) < ($1.value.served, $1.key) }?.key
+        owners.filter { !$0.value.waiting.isEmpty }.min { first, second in
+            let (a, b) = (first.value, second.value)
+            return (a.served, a.running, first.key) < (b.served, b.running, second.key)
+        }?.key
     }
 
     private mutating func start(_ sequence: Sequence, _ owner: String) {

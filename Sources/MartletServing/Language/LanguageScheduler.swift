@@ -88,6 +88,7 @@ public struct LanguageScheduler {
         public var rows: [Row] = []
         /// Requests whose deadline went by, with whether any of them was computed.
         public var expired: [RequestID] = []
+        public init() {}
     }
 
     struct Sequence {

@@ -33,6 +33,7 @@ public final class LanguageServer: Sendable {
     private let lastID = Atomic<UInt64>(0)
     private let preparing = Atomic<Int>(0)
     private let preparation: OperationQueue
+    private let constraints: ConstraintLibrary
     /// Requests that are being read, with whether they were cancelled meanwhile.
     private let unread = Mutex<[RequestID: Bool]>([:])
 
@@ -41,6 +42,7 @@ public final class LanguageServer: Sendable {
         self.name = name
         self.text = text
         self.bounds = bounds
+        constraints = ConstraintLibrary(text)
         preparation = OperationQueue()
         preparation.maxConcurrentOperationCount = bounds.readers
     }
@@ -187,7 +189,7 @@ public final class LanguageServer: Sendable {
         guard wanted >= 1 || (wanted == 0 && request.echo) else {
             throw MartletError(.invalidRequest, "max_tokens is \(wanted); ask for 1 or more", param: "max_tokens")
         }
-        return GenerationPlan(
+        var plan = GenerationPlan(
             id: id, prompt: prompt, choiceCount: request.choiceCount, maxTokens: min(wanted, room),
             settings: settings, stops: request.stop, ignoresEnd: request.ignoreEnd,
             echo: request.echo ? try echoed(request.prompt, prompt) : nil, tenant: request.tenant,
@@ -197,6 +199,8 @@ public final class LanguageServer: Sendable {
                 arrived &+ UInt64(clamping: min(max($0, 0), 86_400_000_000)) &* 1_000
             },
             arrived: arrived, emit: emit)
+        try constraints.apply(request, to: &plan)
+        return plan
     }
 
     private func tokens(of prompt: GenerationRequest.Prompt) throws -> [Int32] {

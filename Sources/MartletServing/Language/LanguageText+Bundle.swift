@@ -27,6 +27,8 @@ extension LanguageText {
             vocabulary: TokenVocabulary(
                 bytes: vocabulary.bytes, endTokens: Self.endTokens(folder).union(vocabulary.endTokens)),
             sampling: Self.sampling(folder.generationConfig))
+        toolFormat = folder.chatTemplate.flatMap { ToolCallFormat.named(by: $0) }
+        for mark in ToolCallFormat.marks { markers[mark] = tokenizer.id(of: mark) }
     }
 
     /// The tokens' texts that templates write.

@@ -9,6 +9,10 @@ public struct LanguageText: Sendable {
     /// Messages and tools as the OpenAI API has them → the prompt's text; nil where the model has no chat template.
     public var render: (@Sendable (_ messages: [JSON], _ tools: [JSON]) throws -> String)?
     public var vocabulary: TokenVocabulary
+    /// How the model writes calls of functions; nil where its template knows none.
+    public var toolFormat: ToolCallFormat?
+    /// Special tokens that stand for the marks of calls, by their text.
+    public var markers: [String: Int] = [:]
     /// What generation_config.json says of sampling.
     public var sampling: Sampling
 

@@ -61,7 +61,7 @@ public final class Sampler {
     /// - Parameter mask: a bit for each token that may be chosen; nil for all.
     /// - Throws: `internal` where the row has no number to choose by.
     public func choose(
-        _ row: UnsafeMutableBufferPointer<Float>, _ state: inout SamplerState, mask: [UInt32]? = nil
+        _ row: UnsafeMutableBufferPointer<Float>, _ state: inout SamplerState, mask: [UInt64]? = nil
     ) throws -> Choice {
         let settings = state.settings
         var choice = Choice(token: 0, logprob: 0, top: [])
@@ -75,10 +75,12 @@ public final class Sampler {
         }
         adjust(row, state)
         if let mask {
-            guard mask.count * 32 >= row.count else {
-                throw MartletError(.internal, "a mask of \(mask.count * 32) tokens for \(row.count)")
+            // A model may have more rows than its tokenizer has tokens; those are never chosen here.
+            let known = min(row.count, mask.count * 64)
+            for place in known..<row.count { row[place] = -.infinity }
+            mask.withUnsafeBytes {
+                ck_row_mask(row.baseAddress, Int64(known), $0.bindMemory(to: UInt32.self).baseAddress)
             }
-            ck_row_mask(row.baseAddress, Int64(row.count), mask)
         }
         choice.token = try settings.temperature == 0 ? best(row) : drawn(row, state)
         if !chances.isEmpty { choice.logprob = Double(chances[choice.token]) - normalizer }

@@ -33,21 +33,24 @@ enum SchemaSize {
     static func check(_ schema: JSON, limits: ConstraintLimits) throws {
         var nodes = 0
         var bytes = 0
-        var work = [schema]
-        while let value = work.popLast() {
+        var work = [(schema, 0)]
+        while let (value, depth) = work.popLast() {
             nodes += 1
+            guard depth <= 256 else {
+                throw MartletError(.invalidRequest, "the schema is nested deeper than 256 levels", param: "schema")
+            }
             switch value {
             case .string(let text): bytes += text.utf8.count
             case .array(let items):
                 nodes += items.count
                 guard nodes <= limits.nodes else { break }
-                work += items
+                work += items.map { ($0, depth + 1) }
             case .object(let object):
                 nodes += object.count
                 guard nodes <= limits.nodes else { break }
                 for (key, value) in object {
                     bytes += key.utf8.count
-                    work.append(value)
+                    work.append((value, depth + 1))
                 }
             default: break
             }

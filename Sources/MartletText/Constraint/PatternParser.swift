@@ -201,7 +201,7 @@ struct PatternParser {
         let word = CodePointSet([0x30...0x39, 0x41...0x5A, 0x5F...0x5F, 0x61...0x7A])
         let space = CodePointSet([
             0x09...0x0D, 0x20...0x20, 0xA0...0xA0, 0x1680...0x1680, 0x2000...0x200A, 0x2028...0x2029, 0x202F...0x202F,
-            0x205F...0x205F, 0x3000...0x3000, 0xFEFF...0xFEFF,
+            0x205F...0x205F, 0x3000...0x3000,
         ])
         switch scalar {
         case "d": return digits
@@ -209,7 +209,8 @@ struct PatternParser {
         case "w": return word
         case "W": return word.complement
         case "s": return space
-        case "S": return space.complement
+        // What some readers take for white space and others do not is written for neither.
+        case "S": return space.union(CodePointSet([0x1C...0x1F, 0x85...0x85, 0xFEFF...0xFEFF])).complement
         case "n": return CodePointSet("\n")
         case "r": return CodePointSet("\r")
         case "t": return CodePointSet("\t")

@@ -50,7 +50,7 @@ public struct ToolCallFormat: Sendable, Equatable {
     }
 
     /// Marks that some vocabularies have a special token for.
-    static let marks = ["<tool_call>", "</tool_call>", "[TOOL_CALLS]"]
+    public static let marks = ["<tool_call>", "</tool_call>", "[TOOL_CALLS]"]
 }
 
 extension ConstraintBuilder {

@@ -1,0 +1,43 @@
+#include "CKernels.h"
+
+#include "vectors.h"
+
+// One pass over each head instead of the ten that the formula takes in whole tensors.
+INLINE void rotate_rows(const ck_rotation *r, int64_t begin, int64_t end) {
+    int32_t half = r->rotated / 2, rest = r->size - r->rotated;
+    for (int64_t row = begin; row < end; ++row) {
+        const float *cosines = r->cosines + row * r->rotated, *sines = r->sines + row * r->rotated;
+        for (int32_t head = 0; head < r->heads; ++head) {
+            const float *x = r->input + row * r->stride + (int64_t)head * r->size;
+            float *y = r->output + (row * r->heads + head) * (int64_t)r->size;
+            for (int32_t i = 0; i < half; ++i) {
+                float a = x[i], b = x[i + half];
+                y[i] = a * cosines[i] - b * sines[i];
+                y[i + half] = b * cosines[i + half] + a * sines[i + half];
+            }
+            if (rest > 0) memcpy(y + r->rotated, x + r->rotated, rest * sizeof(float));
+        }
+    }
+}
+
+INLINE void norm_rows(const ck_norm *n, int64_t begin, int64_t end) {
+    int64_t whole = n->size / CK_LANES * CK_LANES;
+    for (int64_t row = begin; row < end; ++row) {
+        const float *x = n->input + row * n->size;
+        float *y = n->output + row * n->size;
+        floats sums = {0};
+        for (int64_t i = 0; i < whole; i += CK_LANES) {
+            floats v;
+            load(x + i, &v);
+            sums += v * v;
+        }
+        float sum = 0;
+        for (int lane = 0; lane < CK_LANES; ++lane) sum += sums[lane];
+        for (int64_t i = whole; i < n->size; ++i) sum += x[i] * x[i];
+        float factor = 1 / sqrtf(sum / (float)n->size + n->epsilon);
+        for (int64_t i = 0; i < n->size; ++i) y[i] = x[i] * factor * n->weight[i];
+    }
+}
+
+FOR_EACH_CPU void ck_rotate(int64_t begin, int64_t end, void *rotation) { rotate_rows(rotation, begin, end); }
+FOR_EACH_CPU void ck_norm_rows(int64_t begin, int64_t end, void *norm) { norm_rows(norm, begin, end); }

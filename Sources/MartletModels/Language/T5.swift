@@ -1,0 +1,155 @@
+import Foundation
+import MartletNN
+import MartletTensor
+import MartletWire
+
+// R texts, T tokens of the answer, S tokens of the source, D width, H heads, K head size
+
+/// T5 (Raffel and others, 2020) and its successors: an encoder of the source and a decoder of the answer, with biases
+/// by distance in place of positions.
+public final class T5: Module {
+    public let width: Int
+    public let vocabularyCount: Int
+    /// The token that an answer starts from.
+    public let startToken: Int
+    let shared: Embedding
+    let encoder: Stack
+    let decoder: Stack
+    let lm_head: Linear
+    private let isScaled: Bool
+
+    struct Config {
+        var width: Int
+        var headSize: Int
+        var headCount: Int
+        var inner: Int
+        var encoderCount: Int
+        var decoderCount: Int
+        var vocabularyCount: Int
+        var bucketCount: Int
+        var maxDistance: Int
+        var epsilon: Double
+        var dropout: Double
+        var activation: Activation
+        var isGated: Bool
+        var isTied: Bool
+        /// Whether hidden states are divided by √D before the output layer.
+        var isScaled: Bool
+        var startToken: Int
+        var std: Double
+    }
+
+    /// Whether a config is that of such a model.
+    public static func has(_ config: JSON) -> Bool {
+        let name = config["architectures"]?.array?.first?.string
+        return name == "T5ForConditionalGeneration" || name == "MT5ForConditionalGeneration"
+    }
+
+    /// A model of a config's form; its parameters are to be loaded or initialized.
+    /// - Parameter hasHead: whether the output layer has a weight of its own, as the weights say; configs do not.
+    public static func make(config json: JSON, hasHead: Bool) throws -> T5 {
+        let config = try ModelConfig(json)
+        let kind = try config.text("feed_forward_proj") ?? "relu"
+        let isGated = kind.hasPrefix("gated-")
+        let name = isGated ? String(kind.dropFirst("gated-".count)) : kind
+        let activation: Activation
+        switch name {
+        case "relu": activation = .relu
+        // The paper's gated form has the approximation, whatever the name says.
+        case "gelu": activation = isGated ? .geluTanh : .gelu
+        case "gelu_new": activation = .geluTanh
+        case "silu": activation = .silu
+        default: throw config.unsupported("'feed_forward_proj': \"\(kind)\"")
+        }
+        let layers = try config.layers("num_layers", 6)
+        let start = config.value("decoder_start_token_id")?.int ?? config.value("pad_token_id")?.int ?? 0
+        let count = try config.size("vocab_size", 32_128)
+        guard start >= 0, start < count else {
+            throw MartletError(.invalidData, "'decoder_start_token_id' of config.json is \(start), none of \(count)")
+        }
+        let buckets = try config.size("relative_attention_num_buckets", 32)
+        let distance = try config.size("relative_attention_max_distance", 128)
+        guard buckets >= 4, buckets % 4 == 0, distance > buckets / 2 else {
+            throw config.unsupported("\(buckets) buckets for distances up to \(distance)")
+        }
+        return try T5(
+            Config(
+                width: config.size("d_model", 512), headSize: config.size("d_kv", 64),
+                headCount: config.size("num_heads", 8), inner: config.size("d_ff", 2048), encoderCount: layers,
+                decoderCount: config.layers("num_decoder_layers", layers), vocabularyCount: count,
+                bucketCount: buckets, maxDistance: distance, epsilon: config.number("layer_norm_epsilon", 1e-6),
+                dropout: config.probability("dropout_rate", 0.1), activation: activation, isGated: isGated,
+                isTied: !hasHead,
+                isScaled: config.flag("scale_decoder_outputs", config.flag("tie_word_embeddings", true)),
+                startToken: start,
+                std: config.number("initializer_factor", 1) * 0.05))
+    }
+
+    init(_ config: Config) throws {
+        width = config.width
+        vocabularyCount = config.vocabularyCount
+        startToken = config.startToken
+        isScaled = config.isScaled
+        shared = try Embedding(config.vocabularyCount, config.width, std: config.std)
+        encoder = try Stack(config, count: config.encoderCount, isDecoder: false)
+        decoder = try Stack(config, count: config.decoderCount, isDecoder: true)
+        lm_head =
+            config.isTied
+            ? Linear(sharing: shared.weight)
+            : try Linear(config.width, config.vocabularyCount, bias: false, std: config.std)
+    }
+
+    public var checkpoint: CheckpointMap {
+        CheckpointMap(isIgnored: { $0 == "encoder.embed_tokens.weight" || $0 == "decoder.embed_tokens.weight" })
+    }
+
+    /// Sources [R, S] int64 → their hidden states [R, S, D].
+    /// - Parameter mask: [R, S] of booleans, which tokens are real; nil is all.
+    public func encode(_ tokens: Tensor, mask: Tensor? = nil, _ forward: Forward) throws -> Tensor {
+        try encoder(shared(tokens, forward), nil, mask, forward)
+    }
+
+    /// Answers [R, T] int64, each starting with `startToken`, → scores of what comes after each token, [R, T, V].
+    public func decode(
+        _ tokens: Tensor, memory: Tensor, memoryMask: Tensor? = nil, _ forward: Forward
+    ) throws -> Tensor {
+        let x = try decoder(shared(tokens, forward), memory, memoryMask, forward)
+        return try lm_head(isScaled ? x.mul(1 / Double(width).squareRoot()) : x, forward)
+    }
+
+    final class Stack: Module {
+        let block: [Block]
+        let final_layer_norm: RMSNorm
+        private let isDecoder: Bool
+        private let dropout: Double
+
+        init(_ config: Config, count: Int, isDecoder: Bool) throws {
+            block = try (0..<count).map { try Block(config, isFirst: $0 == 0, isDecoder: isDecoder) }
+            final_layer_norm = try RMSNorm(config.width, epsilon: config.epsilon)
+            self.isDecoder = isDecoder
+            dropout = config.dropout
+        }
+
+        /// - Parameter mask: of the keys that the encoder attends to, or of the decoder's memory.
+        func callAsFunction(
+            _ x: Tensor, _ memory: Tensor?, _ mask: Tensor?, _ forward: Forward
+        ) throws -> Tensor {
+            let length = x.size(1)
+            guard let first = block.first else { return x }
+            var bias = try first.bias(length, x.device)
+            let allowed = try mask.map { try $0.reshape([$0.size(0), 1, 1, $0.size(1)]).logicalNot() }
+            if isDecoder {
+                let hidden = try Attention.causalMask(length, length, x.device).logicalNot()
+                bias = try bias.maskedFill(hidden, -.infinity)
+            } else if let allowed {
+                bias = try bias.maskedFill(allowed, -.infinity)
+            }
+            let cross =
+                try isDecoder
+                ? allowed.map { try Tensor.zeros($0.shape, device: x.device).maskedFill($0, -.infinity) } : nil
+            var x = try forward.dropout(x, dropout)
+            for block in block { x = try block(x, bias, memory, cross, forward) }
+            return try forward.dropout(final_layer_norm(x, forward), dropout)
+        }
+    }
+}

@@ -1,0 +1,129 @@
+import MartletText
+import MartletWire
+
+extension LanguageEngine {
+    /// Chooses the next token of a sequence and tells of it.
+    func answer(_ id: LanguageScheduler.SequenceID, _ row: UnsafeMutableBufferPointer<Float>) throws {
+        guard var generation = generations[id.request] else { return }
+        let plan = generation.plan
+        if generation.firstToken == nil { generation.firstToken = now }
+        if generation.answers[id.choice].tokenCount == 0, let echo = plan.echo {
+            send(generation, .success(.text(choice: id.choice, echo, tokens: generation.promptChances)))
+        }
+        guard plan.maxTokens > 0 else { return try finish(id, &generation, .length) }
+        let choice = try choose(row, &generation.answers[id.choice], plan)
+        generation.answers[id.choice].tokenCount += 1
+        let isBound = generation.answers[id.choice].constraint != nil
+        if vocabulary.endTokens.contains(choice.token), isBound || !plan.ignoresEnd {
+            return try finish(id, &generation, .stop)
+        }
+        let piece = generation.answers[id.choice].text.push(
+            bytes(choice.token, plan), plan.settings.topLogprobs == nil ? nil : chance(choice))
+        try give(piece, id, &generation)
+        let answer = generation.answers[id.choice]
+        if answer.text.isStopped || answer.constraint?.mustEnd == true { return try finish(id, &generation, .stop) }
+        if answer.tokenCount >= plan.maxTokens { return try finish(id, &generation, .length) }
+        generations[id.request] = generation
+        scheduler.append(Int32(choice.token), to: id)
+    }
+
+    /// Chooses within the answer's constraint, which is closed in time to be whole at the last token.
+    private func choose(
+        _ row: UnsafeMutableBufferPointer<Float>, _ answer: inout Answer, _ plan: GenerationPlan
+    ) throws -> Sampler.Choice {
+        guard let constraint = answer.constraint else { return try sampler.choose(row, &answer.sampler) }
+        let original = Array(row)
+        var mask: [UInt64] = []
+        try constraint.mask(into: &mask)
+        guard mask.contains(where: { $0 != 0 }) else {
+            throw MartletError(
+                .invalidRequest, "no token of this model's vocabulary goes on with an answer of the form asked for",
+                param: "response_format")
+        }
+        var next = constraint
+        var state = answer.sampler
+        var choice = try sampler.choose(row, &state, mask: mask)
+        try next.advance(token: choice.token)
+        let left = plan.maxTokens - answer.tokenCount - 1
+        if !next.hasEnded, next.closingDistance > left {
+            _ = row.update(fromContentsOf: original)
+            next = constraint
+            state = answer.sampler
+            try constraint.closingMask(into: &mask)
+            choice = try sampler.choose(row, &state, mask: mask)
+            try next.advance(token: choice.token)
+        }
+        answer.sampler = state
+        answer.constraint = next
+        return choice
+    }
+
+    /// What a token adds to the text. The marks of tool calls may be special tokens, which say nothing otherwise.
+    private func bytes(_ token: Int, _ plan: GenerationPlan) -> [UInt8] {
+        if let mark = plan.marks[token] { return Array(mark.utf8) }
+        return token < vocabulary.count ? vocabulary.bytes[token] ?? [] : []
+    }
+
+    func chance(_ choice: Sampler.Choice) -> TokenChance {
+        func bytes(_ token: Int) -> [UInt8] { token < vocabulary.count ? vocabulary.bytes[token] ?? [] : [] }
+        return TokenChance(
+            id: choice.token, bytes: bytes(choice.token), logprob: choice.logprob,
+            top: choice.top.map { .init(id: $0.id, bytes: bytes($0.id), logprob: $0.logprob) })
+    }
+
+    private func give(
+        _ piece: AnswerText.Piece, _ id: LanguageScheduler.SequenceID, _ generation: inout Generation
+    ) throws {
+        guard !piece.isEmpty else { return }
+        guard generation.answers[id.choice].calls != nil else {
+            return send(generation, .success(.text(choice: id.choice, piece.text, tokens: piece.tokens)))
+        }
+        let parts = try generation.answers[id.choice].calls?.append(piece.text) ?? []
+        tell(parts, piece.tokens, id, generation)
+    }
+
+    private func tell(
+        _ parts: [ToolCallParser.Part], _ tokens: [TokenChance], _ id: LanguageScheduler.SequenceID,
+        _ generation: Generation
+    ) {
+        var tokens = tokens
+        for part in parts {
+            switch part {
+            case .text(let text):
+                send(generation, .success(.text(choice: id.choice, text, tokens: tokens)))
+                tokens = []
+            case .call(let index, let name):
+                let call = "call_" + String((0..<24).compactMap { _ in Self.letters.randomElement() })
+                send(generation, .success(.toolCall(choice: id.choice, index: index, id: call, name: name)))
+            case .arguments(let index, let text):
+                send(generation, .success(.toolArguments(choice: id.choice, index: index, text)))
+            }
+        }
+    }
+
+    private static let letters = Array("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+
+    private func finish(
+        _ id: LanguageScheduler.SequenceID, _ generation: inout Generation, _ reason: GenerationEvent.Finish
+    ) throws {
+        try give(generation.answers[id.choice].text.flush(), id, &generation)
+        var reason = reason
+        if let rest = try generation.answers[id.choice].calls?.finish() {
+            tell(rest, [], id, generation)
+            if reason == .stop, generation.answers[id.choice].calls?.callCount ?? 0 > 0 { reason = .toolCalls }
+        }
+        send(
+            generation,
+            .success(
+                .finished(
+                    choice: id.choice, reason, completionTokens: generation.answers[id.choice].tokenCount)))
+        scheduler.finish(id)
+        generation.open -= 1
+        if generation.open == 0 {
+            generations[id.request] = nil
+            send(generation, .success(.done(generation.usage(now: now))))
+        } else {
+            generations[id.request] = generation
+        }
+    }
+}

@@ -1,0 +1,56 @@
+import MartletModels
+import MartletNN
+import MartletTensor
+import MartletWire
+
+// N tokens, D width
+
+/// Texts to be made vectors, and those that are.
+struct EmbeddingWork {
+    let inputs: [[Int32]]
+    let done: @Sendable (Result<[[Float]], MartletError>) -> Void
+    var vectors: [[Float]] = []
+}
+
+extension LanguageEngine {
+    /// Tokens after which answers get their turn again.
+    private static let embeddingTokens = 512
+
+    /// Some of the texts that wait: a long list must not hold the answers up.
+    func embedSome() {
+        var budget = Self.embeddingTokens
+        while budget > 0, !embeddings.isEmpty {
+            var work = embeddings.removeFirst()
+            do {
+                let tokens = work.inputs[work.vectors.count]
+                work.vectors.append(try vector(tokens))
+                budget -= tokens.count
+                if work.vectors.count < work.inputs.count {
+                    embeddings.append(work)
+                } else {
+                    finish(work, .success(work.vectors))
+                }
+            } catch {
+                finish(work, .failure(LanguageServer.wire(error)))
+            }
+        }
+    }
+
+    private func finish(_ work: EmbeddingWork, _ result: Result<[[Float]], MartletError>) {
+        delivery.async { work.done(result) }
+    }
+
+    /// The mean of a text's last hidden states, scaled to length 1.
+    private func vector(_ tokens: [Int32]) throws -> [Float] {
+        try Tensor.inference {
+            let attention = try SequenceAttention(lengths: [tokens.count])
+            let hidden_ND = try model.hidden(Tensor(tokens.map(Int64.init)), attention, .inference())
+            let mean = try hidden_ND.mean([0]).array(of: Float.self)
+            let length = mean.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+            guard length.isFinite else {
+                throw MartletError(.internal, "the model's result is not a number; its weights may be damaged")
+            }
+            return length > 0 ? mean.map { Float(Double($0) / length) } : mean
+        }
+    }
+}

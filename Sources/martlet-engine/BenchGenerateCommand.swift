@@ -1,0 +1,166 @@
+import Foundation
+import MartletModels
+import MartletNN
+import MartletServing
+import MartletTensor
+import MartletText
+import MartletWire
+import Synchronization
+
+/// `bench-generate FOLDER [--precision P] [--prompt N] [--new N] [--sequences N] [--threads T] [--repeat R]`: the speed
+/// of the server that `martlet serve` runs, as JSON. A folder with a config.json alone is given random weights.
+enum BenchGenerateCommand {
+    private struct Options {
+        var folder = ""
+        var format: WeightFormat?
+        var prompt = 128
+        var new = 128
+        var sequences = 1
+        var threads = 2
+        var repeats = 1
+
+        init(_ arguments: [String]) throws {
+            var rest = arguments[...]
+            while let argument = rest.popFirst() {
+                guard argument.hasPrefix("--") else {
+                    folder = argument
+                    continue
+                }
+                guard let value = rest.popFirst() else { throw MartletError(.usage, "\(argument) needs a value") }
+                if argument == "--precision" {
+                    format = WeightFormat(rawValue: value)
+                    continue
+                }
+                guard let number = Int(value), number > 0 else {
+                    throw MartletError(.usage, "\(argument) is \(value); give a number of 1 or more")
+                }
+                switch argument {
+                case "--prompt": prompt = number
+                case "--new": new = number
+                case "--sequences": sequences = number
+                case "--threads": threads = number
+                case "--repeat": repeats = number
+                default: throw MartletError(.usage, "unknown argument '\(argument)'")
+                }
+            }
+            guard !folder.isEmpty else { throw MartletError(.usage, "bench-generate needs a model's folder") }
+        }
+    }
+
+    static func run(_ arguments: [String]) throws {
+        let options = try Options(arguments)
+        let compute = ComputeThread()
+        let made = Mutex<LanguageServer?>(nil)
+        let ready = DispatchSemaphore(value: 0)
+        let began = ContinuousClock.now
+        let failure = Mutex<(any Error)?>(nil)
+        Thread.detachNewThread {
+            do {
+                try compute.run {
+                    try Torch.setThreadCount(options.threads)
+                    let model = try load(options)
+                    var bounds = LanguageServer.Bounds(
+                        contextLength: model.contextLength, vocabularyCount: model.geometry.vocabularyCount)
+                    bounds.readers = 1
+                    let server = LanguageServer(name: "model", text: text(model.geometry), bounds: bounds)
+                    made.withLock { $0 = server }
+                    let text = "\(model.format.rawValue), logit error \(model.logitError ?? 0)"
+                    FileHandle.standardError.write(Data("loaded in \(began.duration(to: .now)): \(text)\n".utf8))
+                    ready.signal()
+                    server.run(model)
+                }
+            } catch {
+                failure.withLock { $0 = error }
+                ready.signal()
+            }
+        }
+        ready.wait()
+        guard let server = made.withLock({ $0 }) else {
+            throw failure.withLock { $0 } ?? MartletError(.internal, "the model was not loaded")
+        }
+        for round in 0..<options.repeats { try measure(server, options, round) }
+        server.drain()
+    }
+
+    private static func load(_ options: Options) throws -> LoadedLanguageModel {
+        let url = URL(filePath: options.folder)
+        let model: any LanguageModel
+        if FileManager.default.fileExists(atPath: url.appending(path: BundleFile.weights).path) {
+            model = try LanguageBundle.load(url).model
+        } else {
+            model = try LanguageModelCatalog.make(
+                config: try JSONParser.parse(Data(contentsOf: url.appending(path: BundleFile.config))))
+            try model.initialize(seed: 1)
+        }
+        try model.setTrainable(false)
+        var loading = LoadedLanguageModel.Options()
+        loading.format = options.format
+        let geometry = model.geometry
+        return try LoadedLanguageModel(model, vocabulary: text(geometry).vocabulary, options: loading)
+    }
+
+    private static func text(_ geometry: LanguageGeometry) -> LanguageText {
+        LanguageText(
+            encode: { text, _ in text.utf8.map { Int($0) } }, decode: { _ in "" }, render: nil,
+            vocabulary: TokenVocabulary(
+                bytes: Array(repeating: [120], count: geometry.vocabularyCount), endTokens: []),
+            sampling: Sampling(temperature: 0))
+    }
+
+    private static func measure(_ server: LanguageServer, _ options: Options, _ round: Int) throws {
+        struct Marks {
+            var first: [ContinuousClock.Instant] = []
+            var texts = 0
+            var usage: [GenerationUsage] = []
+            var error: MartletError?
+        }
+        let marks = Mutex(Marks())
+        let done = DispatchSemaphore(value: 0)
+        let began = ContinuousClock.now
+        for sequence in 0..<options.sequences {
+            let prompt = (0..<options.prompt).map { ($0 * 7919 + (sequence + round * 64) * 104_729) % 20_000 + 300 }
+            let request = GenerationRequest(
+                prompt: .tokens(prompt), maxTokens: options.new, ignoreEnd: true, tenant: "bench",
+                owner: "bench")
+            let isFirst = Mutex(true)
+            server.generate(request) { event in
+                switch event {
+                case .success(.text):
+                    if isFirst.withLock({ first in
+                        defer { first = false }
+                        return first
+                    }) {
+                        marks.withLock { $0.first.append(.now) }
+                    }
+                case .success(.done(let usage)):
+                    marks.withLock { $0.usage.append(usage) }
+                    done.signal()
+                case .failure(let error):
+                    marks.withLock { $0.error = error }
+                    done.signal()
+                case .success: break
+                }
+            }
+        }
+        for _ in 0..<options.sequences { done.wait() }
+        let end = ContinuousClock.now
+        let result = marks.withLock { $0 }
+        if let error = result.error { throw error }
+        let firsts = result.first.map { seconds(began.duration(to: $0)) }.sorted()
+        let last = firsts.last ?? 0
+        let total = seconds(began.duration(to: end))
+        let tokens = result.usage.reduce(0) { $0 + $1.completionTokens }
+        let json: JSON = [
+            "sequences": .int(Int64(options.sequences)),
+            "prompt_tokens_per_second":
+                .double(Double(options.prompt * options.sequences) / last), "first_token_seconds": .double(last),
+            "decode_tokens_per_second": .double(Double(tokens - options.sequences) / (total - last)),
+            "tokens_per_second": .double(Double(tokens) / total),
+        ]
+        print(json.serialized())
+    }
+
+    private static func seconds(_ duration: Duration) -> Double {
+        Double(duration.components.seconds) + Double(duration.components.attoseconds) / 1e18
+    }
+}

@@ -1,0 +1,71 @@
+import Foundation
+import MartletModels
+import MartletNN
+import MartletTensor
+import MartletWire
+import Testing
+
+/// Adapters that PEFT wrote are added to their base, and to no other.
+@Suite struct LanguageAdapterTests {
+    private static func withAdapter(_ base: String, _ body: (URL, LanguageGolden) throws -> Void) throws {
+        let golden = try LanguageGolden("adapter-\(base)")
+        let folder = FileManager.default.temporaryDirectory.appending(path: "adapter-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try golden.config.data.write(to: folder.appending(path: "adapter_config.json"))
+        try SafeTensors.write(golden.weights(), to: folder.appending(path: "adapter_model.safetensors").path)
+        try body(folder, golden)
+    }
+
+    @Test(arguments: ["llama", "gpt2"]) func `an adapter is merged as PEFT merges it`(_ base: String) throws {
+        try onCompute {
+            try Self.withAdapter(base) { adapter, golden in
+                try LanguageGolden(base).withFolder { folder in
+                    let target = adapter.appending(path: "bundle")
+                    let report = try ModelImport.run(from: adapter, to: target, base: folder)
+                    #expect(report.findings.contains { $0.contains("someone/\(base)") })
+                    let model = try LanguageBundle.load(target).model
+                    let expected = try golden.expected.tensor("logits")
+                    let found = try model.logits(of: LanguageGolden.prompt(40), rows: expected.size(0))
+                    #expect(try difference(found, expected) <= 1e-4)
+                }
+            }
+        }
+    }
+
+    @Test func `an adapter without its base, or with another, is refused with the base's name`() throws {
+        try onCompute {
+            try Self.withAdapter("llama") { adapter, _ in
+                let target = adapter.appending(path: "bundle")
+                expectFault(.invalidRequest, ["someone/llama", "import that model first"]) {
+                    _ = try ModelImport.run(from: adapter, to: target)
+                }
+                for other in ["gpt2", "llama-head-20"] {
+                    _ = try LanguageGolden(other).withFolder { folder in
+                        expectFault(.invalidRequest, ["someone/llama", "not for this base"]) {
+                            _ = try ModelImport.run(from: adapter, to: target, base: folder)
+                        }
+                    }
+                }
+                #expect(!FileManager.default.fileExists(atPath: target.path))
+            }
+        }
+    }
+
+    @Test func `adapters of other kinds are refused by name`() throws {
+        let changes: [(String, JSON, String)] = [
+            ("peft_type", "IA3", "IA3"), ("use_dora", true, "use_dora"), ("bias", "all", "bias"),
+            ("modules_to_save", ["lm_head"], "modules_to_save"),
+        ]
+        for (key, value, part) in changes {
+            try Self.withAdapter("llama") { adapter, golden in
+                var config = try #require(golden.config.object)
+                config[key] = value
+                try JSON.object(config).data.write(to: adapter.appending(path: "adapter_config.json"))
+                expectFault(.unsupportedFormat, [part]) {
+                    _ = try ModelImport.run(from: adapter, to: adapter.appending(path: "bundle"), base: adapter)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import Foundation
+import MartletModels
+import MartletNN
+import MartletTensor
+import MartletWire
+import Testing
+
+/// Encoders, and encoders with decoders, give what transformers gives with the same config and weights.
+@Suite struct LanguageEncoderTests {
+    private static let texts = [(5, 0), (23, 100), (60, 40)]
+
+    private static func text(_ length: Int, _ start: Int) -> [Int] {
+        Array(LanguageGolden.prompt(start + length).dropFirst(start))
+    }
+
+    static let encoders = ["bert", "bert-masked", "bert-classes", "bert-answers", "roberta", "roberta-classes"]
+
+    @Test(arguments: encoders) func `three texts side by side give what each gives alone in transformers`(
+        _ name: String
+    ) throws {
+        try onCompute {
+            let golden = try LanguageGolden(name)
+            let bundle = try golden.withFolder { try EncoderBundle.load($0) }
+            let model = bundle.model
+            let (forward, lengths) = (Forward.inference(), Self.texts.map(\.0))
+            let tokens = Self.texts.flatMap { Self.text($0.0, $0.1) }
+            let types = lengths.flatMap { Array(repeating: 0, count: $0 / 2) + Array(repeating: 1, count: $0 - $0 / 2) }
+            let hidden = try model.hidden(
+                Tensor(tokens, shape: [tokens.count]),
+                types: name.hasPrefix("roberta") ? nil : Tensor(types, shape: [types.count]), lengths: lengths, forward)
+            let parts = try hidden.split(lengths)
+            for (index, part) in parts.enumerated() {
+                let expected = try golden.expected.tensor("hidden/\(index)")
+                let last = try part.narrow(0, from: part.size(0) - expected.size(0), length: expected.size(0))
+                #expect(try difference(last, expected) <= 1e-4, "\(name), text \(index)")
+                let check = { (key: String, found: () throws -> Tensor) in
+                    guard golden.expected.entry("\(key)/\(index)") != nil else { return }
+                    let worst = try difference(found(), golden.expected.tensor("\(key)/\(index)"))
+                    #expect(worst <= 1e-4, "\(name), \(key) of text \(index)")
+                }
+                try check("pooler_output") { try model.pooled(hidden, lengths: lengths, forward).select(0, index) }
+                try check("logits") { try model.classify(hidden, lengths: lengths, forward).select(0, index) }
+                try check("start_logits") { try model.answers(part, forward).select(1, 0) }
+                try check("end_logits") { try model.answers(part, forward).select(1, 1) }
+            }
+            #expect(try model.pool(hidden, lengths: lengths, .mean).shape == [3, 60])
+        }
+    }
+
+    @Test(arguments: encoders + ["t5"]) func `an import knows what the model does`(_ name: String) throws {
+        try LanguageGolden(name).withFolder { folder in
+            let target = folder.appending(path: "bundle")
+            let report = try onCompute { try ModelImport.run(from: folder, to: target) }
+            let tasks = [
+                "bert": "embed", "bert-masked": "embed", "bert-classes": "classify", "bert-answers": "answer",
+                "roberta": "embed", "roberta-classes": "classify", "t5": "translate",
+            ]
+            #expect(report.task == tasks[name])
+            #expect(report.findings.contains { $0.contains("masked words") } == (name == "bert-masked"))
+        }
+    }
+
+    @Test func `pooling is read as sentence-transformers writes it`() throws {
+        try LanguageGolden("bert").withFolder { folder in
+            let pooling = folder.appending(path: "1_Pooling")
+            try FileManager.default.createDirectory(at: pooling, withIntermediateDirectories: true)
+            let config: JSON = ["pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false]
+            try config.data.write(to: pooling.appending(path: "config.json"))
+            let steps: JSON = [["type": "sentence_transformers.models.Normalize", "path": "2_Normalize"]]
+            try steps.data.write(to: folder.appending(path: "modules.json"))
+            let target = folder.appending(path: "bundle")
+            let found = try onCompute {
+                _ = try ModelImport.run(from: folder, to: target)
+                let bundle = try EncoderBundle.load(target)
+                return (bundle.pooling, bundle.normalizes)
+            }
+            #expect(found == (.first, true))
+        }
+    }
+
+    @Test(arguments: ["t5", "t5-gated"]) func `an answer's scores and its greedy course are those of transformers`(
+        _ name: String
+    ) throws {
+        try onCompute {
+            let golden = try LanguageGolden(name)
+            let model = try golden.withFolder { try T5.load($0) }
+            let forward = Forward.inference()
+            for (index, (length, start)) in Self.texts.enumerated() {
+                let memory = try model.encode(Tensor(Self.text(length, start), shape: [1, length]), forward)
+                let answer = [0] + Self.text(59, 7)
+                let logits = try model.decode(Tensor(answer, shape: [1, 60]), memory: memory, forward)
+                let last = try logits.select(0, 0).narrow(0, from: 57, length: 3)
+                let worst = try difference(last, golden.expected.tensor("logits/\(index)"))
+                #expect(worst <= 1e-4, "\(name), text \(index)")
+            }
+            let memory = try model.encode(Tensor(Self.text(23, 100), shape: [1, 23]), forward)
+            var tokens = [model.startToken]
+            for _ in 0..<32 {
+                let logits = try model.decode(Tensor(tokens, shape: [1, tokens.count]), memory: memory, forward)
+                tokens.append(try logits.select(0, 0).select(0, tokens.count - 1).argmax().intItem())
+            }
+            #expect(try Array(tokens.dropFirst()) == golden.expected.tensor("greedy").array(of: Int.self))
+        }
+    }
+
+    @Test func `a padded source gives what the source gives alone`() throws {
+        try onCompute {
+            let model = try LanguageGolden("t5").withFolder { try T5.load($0) }
+            let forward = Forward.inference()
+            let (source, answer) = (Self.text(11, 3), try Tensor([0, 9, 17], shape: [1, 3]))
+            let alone = try model.decode(
+                answer, memory: model.encode(Tensor(source, shape: [1, 11]), forward), forward)
+            let mask = try Tensor((0..<20).map { $0 < 11 }, shape: [1, 20])
+            let memory = try model.encode(
+                Tensor(source + Array(repeating: 5, count: 9), shape: [1, 20]), mask: mask, forward)
+            let padded = try model.decode(answer, memory: memory, memoryMask: mask, forward)
+            #expect(try difference(alone, padded) < 1e-5)
+        }
+    }
+}

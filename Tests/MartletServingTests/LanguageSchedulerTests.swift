@@ -1,0 +1,274 @@
+import MartletServing
+import MartletWire
+import Testing
+
+/// The scheduler as a script: requests come, passes go, tokens are chosen, and the clock stands where we put it.
+private struct Script {
+    var scheduler: LanguageScheduler
+    var pass = LanguageScheduler.Pass()
+
+    init(pages: Int = 64, _ change: (inout LanguageScheduler.Limits) -> Void = { _ in }) {
+        var limits = LanguageScheduler.Limits()
+        change(&limits)
+        scheduler = LanguageScheduler(limits: limits, pageCount: pages)
+    }
+
+    mutating func submit(
+        _ id: UInt64, _ count: Int, max: Int = 8, n: Int = 1, owner: String = "k", tenant: String = "t",
+        first: Int32 = 0, deadline: UInt64? = nil
+    ) throws {
+        try scheduler.submit(
+            .init(
+                id: id, prompt: (0..<Int32(count)).map { $0 + first }, choiceCount: n, maxTokens: max, tenant: tenant,
+                owner: owner, deadline: deadline))
+    }
+
+    /// One pass, computed; each row that is due gets a token. What went through, as "request.choice:start+count".
+    @discardableResult
+    mutating func step(now: UInt64 = 0, token: Int32 = 9) -> [String] {
+        pass = scheduler.next(now: now)
+        scheduler.computed()
+        for row in pass.rows where row.samples { scheduler.append(token, to: row.id) }
+        return rows
+    }
+
+    var rows: [String] { pass.rows.map { "\($0.id.request).\($0.id.choice):\($0.start)+\($0.tokens.count)" } }
+
+    /// Every page has exactly the readers that it should: none of two sequences unless it is shared and full.
+    func check() {
+        var owner: [Int32: (UInt64, Int)] = [:]
+        for row in pass.rows {
+            let written = row.start / CachePages.size..<CachePages.count(for: row.start + row.tokens.count)
+            for page in written.map({ row.pages[$0] }) {
+                #expect(owner[page] == nil, "page \(page) is written for two sequences")
+                owner[page] = (row.id.request, row.id.choice)
+            }
+        }
+        for row in pass.rows {
+            for page in row.pages.prefix(row.start / CachePages.size) {
+                #expect(owner[page] == nil, "page \(page) is read and written")
+            }
+        }
+    }
+}
+
+@Suite struct LanguageSchedulerTests {
+    @Test func promptsAreComputedInPartsBesideAnswers() throws {
+        var script = Script {
+            $0.passTokens = 50
+            $0.mixedPassTokens = 20
+        }
+        try script.submit(1, 30)
+        #expect(script.step() == ["1.0:0+30"])
+        try script.submit(2, 45, first: 100)
+        #expect(script.step() == ["1.0:30+1", "2.0:0+20"])
+        #expect(script.step() == ["1.0:31+1", "2.0:20+20"])
+        #expect(script.step() == ["1.0:32+1", "2.0:40+5"])
+        #expect(script.pass.rows.map(\.samples) == [true, true])
+        #expect(script.step() == ["1.0:33+1", "2.0:45+1"])
+        script.scheduler.finish(.init(request: 1, choice: 0))
+        #expect(script.step() == ["2.0:46+1"])
+        script.scheduler.finish(.init(request: 2, choice: 0))
+        #expect(script.step().isEmpty)
+        #expect(script.scheduler.isIdle)
+        #expect(script.scheduler.pages.availableCount == 64)
+    }
+
+    @Test func choicesReadTheSamePages() throws {
+        var script = Script()
+        try script.submit(1, 40, n: 3)
+        #expect(script.scheduler.waitingCount == 3)
+        #expect(script.step() == ["1.0:0+40"])
+        #expect(script.step() == ["1.0:40+1", "1.1:32+8", "1.2:32+8"])
+        #expect(Set(script.pass.rows.map { Array($0.pages.prefix(2)) }).count == 1)
+        #expect(Set(script.pass.rows.map { $0.pages[2] }).count == 3)
+        script.check()
+        #expect(script.scheduler.pages.availableCount == 64 - 5)
+        for choice in 0..<3 { script.scheduler.finish(.init(request: 1, choice: choice)) }
+        #expect(script.scheduler.isIdle)
+        #expect(script.scheduler.waitingCount == 0)
+        #expect(script.scheduler.pages.availableCount == 64)
+    }
+
+    @Test func aBeginningIsReadAgainByItsTenantAlone() throws {
+        var script = Script()
+        try script.submit(1, 40)
+        script.step()
+        script.scheduler.finish(.init(request: 1, choice: 0))
+        try script.submit(2, 48)
+        #expect(script.step() == ["2.0:32+16"])
+        #expect(script.pass.rows[0].cachedTokens == 32)
+        try script.submit(3, 48, tenant: "u")
+        #expect(script.step() == ["2.0:48+1", "3.0:0+48"])
+        // The whole prompt is known, but its last token is computed: its result chooses the next.
+        try script.submit(4, 48)
+        #expect(script.step() == ["2.0:49+1", "3.0:48+1", "4.0:32+16"])
+        script.check()
+    }
+
+    @Test func theLongestUnreadPageGoesFirst() throws {
+        var script = Script(pages: 8)
+        for (id, first) in [(1, 0), (2, 1000)] as [(UInt64, Int32)] {
+            try script.submit(id, 48, first: first)
+            script.step()
+            script.scheduler.finish(.init(request: id, choice: 0))
+        }
+        try script.submit(3, 60, first: 2000)
+        #expect(script.step() == ["3.0:0+60"])
+        script.scheduler.finish(.init(request: 3, choice: 0))
+        try script.submit(4, 49, first: 1000)
+        #expect(script.step() == ["4.0:48+1"])
+        script.scheduler.finish(.init(request: 4, choice: 0))
+        try script.submit(5, 48)
+        #expect(script.step() == ["5.0:16+32"] || script.step() == ["5.0:0+48"])
+    }
+
+    @Test func whereThePagesEndTheYoungestIsComputedAgain() throws {
+        var script = Script(pages: 8) { $0.mixedPassTokens = 200 }
+        try script.submit(1, 60, max: 60)
+        try script.submit(2, 60, max: 60, first: 500)
+        #expect(script.step() == ["1.0:0+60", "2.0:0+60"])
+        var preempted = false
+        for _ in 0..<20 {
+            script.step()
+            script.check()
+            preempted = preempted || !script.rows.contains { $0.hasPrefix("2.0") }
+        }
+        #expect(preempted)
+        #expect(script.rows.contains { $0.hasPrefix("1.0") })
+        script.scheduler.finish(.init(request: 1, choice: 0))
+        // Its prompt and the tokens that it chose before come through once more.
+        let again = script.step()
+        #expect(again.count == 1 && again[0].hasPrefix("2.0"))
+        let row = script.pass.rows[0]
+        #expect(row.start + row.tokens.count > 60)
+        #expect(row.samples)
+        script.scheduler.finish(.init(request: 2, choice: 0))
+        #expect(script.scheduler.pages.availableCount == 8)
+    }
+
+    @Test func manySequencesInFewPagesAllEnd() throws {
+        var script = Script(pages: 20) {
+            $0.passTokens = 64
+            $0.mixedPassTokens = 32
+            $0.sequences = 7
+        }
+        var left: [LanguageScheduler.SequenceID: Int] = [:]
+        for id in 1...30 as ClosedRange<UInt64> {
+            let n = id % 4 == 0 ? 3 : 1
+            try script.submit(
+                id, Int(id * 37 % 120) + 1, max: 40, n: n, owner: "k\(id % 3)", first: Int32(id % 5) * 1000)
+            for choice in 0..<n { left[.init(request: id, choice: choice)] = Int(id * 7 % 38) + 1 }
+        }
+        var steps = 0
+        while !script.scheduler.isIdle, steps < 5000 {
+            steps += 1
+            script.pass = script.scheduler.next(now: 0)
+            script.check()
+            #expect(script.pass.rows.reduce(0) { $0 + $1.tokens.count } <= 64)
+            #expect(script.pass.rows.count <= 7)
+            #expect(!script.pass.rows.isEmpty)
+            script.scheduler.computed()
+            for row in script.pass.rows where row.samples {
+                left[row.id, default: 0] -= 1
+                if left[row.id] == 0 {
+                    script.scheduler.finish(row.id)
+                } else {
+                    script.scheduler.append(Int32(steps), to: row.id)
+                }
+            }
+            if steps == 40 { script.scheduler.cancel(8) }
+        }
+        #expect(script.scheduler.isIdle)
+        #expect(left.filter { $0.key.request != 8 }.values.allSatisfy { $0 == 0 })
+        #expect(script.scheduler.pages.availableCount == 20)
+        #expect(script.scheduler.waitingCount == 0)
+        #expect(script.scheduler.waitingTokens == 0)
+    }
+
+    @Test func keysAreServedByTurns() throws {
+        var script = Script(pages: 2000) { $0.sequences = 4 }
+        for id in 1...40 as ClosedRange<UInt64> { try script.submit(id, 16, owner: "heavy", first: Int32(id) * 100) }
+        script.step()
+        script.step()
+        try script.submit(100, 16, owner: "light", first: 9000)
+        script.step()
+        // All places are the heavy key's; it gives one back at once.
+        #expect(script.rows.contains { $0.hasPrefix("100.") })
+        #expect(script.pass.rows.count == 4)
+    }
+
+    @Test func aKeyThatComesBackGainsNothingByItsPause() throws {
+        var script = Script(pages: 2000) {
+            $0.sequences = 1
+            $0.answerWeight = 1
+        }
+        try script.submit(1, 160, owner: "a")
+        script.step()
+        script.scheduler.finish(.init(request: 1, choice: 0))
+        // b was idle all the time; it starts level with a, which has work.
+        try script.submit(2, 16, owner: "a", first: 1000)
+        try script.submit(3, 16, owner: "b", first: 2000)
+        try script.submit(4, 16, owner: "b", first: 3000)
+        var order: [UInt64] = []
+        for _ in 0..<3 {
+            script.step()
+            guard let row = script.pass.rows.first else { break }
+            order.append(row.id.request)
+            script.scheduler.finish(row.id)
+        }
+        #expect(order != [3, 4, 2])
+    }
+
+    @Test func aDeadlineIsKeptByThoseWhoWaitAndThoseWhoRun() throws {
+        var script = Script { $0.sequences = 1 }
+        try script.submit(1, 16, deadline: 100)
+        script.step(now: 10)
+        try script.submit(2, 16, deadline: 50)
+        try script.submit(3, 16)
+        #expect(script.step(now: 50) == ["1.0:16+1"])
+        #expect(script.pass.expired == [2])
+        #expect(script.step(now: 100) == ["3.0:0+16"])
+        #expect(script.pass.expired == [1])
+    }
+
+    @Test func aCancelledRequestIsGoneFromTheNextPass() throws {
+        var script = Script { $0.sequences = 2 }
+        try script.submit(1, 40, n: 2)
+        try script.submit(2, 20, first: 100)
+        script.step()
+        script.step()
+        script.scheduler.cancel(1)
+        #expect(script.scheduler.runningCount == 1)
+        #expect(script.step().allSatisfy { $0.hasPrefix("2.0") })
+        script.scheduler.cancel(2)
+        script.scheduler.cancel(2)
+        #expect(script.scheduler.isIdle)
+        #expect(script.scheduler.pages.availableCount == 64)
+        #expect(script.scheduler.waitingCount == 0)
+        #expect(script.scheduler.waitingTokens == 0)
+    }
+
+    @Test func limitsAreToldApart() throws {
+        var script = Script(pages: 10) {
+            $0.waiting = 4
+            $0.waitingPerOwner = 3
+            $0.waitingTokens = 100
+        }
+        func code(_ id: UInt64, _ count: Int, max: Int = 8, n: Int = 1, owner: String) -> MartletError.Code? {
+            do {
+                try script.submit(id, count, max: max, n: n, owner: owner)
+                return nil
+            } catch {
+                return (error as? MartletError)?.code
+            }
+        }
+        #expect(code(1, 100, max: 61, owner: "a") == .contextLengthExceeded)
+        #expect(code(2, 10, n: 4, owner: "a") == .rateLimited)
+        #expect(code(3, 10, n: 3, owner: "a") == nil)
+        #expect(code(4, 10, owner: "a") == .rateLimited)
+        #expect(code(5, 10, n: 2, owner: "b") == .unavailable)
+        #expect(code(6, 95, owner: "b") == .unavailable)
+        #expect(code(7, 10, owner: "b") == nil)
+    }
+}
