@@ -32,6 +32,14 @@ def sequences(out, rows, length, symbols):
         out.write(" ".join(f"s{v}" for v in walk[:-1]) + "," + " ".join(f"s{v}" for v in walk[1:]) + "\n")
 
 
+def text(out, characters, symbols):
+    """Letters at random in lines, each of the symbols at least once."""
+    letters = [chr(0x21 + i) for i in range(symbols - 1)]
+    out.write("".join(letters) + "\n")
+    for _ in range(characters // 80):
+        out.write("".join(random.choices(letters, k=79)) + "\n")
+
+
 def main():
     folder = sys.argv[1]
     os.makedirs(folder, exist_ok=True)
@@ -41,6 +49,7 @@ def main():
         "classes.csv": lambda out: classification(out, 2048, 1000, 10),
         # Two of the symbols are the vocabulary's own: padding and unknown.
         "sequences.csv": lambda out: sequences(out, 512, 128, 94),
+        "text.txt": lambda out: text(out, 400_000, 65),
     }.items():
         path = os.path.join(folder, name)
         if not os.path.exists(path):

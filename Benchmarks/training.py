@@ -7,6 +7,7 @@ import machine
 # The row that is best on a machine is found first, then measured by turns with ours.
 ROWS = [("eager", 1), ("eager", 2), ("foreach", 1), ("foreach", 2), ("fused", 1), ("fused", 2)]
 TWO_THREADS = [("eager", 2), ("fused", 2)]
+COMPILED = [("eager", 2), ("fused", 1), ("fused", 2), ("compile", 2)]
 
 # steps: about one to five seconds of work; asked: the ratio that the project promises.
 CASES = {
@@ -14,6 +15,7 @@ CASES = {
     "classes": {"what": "1000-128-10, Adam", "steps": 2000, "rows": ROWS, "asked": 1.3},
     "cnn": {"what": "CNN, batch 64, Adam", "steps": 30, "rows": TWO_THREADS, "asked": 1.1},
     "lstm": {"what": "LSTM 2×256, batch 32", "steps": 10, "rows": TWO_THREADS, "asked": 0.95},
+    "gpt": {"what": "nanoGPT for a CPU, batch 12×64", "steps": 60, "rows": COMPILED, "asked": 1.1},
 }
 
 

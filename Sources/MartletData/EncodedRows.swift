@@ -3,19 +3,18 @@ import MartletWire
 
 /// Encoded rows in a file that is mapped into memory: a file larger than memory trains, and shuffling is a permutation
 /// of row numbers.
-///
-/// Unchecked because the mapping is read-only for as long as the object lives.
-public final class EncodedRows: @unchecked Sendable {
+public final class EncodedRows: Sendable {
     public let count: Int
     public let layouts: [FeatureLayout]
     /// Bytes of the file.
     public let byteCount: Int
-    private let base: UnsafeRawPointer?
+    private let file: MappedFile
     private let offsets: [Int]
     private let stride: Int
 
-    /// Maps a file that `EncodedRowsWriter` wrote.
-    init(path: String, layouts: [FeatureLayout], count: Int) throws {
+    /// Of a file that `EncodedRowsWriter` wrote.
+    init(_ file: MappedFile, layouts: [FeatureLayout], count: Int) {
+        self.file = file
         self.layouts = layouts
         self.count = count
         var offset = 0
@@ -25,25 +24,6 @@ public final class EncodedRows: @unchecked Sendable {
         }
         stride = offset
         byteCount = stride * count
-        guard byteCount > 0 else {
-            base = nil
-            return
-        }
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw MartletError(.internal, "the cache of encoded rows cannot be opened; start the job again")
-        }
-        defer { close(descriptor) }
-        let mapped = mmap(nil, byteCount, PROT_READ, MAP_SHARED, descriptor, 0)
-        guard let mapped, mapped != MAP_FAILED else {
-            throw MartletError(
-                .outOfMemory, "the cache of encoded rows (\(byteCount) bytes) cannot be mapped; free memory")
-        }
-        base = UnsafeRawPointer(mapped)
-    }
-
-    deinit {
-        if let base { munmap(UnsafeMutableRawPointer(mutating: base), byteCount) }
     }
 
     /// The rows with these numbers, in this order. Throws `internal` for a number that is not a row's.
@@ -63,7 +43,7 @@ public final class EncodedRows: @unchecked Sendable {
             features: zip(layouts, offsets).map { layout, offset in
                 let length = layout.byteCount
                 func fill<Value>(_ buffer: UnsafeMutableBufferPointer<Value>) {
-                    guard let base, length > 0, let target = UnsafeMutableRawBufferPointer(buffer).baseAddress else {
+                    guard let base = file.base, length > 0, let target = UnsafeMutableRawBufferPointer(buffer).baseAddress else {
                         return
                     }
                     for index in 0..<rows {
@@ -96,58 +76,22 @@ public final class EncodedRows: @unchecked Sendable {
 
 /// Writes encoded rows of a fixed length one after the other.
 final class EncodedRowsWriter {
-    private let descriptor: Int32
-    private let path: String
+    private let file: CacheFileWriter
     private let stride: Int
-    private var buffer: UnsafeMutableRawBufferPointer
-    private var filled = 0
     private(set) var count = 0
 
     init(path: String, stride: Int) throws {
-        self.path = path
         self.stride = stride
-        buffer = .allocate(byteCount: max(1, max(stride, (1 << 20) / max(1, stride) * stride)), alignment: 16)
-        // Rows of an earlier pass may still be mapped: they keep their own file.
-        unlink(path)
-        descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else {
-            buffer.deallocate()
-            throw MartletError(
-                .storageFull,
-                "the cache of encoded rows cannot be created; check the space and rights of the home folder")
-        }
-    }
-
-    deinit {
-        close(descriptor)
-        buffer.deallocate()
+        file = try CacheFileWriter(path: path, unit: stride)
     }
 
     /// Gives `fill` the room of one row.
     func append(_ fill: (UnsafeMutableRawPointer) throws -> Void) throws {
-        if filled + stride > buffer.count { try flush() }
-        if let base = buffer.baseAddress { try fill(base + filled) }
-        filled += stride
+        try file.append(stride, fill)
         count += 1
     }
 
     func finish(layouts: [FeatureLayout]) throws -> EncodedRows {
-        try flush()
-        return try EncodedRows(path: path, layouts: layouts, count: count)
-    }
-
-    private func flush() throws {
-        var written = 0
-        while written < filled, let base = buffer.baseAddress {
-            let result = write(descriptor, base + written, filled - written)
-            if result < 0 {
-                if errno == EINTR { continue }
-                throw MartletError(
-                    .storageFull,
-                    "the disk is full while rows are encoded (\(count) rows done); free space and try again")
-            }
-            written += result
-        }
-        filled = 0
+        EncodedRows(try file.finish(), layouts: layouts, count: count)
     }
 }

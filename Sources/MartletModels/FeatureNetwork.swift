@@ -89,6 +89,13 @@ public struct LayerSummary: Codable, Sendable, Equatable {
     public var output: [Int]
     public var parameterCount: Int
 
+    public init(name: String, kind: String, output: [Int], parameterCount: Int) {
+        self.name = name
+        self.kind = kind
+        self.output = output
+        self.parameterCount = parameterCount
+    }
+
     enum CodingKeys: String, CodingKey { case name, kind, output, parameterCount = "parameters" }
 }
 

@@ -20,9 +20,17 @@ public final class Optimizer {
     /// The same number on the device, shared while all parameters have had as many.
     private let sharedStep: Tensor
 
-    private let allWeights: Value
-    private let allStates: [Value]
-    private let allSteps: Value
+    /// What has the same weight decay and so goes through one operator, with the place of each parameter's group.
+    private let groups: [Group]
+    private let rules: [UpdateRule]
+
+    private struct Group {
+        let rule: UpdateRule
+        let members: [Int]
+        let weights: Value
+        let states: [Value]
+        let steps: Value
+    }
 
     /// - Parameters:
     ///   - parameters: those that can be trained are changed, in this order.
@@ -42,9 +50,18 @@ public final class Optimizer {
         }
         steps = [Double](repeating: 0, count: weights.count)
         sharedStep = try Tensor.zeros([], device: weights.first?.device ?? .cpu)
-        allWeights = .tensors(weights)
-        allStates = states.map(Value.tensors)
-        allSteps = .tensors([Tensor](repeating: sharedStep, count: weights.count))
+        var undecayed = rule
+        undecayed.weightDecay = 0
+        let decays = self.parameters.map { config.decay == .all || $0.role == .weight }
+        rules = decays.map { [rule] in $0 ? rule : undecayed }
+        groups = [(rule, true), (undecayed, false)].compactMap { [states, sharedStep] rule, decayed in
+            let members = decays.indices.filter { decays[$0] == decayed }
+            guard !members.isEmpty else { return nil }
+            return Group(
+                rule: rule, members: members, weights: .tensors(members.map { weights[$0] }),
+                states: states.map { kind in .tensors(members.map { kind[$0] }) },
+                steps: .tensors([Tensor](repeating: sharedStep, count: members.count)))
+        }
     }
 
     /// Changes every parameter that has a gradient.
@@ -65,12 +82,16 @@ public final class Optimizer {
     private func stepAll(_ grads: [Tensor], _ learningRate: Double) throws {
         for index in steps.indices { steps[index] += 1 }
         try sharedStep.fill_(steps[0])
-        try rule.fused(allWeights, .tensors(grads), allStates, steps: allSteps, learningRate: learningRate)
+        for group in groups {
+            try group.rule.fused(
+                group.weights, .tensors(group.members.map { grads[$0] }), group.states, steps: group.steps,
+                learningRate: learningRate)
+        }
     }
 
     private func stepOne(_ index: Int, _ gradient: Tensor, _ learningRate: Double) throws {
         steps[index] += 1
-        try rule.plain(
+        try rules[index].plain(
             weights[index], gradient, states.map { $0[index] }, step: steps[index], learningRate: learningRate)
     }
 

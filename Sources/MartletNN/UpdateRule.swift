@@ -31,7 +31,7 @@ struct UpdateRule {
     let beta2: Double
     let alpha: Double
     let epsilon: Double
-    let weightDecay: Double
+    var weightDecay: Double
 
     /// - Throws: `MartletError` where a constant is outside its range.
     init(_ config: OptimizerConfig) throws {

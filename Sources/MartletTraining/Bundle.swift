@@ -19,35 +19,15 @@ public struct Bundle {
         self.directory = directory
     }
 
-    /// Writes the folder beside its place and renames it, so that a bundle is whole or not there.
+    /// Writes the folder whole or not at all.
     public func write() throws {
-        let temporary = directory + ".writing"
-        do {
-            if FileManager.default.fileExists(atPath: temporary) {
-                try FileManager.default.removeItem(atPath: temporary)
-            }
-            try FileManager.default.createDirectory(atPath: temporary, withIntermediateDirectories: true)
+        try BundleFolder.write(to: directory) { folder in
             let weights = try network.state().map { ($0.0, try $0.1.to(.cpu)) }
-            let weightsPath = "\(temporary)/\(BundleFile.weights)"
-            try SafeTensors.write(weights, metadata: ["format": "pt"], to: weightsPath)
-            try DurableFile.sync(weightsPath)
-            try write(network.config, BundleFile.config, in: temporary)
-            try write(preprocessing, BundleFile.preprocessing, in: temporary)
-            try write(preprocessing.signature, BundleFile.signature, in: temporary)
-            try write(card, BundleFile.card, in: temporary)
-            try DurableFile.sync(temporary)
-            if FileManager.default.fileExists(atPath: directory) {
-                try FileManager.default.removeItem(atPath: directory)
-            }
-            try DurableFile.rename(temporary, to: directory)
-        } catch {
-            throw DurableFile.explain(error, what: "the model's bundle")
+            try SafeTensors.write(weights, metadata: ["format": "pt"], to: "\(folder)/\(BundleFile.weights)")
+            try BundleFolder.write(network.config, BundleFile.config, in: folder)
+            try BundleFolder.write(preprocessing, BundleFile.preprocessing, in: folder)
+            try BundleFolder.write(preprocessing.signature, BundleFile.signature, in: folder)
+            try BundleFolder.write(card, BundleFile.card, in: folder)
         }
-    }
-
-    private func write(_ value: some Encodable, _ name: String, in folder: String) throws {
-        let encoder = JSONEncoder.wire
-        encoder.outputFormatting.insert(.prettyPrinted)
-        try DurableFile.write(try encoder.encode(value), to: "\(folder)/\(name)")
     }
 }

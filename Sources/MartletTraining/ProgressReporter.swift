@@ -1,14 +1,10 @@
 import Foundation
-import MartletNN
-import MartletTensor
 import MartletWire
 
 /// Tells about four times a second how training goes; looks at the clock rarely, since a step can take 0.2 ms.
 struct ProgressReporter {
-    private let recipe: Recipe
     private let session: TrainingSession
     private let link: JobLink
-    private let unit: String
     private let clock = ContinuousClock()
     private var last: ContinuousClock.Instant
     private var stepsAtLast: Int
@@ -23,15 +19,11 @@ struct ProgressReporter {
 
     private static let period = 0.25
 
-    init(recipe: Recipe, session: TrainingSession, link: JobLink) {
-        self.recipe = recipe
+    init(session: TrainingSession, link: JobLink) {
         self.session = session
         self.link = link
         last = clock.now
         stepsAtLast = session.stepsDone
-        unit =
-            recipe.inputs.contains { $0.type == .image }
-            ? "images" : recipe.outputs.contains { $0.type == .sequence } ? "tokens" : "rows"
     }
 
     mutating func count(rows: Int, loss: Double) {
@@ -61,9 +53,10 @@ struct ProgressReporter {
         let now = clock.now
         let elapsed = max(last.duration(to: now).seconds, 1e-9)
         let steps = max(session.stepsDone - stepsAtLast, 1)
-        rowsPerSecond = smoothed(rowsPerSecond, Double(rowsSinceLast) * tokensPerRow / elapsed)
+        let unit = session.objective.unit
+        rowsPerSecond = smoothed(rowsPerSecond, Double(rowsSinceLast) * Double(unit.perRow) / elapsed)
         secondsPerStep = smoothed(secondsPerStep, elapsed / Double(steps))
-        if let metric = batchAccuracy { recentMetric = smoothed(recentMetric, metric) }
+        if let metric = session.objective.batchAccuracy { recentMetric = smoothed(recentMetric, metric) }
         last = now
         stepsAtLast = session.stepsDone
         rowsSinceLast = 0
@@ -73,25 +66,10 @@ struct ProgressReporter {
             JobProgress(
                 phase: "training", step: session.stepsDone, totalSteps: session.totalSteps,
                 epoch: min(session.epoch + 1, epochs), totalEpochs: epochs, loss: recentLoss,
-                metric: recentMetric == nil ? nil : "accuracy", metricValue: recentMetric, unit: unit,
+                metric: recentMetric == nil ? nil : "accuracy", metricValue: recentMetric, unit: unit.name,
                 perSecond: rowsPerSecond ?? 0,
                 secondsLeft: secondsPerStep.map { $0 * Double(session.totalSteps - session.stepsDone) }))
     }
 
     private func smoothed(_ old: Double?, _ new: Double) -> Double { old.map { 0.8 * $0 + 0.2 * new } ?? new }
-
-    private var tokensPerRow: Double {
-        guard unit == "tokens", let targets = session.lastBatch?.targets.first, targets.rank == 2 else { return 1 }
-        return Double(targets.size(1))
-    }
-
-    /// The share of the last batch that the first category output got right.
-    private var batchAccuracy: Double? {
-        guard let batch = session.lastBatch,
-            let index = recipe.outputs.firstIndex(where: { $0.type == .category || $0.type == .sequence })
-        else { return nil }
-        return try? Tensor.inference {
-            try batch.results[index].detach().argmax(-1).eq(batch.targets[index]).to(.float32).mean().item()
-        }
-    }
 }

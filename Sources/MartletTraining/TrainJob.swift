@@ -10,11 +10,10 @@ import MartletWire
 /// Everything is derived from the recipe, the data and the newest whole checkpoint in the job's folder, so a job that
 /// was killed is started again in the same way and ends with the same bits.
 public struct TrainJob {
-    private let task: TrainTask
-    private let link: JobLink
-    private let recipe: Recipe
-    private let device: Device
-    private let clock = ContinuousClock()
+    let task: TrainTask
+    let link: JobLink
+    let recipe: Recipe
+    let device: Device
 
     public init(_ task: TrainTask, link: JobLink) throws {
         self.task = task
@@ -29,8 +28,9 @@ public struct TrainJob {
     /// Runs on the compute thread until the job is done or asked to stop.
     public func run() throws -> JobOutcome {
         try Torch.setDeterministic(true)
-        let started = clock.now
         link.progress(JobProgress(phase: "preparing"))
+        if let model = recipe.model { return try trainLanguage(model) }
+        let started = ContinuousClock.now
         var foldMetrics: [[String: Double]] = []
         if let folds = recipe.data.split.folds {
             for fold in 0..<folds {
@@ -42,8 +42,8 @@ public struct TrainJob {
         let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
         try start(network)
         var loop = try TrainingLoop(
-            recipe: finalRecipe(data), network: network, data: data, directory: "\(task.directory)/checkpoints",
-            environment: environment, link: link, device: device)
+            recipe: finalRecipe(data), objective: try objective(network, data),
+            directory: "\(task.directory)/checkpoints", environment: environment, link: link)
         if let stop = try loop.run() {
             return stop == .pause ? .paused : .cancelled
         }
@@ -53,7 +53,7 @@ public struct TrainJob {
         let bundle = Bundle(
             network: network, preprocessing: data.preprocessing, card: card, directory: "\(task.directory)/bundle")
         try bundle.write()
-        let elapsed = started.duration(to: clock.now)
+        let elapsed = started.duration(to: .now)
         let usage = JobUsage(
             cpuSeconds: elapsed.seconds * Double(task.share.threads), rows: loop.rowsTrained)
         return .finished(
@@ -75,7 +75,7 @@ public struct TrainJob {
         return recipe
     }
 
-    private var environment: [String: String] {
+    var environment: [String: String] {
         [
             "libtorch": Torch.version, "cpu": Torch.cpuCapability, "threads": String(task.share.threads),
             "device": task.share.device,
@@ -123,8 +123,9 @@ public struct TrainJob {
             let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
             try start(network)
             var loop = try TrainingLoop(
-                recipe: recipe, network: network, data: data, directory: "\(task.directory)/checkpoints-fold-\(fold)",
-                environment: environment, link: link, device: device, label: "fold-\(fold + 1)-")
+                recipe: recipe, objective: try objective(network, data),
+                directory: "\(task.directory)/checkpoints-fold-\(fold)", environment: environment, link: link,
+                label: "fold-\(fold + 1)-")
             if let stop = try loop.run() { return stop == .pause ? .paused : .cancelled }
             let result = try evaluator(network, data).evaluate(data.validation, device: device)
             try DurableFile.write(try JSONEncoder.wire.encode(result.metrics), to: resultPath)
@@ -140,6 +141,13 @@ public struct TrainJob {
         return nil
     }
 
+    private func objective(_ network: FeatureNetwork, _ data: PreparedData) throws -> FeatureObjective {
+        try FeatureObjective(
+            network: network, rows: data.train, outputs: recipe.outputs, seed: UInt64(recipe.training.seed),
+            augment: recipe.data.augment,
+            validation: .init(rows: data.validation, preprocessing: data.preprocessing), device: device)
+    }
+
     private func evaluator(_ network: FeatureNetwork, _ data: PreparedData) throws -> Evaluator {
         try Evaluator(network: network, outputs: recipe.outputs, preprocessing: data.preprocessing, device: device)
     }
@@ -147,16 +155,7 @@ public struct TrainJob {
     private func measure(
         _ network: FeatureNetwork, _ data: PreparedData, _ foldMetrics: [[String: Double]], loop: TrainingLoop
     ) throws -> ModelCard {
-        var card = ModelCard()
-        card.name = recipe.name
-        card.parameterCount = network.parameterCount
-        card.recipe = task.recipe
-        card.recipeHash = ContentHash.of(try JSONEncoder.wire.encode(task.recipe))
-        card.data = Dictionary(task.datasets.map { ($0.resolved, $0.contentHash) }, uniquingKeysWith: { $1 })
-        card.jobID = task.jobID
-        card.environment = environment
-        card.stepsTrained = loop.session.stepsDone
-        card.secondsTrained = loop.secondsTrained
+        var card = try newCard(parameterCount: network.parameterCount, loop)
         let evaluator = try evaluator(network, data)
         for (name, rows) in [("validation", data.validation), ("test", data.test)] where rows.count > 0 {
             let result = try evaluator.evaluate(rows, device: device)
@@ -175,6 +174,27 @@ public struct TrainJob {
                 }, uniquingKeysWith: { $1 })
         }
         let measured = card.metrics["test"] ?? card.metrics["validation"] ?? card.metrics["folds"] ?? [:]
+        judge(&card, by: measured)
+        return card
+    }
+
+    /// What a model's card says of where it comes from.
+    func newCard(parameterCount: Int, _ loop: TrainingLoop) throws -> ModelCard {
+        var card = ModelCard()
+        card.name = recipe.name
+        card.parameterCount = parameterCount
+        card.recipe = task.recipe
+        card.recipeHash = ContentHash.of(try JSONEncoder.wire.encode(task.recipe))
+        card.data = Dictionary(task.datasets.map { ($0.resolved, $0.contentHash) }, uniquingKeysWith: { $1 })
+        card.jobID = task.jobID
+        card.environment = environment
+        card.stepsTrained = loop.session.stepsDone
+        card.secondsTrained = loop.secondsTrained
+        return card
+    }
+
+    /// Holds the measured metrics to the recipe's requirements.
+    func judge(_ card: inout ModelCard, by measured: [String: Double]) {
         for (metric, text) in recipe.evaluation.require.sorted(by: { $0.key < $1.key }) {
             guard let requirement = Requirement(text) else { continue }
             guard let value = measured[metric] else {
@@ -189,7 +209,6 @@ public struct TrainJob {
                     key: "unmet-\(index)", type: "warning", level: "warning",
                     message: "a requirement is not met, so the model is kept but not deployed: \(unmet)"))
         }
-        return card
     }
 }
 

@@ -1,8 +1,4 @@
 import Foundation
-import MartletData
-import MartletModels
-import MartletNN
-import MartletTensor
 import MartletWire
 
 /// Steps a session to its end: validates each epoch, saves, reports, stops early or when asked.
@@ -12,13 +8,11 @@ struct TrainingLoop {
     private(set) var rowsTrained = 0
 
     private let recipe: Recipe
-    private let data: PreparedData
     private let store: CheckpointStore
     private let interval: CheckpointInterval
     private let environment: [String: String]
     private let recipeHash: String
     private let link: JobLink
-    private let device: Device
     /// Before the keys of events, where a job trains more than once.
     private let label: String
     private var reporter: ProgressReporter
@@ -31,22 +25,18 @@ struct TrainingLoop {
     private let clock = ContinuousClock()
 
     init(
-        recipe: Recipe, network: FeatureNetwork, data: PreparedData, directory: String, environment: [String: String],
-        link: JobLink, device: Device, label: String = ""
+        recipe: Recipe, objective: any TrainingObjective, directory: String, environment: [String: String],
+        link: JobLink, label: String = ""
     ) throws {
         self.recipe = recipe
-        self.data = data
         self.link = link
-        self.device = device
         self.environment = environment
         self.label = label
         recipeHash = ContentHash.of(try JSONEncoder.wire.encode(recipe))
-        session = try TrainingSession(
-            network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training,
-            augment: recipe.data.augment, device: device)
+        session = try TrainingSession(objective, config: recipe.training)
         store = try CheckpointStore(directory: directory, keep: recipe.training.checkpoint.keep)
         interval = CheckpointInterval(recipe.training.checkpoint.every) ?? .seconds(60)
-        reporter = ProgressReporter(recipe: recipe, session: session, link: link)
+        reporter = ProgressReporter(session: session, link: link)
         try goOn()
     }
 
@@ -175,19 +165,16 @@ struct TrainingLoop {
             "epoch": JSON(epoch), "step": JSON(session.stepsDone), "train": ["loss": .double(trainLoss)],
         ]
         var improved = false
-        if data.validation.count > 0 {
-            let evaluator = try Evaluator(
-                network: session.network, outputs: recipe.outputs, preprocessing: data.preprocessing, device: device)
-            let result = try evaluator.evaluate(data.validation, device: device)
-            let loss = result.metrics["loss"] ?? .nan
+        if let measured = try session.objective.validate() {
+            let loss = measured["loss"] ?? .nan
             guard loss.isFinite else {
                 throw session.diverged("the loss of the validation rows", loss, step: session.stepsDone)
             }
             metrics = [
                 "epoch": JSON(epoch), "step": JSON(session.stepsDone), "train": ["loss": .double(trainLoss)],
-                "validation": try JSON(encoding: result.metrics),
+                "validation": try JSON(encoding: measured),
             ]
-            improved = try judge(result.metrics)
+            improved = try judge(measured)
         } else if recipe.training.earlyStopping != nil {
             throw MartletError(
                 .invalidRecipe,
@@ -196,6 +183,10 @@ struct TrainingLoop {
         }
         link.event(
             JobEvent(key: "\(label)epoch-\(epoch)", type: "metrics", message: "epoch \(epoch)", data: metrics))
+        if let sample = try session.objective.sample() {
+            link.event(
+                JobEvent(key: "\(label)sample-\(epoch)", type: "sample", message: sample, data: ["epoch": JSON(epoch)]))
+        }
         return improved
     }
 

@@ -30,22 +30,63 @@ public struct TrainingPlan {
     public let summary: Summary
 
     /// Runs steps for about two seconds on the calling thread, the compute thread.
-    public init(recipe: Recipe, data: PreparedData) throws {
-        let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
-        try network.initialize(seed: UInt64(recipe.training.seed))
-        let before = ProcessMemory.residentBytes
-        let session = try TrainingSession(
-            network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training,
-            augment: recipe.data.augment)
+    public init(_ planned: PlannedTraining) throws {
+        let session = planned.session
         // The first steps choose kernels and fill caches.
         let warmUp = min(3, session.totalSteps)
         for _ in 0..<warmUp { _ = try session.step() }
         let speed = try TrainingSpeed(session, seconds: 2)
         summary = Summary(
-            layers: network.layerSummaries, parameters: network.parameterCount, trainRows: data.train.count,
-            validationRows: data.validation.count, testRows: data.test.count, stepsPerEpoch: session.stepsPerEpoch,
-            totalSteps: session.totalSteps, memoryBytes: max(ProcessMemory.residentBytes - before, 0),
+            layers: planned.layers, parameters: session.objective.module.parameterCount,
+            trainRows: planned.rows[.train] ?? 0, validationRows: planned.rows[.validation] ?? 0,
+            testRows: planned.rows[.test] ?? 0, stepsPerEpoch: session.stepsPerEpoch, totalSteps: session.totalSteps,
+            memoryBytes: max(ProcessMemory.residentBytes - planned.residentBytesBefore, 0),
             rowsPerSecond: speed.rowsPerSecond, estimatedSeconds: Double(session.totalSteps) / speed.stepsPerSecond)
+    }
+}
+
+/// A recipe's model and data before the first step.
+public struct PlannedTraining {
+    public let session: TrainingSession
+    let layers: [LayerSummary]
+    /// Of a language model these are windows of its context.
+    let rows: [Split: Int]
+    let residentBytesBefore: Int
+
+    public init(_ recipe: Recipe, _ data: PreparedData) throws {
+        residentBytesBefore = ProcessMemory.residentBytes
+        let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
+        try network.initialize(seed: UInt64(recipe.training.seed))
+        session = try TrainingSession(recipe, network: network, rows: data.train)
+        layers = network.layerSummaries
+        rows = [.train: data.train.count, .validation: data.validation.count, .test: data.test.count]
+    }
+
+    public init(_ recipe: Recipe, _ config: LanguageModelRecipe, _ texts: LanguageTexts, _ data: TokenData) throws {
+        residentBytesBefore = ProcessMemory.residentBytes
+        let training = try LanguageTraining(recipe, config, texts, data)
+        session = try TrainingSession(training.objective, config: recipe.training)
+        layers = training.layerSummaries
+        rows = Dictionary(
+            Split.allCases.map { ($0, max(0, data[$0].count - 1) / config.context) }, uniquingKeysWith: { $1 })
+    }
+
+    /// Prepares the data in a folder that must outlive the session, as a job does.
+    public init(_ recipe: Recipe, _ sources: ResolvedSources, cacheDirectory: String) throws {
+        if let config = recipe.model {
+            let (texts, data) = try LanguageTexts.prepare(
+                recipe, config, sources: sources, cacheDirectory: cacheDirectory)
+            try self.init(recipe, config, texts, data)
+        } else {
+            try self.init(
+                recipe, DataPipeline.prepare(recipe, sources: sources, cacheDirectory: cacheDirectory, fold: nil))
+        }
+    }
+
+    /// Threads that pay for this model, of those that there are.
+    public func threads(of share: Int) -> Int {
+        guard let network = session.objective.module as? FeatureNetwork else { return share }
+        return TrainJob.threads(for: network, batchSize: session.config.batchSize, share: share)
     }
 }
 

@@ -1,60 +1,37 @@
-import MartletData
-import MartletModels
 import MartletNN
 import MartletTensor
 import MartletWire
 
-/// A network being trained: what one step does, and where it is.
+/// A model being trained: what one step does, and where it is.
 ///
 /// Lives on the compute thread. `step()` is the whole of training; the loop around it only looks and saves.
 public final class TrainingSession {
-    public let network: FeatureNetwork
+    public let objective: any TrainingObjective
     public let config: TrainingConfig
     public let totalSteps: Int
     public let stepsPerEpoch: Int
     /// Optimizer steps done.
     public private(set) var stepsDone = 0
-    /// The last batch's results and targets, for a look at how it goes.
-    private(set) var lastBatch: (results: [Tensor], targets: [Tensor])?
 
-    private let rows: RowTensors
-    private let losses: [OutputLoss]
     private let optimizer: Optimizer
     private let schedule: Schedule
-    private let parameters: [NamedParameter]
     private let state: [(String, Tensor)]
     private let seed: UInt64
     private let batchSize: Int
 
-    /// - Parameters:
-    ///   - rows: the training rows.
-    ///   - outputs: the recipe's outputs, in the network's order.
-    public init(
-        network: FeatureNetwork, rows: EncodedRows, outputs: [OutputConfig], config: TrainingConfig,
-        augment: [AugmentStep] = [], device: Device = .cpu
-    ) throws {
-        self.network = network
+    public init(_ objective: any TrainingObjective, config: TrainingConfig) throws {
+        self.objective = objective
         self.config = config
         seed = UInt64(config.seed)
-        let augmenter = augment.isEmpty ? nil : Augmenter(steps: augment, seed: seed)
-        self.rows = try RowTensors(rows, device: device, augmenter: augmenter)
-        guard self.rows.count > 0 else {
-            throw MartletError(.invalidData, "no rows are left to train on; check cleaning and split")
-        }
-        batchSize = min(config.batchSize, rows.count)
-        let batches = (rows.count + batchSize - 1) / batchSize
+        batchSize = min(config.batchSize, objective.rowCount)
+        let batches = (objective.rowCount + batchSize - 1) / batchSize
         let perStep = config.optimizer.type == .gd ? batches : min(config.accumulate, batches)
         stepsPerEpoch = (batches + perStep - 1) / perStep
         let (product, overflows) = stepsPerEpoch.multipliedReportingOverflow(by: config.epochs)
         totalSteps = config.steps ?? (overflows ? .max : product)
         schedule = Schedule(config.schedule, totalSteps: totalSteps)
-        parameters = network.parameters()
-        state = network.state()
-        optimizer = try Optimizer(config.optimizer, parameters: parameters)
-        let counts = try ClassCounts(rows, outputs: outputs)
-        losses = try zip(outputs.indices, outputs).map {
-            try OutputLoss($1, classCounts: counts[$0], device: device)
-        }
+        state = objective.module.state()
+        optimizer = try Optimizer(config.optimizer, parameters: objective.module.parameters())
     }
 
     public var epoch: Int { stepsDone / stepsPerEpoch }
@@ -68,25 +45,22 @@ public final class TrainingSession {
     /// One optimizer step over the next rows. Returns their mean loss and their number.
     /// - Throws: `diverged` where the loss is not a number; nothing has been updated then.
     public func step() throws -> (loss: Double, rows: Int) {
-        if isEpochStart || !isOrdered { try orderRows() }
+        if isEpochStart || !isOrdered {
+            try objective.begin(epoch: epoch, shuffled: config.shuffle)
+            isOrdered = true
+        }
         let ranges = self.ranges(of: stepsDone % stepsPerEpoch)
         let total = ranges.reduce(0) { $0 + $1.count }
         var lossSum = 0.0
         optimizer.zeroGrad()
         for (part, range) in ranges.enumerated() {
-            let batch = try rows.batch(range, step: stepsDone)
             let forward = Forward(training: true, seed: seed, step: UInt64(stepsDone), part: UInt64(part))
-            let results = try network(batch.inputs, forward)
-            var loss = try losses[0](results[0], batch.targets[0])
-            for index in losses.indices.dropFirst() {
-                loss = try loss.add(losses[index](results[index], batch.targets[index]))
-            }
+            let loss = try objective.loss(range, forward)
             let value = try loss.item()
             guard value.isFinite else { throw diverged("the loss", value, step: stepsDone + 1) }
             lossSum += value * Double(range.count)
             let share = Double(range.count) / Double(total)
             try (share == 1 ? loss : loss.mul(share)).backward()
-            lastBatch = (results, batch.targets)
         }
         if config.regularization.l1 > 0 || config.regularization.l2 > 0 {
             try optimizer.applyRegularization(config.regularization)
@@ -115,26 +89,19 @@ public final class TrainingSession {
         func named(_ prefix: String) -> [(String, Tensor)] {
             tensors.compactMap { $0.key.hasPrefix(prefix) ? (String($0.key.dropFirst(prefix.count)), $0.value) : nil }
         }
-        try network.load(named("model."))
+        try objective.module.load(named("model."))
         try optimizer.load(state: named("optimizer."))
         stepsDone = steps
         isOrdered = false
     }
 
-    private func orderRows() throws {
-        isOrdered = true
-        guard config.shuffle else { return try rows.setOrder(nil) }
-        let key = RandomKey(seed: seed, purpose: RandomPurpose.shuffling, step: UInt64(epoch))
-        try rows.setOrder(key.permutation(rows.count))
-    }
-
     /// The micro-batches of one step of an epoch, as places in the epoch's order.
     private func ranges(of step: Int) -> [Range<Int>] {
         let size = batchSize
-        let batches = (rows.count + size - 1) / size
+        let batches = (objective.rowCount + size - 1) / size
         let perStep = config.optimizer.type == .gd ? batches : min(config.accumulate, batches)
         return (step * perStep..<min((step + 1) * perStep, batches)).map {
-            $0 * size..<min(($0 + 1) * size, rows.count)
+            $0 * size..<min(($0 + 1) * size, objective.rowCount)
         }
     }
 
@@ -147,31 +114,4 @@ public final class TrainingSession {
                 + "lower training.optimizer.learning_rate, set training.clip_norm or normalize the inputs; "
                 + "the last finite checkpoint is kept")
     }
-}
-
-/// How many training rows each class of each output has.
-private struct ClassCounts {
-    private var counts: [[Int]] = []
-
-    init(_ rows: EncodedRows, outputs: [OutputConfig]) throws {
-        let targets = rows.layouts.filter { $0.role == .target }
-        for (index, output) in outputs.enumerated() {
-            guard output.loss?.classWeights == .balanced, index < targets.count,
-                let classes = targets[index].cardinality
-            else {
-                counts.append([])
-                continue
-            }
-            var count = [Int](repeating: 0, count: classes)
-            for start in stride(from: 0, to: rows.count, by: 65_536) {
-                let batch = try rows.batch(rows: Array(start..<min(start + 65_536, rows.count)))
-                if case .ints(let labels)? = batch.features.first(where: { $0.layout == targets[index] })?.values {
-                    for label in labels where label >= 0 && label < classes { count[Int(label)] += 1 }
-                }
-            }
-            counts.append(count)
-        }
-    }
-
-    subscript(_ index: Int) -> [Int] { counts[index] }
 }

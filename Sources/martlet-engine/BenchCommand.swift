@@ -1,5 +1,4 @@
 import Foundation
-import MartletModels
 import MartletTensor
 import MartletTraining
 import MartletWire
@@ -8,26 +7,21 @@ import MartletWire
 enum BenchCommand {
     static func run(_ arguments: [String]) throws {
         let options = try EngineOptions(arguments)
-        let (recipe, data, directory) = try options.prepare()
-        defer { try? FileManager.default.removeItem(atPath: directory) }
-        let threads = options.threads
-        let steps = options.steps ?? 1_000
-        try ComputeThread().run {
-            let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
-            try Torch.setThreadCount(
-                TrainJob.threads(
-                    for: network, batchSize: recipe.training.batchSize, share: threads))
-            try Torch.setDeterministic(true)
-            try network.initialize(seed: UInt64(recipe.training.seed))
-            let session = try TrainingSession(
-                network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training,
-                augment: recipe.data.augment)
-            for _ in 0..<max(3, steps / 5) { _ = try session.step() }
-            let speed = try TrainingSpeed(session, count: steps)
-            let json: JSON = [
-                "steps_per_second": .double(speed.stepsPerSecond), "rows_per_second": .double(speed.rowsPerSecond),
-            ]
-            print(json.serialized())
+        let (threads, steps) = (options.threads, options.steps ?? 1_000)
+        try options.withSources { recipe, sources, directory in
+            try ComputeThread().run {
+                try Torch.setDeterministic(true)
+                let planned = try PlannedTraining(recipe, sources, cacheDirectory: directory)
+                try Torch.setThreadCount(planned.threads(of: threads))
+                let session = planned.session
+                for _ in 0..<max(3, steps / 5) { _ = try session.step() }
+                let speed = try TrainingSpeed(session, count: steps)
+                let json: JSON = [
+                    "steps_per_second": .double(speed.stepsPerSecond),
+                    "rows_per_second": .double(speed.rowsPerSecond),
+                ]
+                print(json.serialized())
+            }
         }
     }
 }

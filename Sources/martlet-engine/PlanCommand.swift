@@ -9,14 +9,14 @@ import MartletWire
 enum PlanCommand {
     static func run(_ arguments: [String]) throws {
         let options = try EngineOptions(arguments)
-        let (recipe, data, directory) = try options.prepare()
-        defer { try? FileManager.default.removeItem(atPath: directory) }
         let threads = options.threads
-        try ComputeThread().run {
-            try Torch.setThreadCount(threads)
-            try Torch.setDeterministic(true)
-            let plan = try TrainingPlan(recipe: recipe, data: data)
-            print(try JSON(encoding: plan.summary).ordered(["layers"]).serialized())
+        try options.withSources { recipe, sources, directory in
+            try ComputeThread().run {
+                try Torch.setThreadCount(threads)
+                try Torch.setDeterministic(true)
+                let plan = try TrainingPlan(PlannedTraining(recipe, sources, cacheDirectory: directory))
+                print(try JSON(encoding: plan.summary).ordered(["layers"]).serialized())
+            }
         }
     }
 }
@@ -64,8 +64,8 @@ struct EngineOptions {
         }
     }
 
-    /// Reads the recipe and prepares its data in a temporary folder, which the caller removes.
-    func prepare() throws -> (recipe: Recipe, data: PreparedData, directory: String) {
+    /// Reads the recipe, resolves its sources, and gives a temporary folder for what is made of them.
+    func withSources(_ body: (Recipe, ResolvedSources, String) throws -> Void) throws {
         guard let path = recipe, let text = try? String(contentsOfFile: path, encoding: .utf8) else {
             throw MartletError(.notFound, "the recipe '\(recipe ?? "")' cannot be read; check the path")
         }
@@ -75,14 +75,7 @@ struct EngineOptions {
             DatasetMount(reference: reference, resolved: reference, contentHash: "", path: data[reference] ?? reference)
         }
         let directory = NSTemporaryDirectory() + "martlet-\(UUID().uuidString)"
-        do {
-            let prepared = try DataPipeline.prepare(
-                recipe, sources: try ResolvedSources(source, mounts: mounts), cacheDirectory: directory, fold: nil
-            ) { _ in }
-            return (recipe, prepared, directory)
-        } catch {
-            try? FileManager.default.removeItem(atPath: directory)
-            throw error
-        }
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        try body(recipe, try ResolvedSources(source, mounts: mounts), directory)
     }
 }

@@ -84,6 +84,13 @@ private struct Problem {
             }
         ),
         ("adamw", config(.adamw, 0.02)), ("adamw_decay", config(.adamw, 0.02) { $0.weightDecay = 0.2 }),
+        (
+            "adamw_groups",
+            config(.adamw, 0.02) {
+                $0.weightDecay = 0.2
+                $0.decay = .weights
+            }
+        ),
     ]
 
     @Test(arguments: Precision.all, [true, false])

@@ -237,9 +237,7 @@ import Testing
                         ("decoders.label.weight", Tensor.zeros([2, 1])),
                         ("decoders.label.bias", Tensor([Float(1), 0], shape: [2])),
                     ])
-                    return try TrainingSession(
-                        network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training
-                    ).step().loss
+                    return try TrainingSession(recipe, network: network, rows: data.train).step().loss
                 })
         }
         let (likely, unlikely) = (log(1 + exp(-1.0)), log(1 + exp(1.0)))
@@ -262,8 +260,7 @@ import Testing
                 try onCompute {
                     let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
                     try network.initialize(seed: 1)
-                    let session = try TrainingSession(
-                        network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training)
+                    let session = try TrainingSession(recipe, network: network, rows: data.train)
                     #expect(session.stepsPerEpoch == 1)
                     while !session.isDone { #expect(try session.step().rows == 26) }
                     return try session.weights.flatMap { try $0.1.array(of: Double.self) }
@@ -404,7 +401,7 @@ import Testing
         let file = try scratch.write("mixed.csv", mixedTable(rows: 120))
         let recipe = try recipe(Self.overfit, ["data.split={train: 0.5, validation: 0.25, test: 0.25}"])
         let data = try scratch.prepare(recipe, [file])
-        let summary = try onCompute { try TrainingPlan(recipe: recipe, data: data).summary }
+        let summary = try onCompute { try TrainingPlan(PlannedTraining(recipe, data)).summary }
         #expect(summary.parameters == 2 * 64 + 64 + 64 * 64 + 64 + 64 + 1)
         #expect(summary.parameters == summary.layers.reduce(0) { $0 + $1.parameterCount })
         #expect(summary.layers.map(\.output) == [[-1, 1], [-1, 1], [-1, 64], [-1, 64], [-1, 1]])

@@ -52,9 +52,7 @@ import Testing
             let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
             let names = network.parameters().map { ($0.name, $0.parameter.value.shape) }
             try network.load(names.enumerated().map { ($1.0, try Self.firstWeights($0, $1.1)) })
-            let session = try TrainingSession(
-                network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training,
-                augment: recipe.data.augment)
+            let session = try TrainingSession(recipe, network: network, rows: data.train)
             var losses: [Double] = []
             while !session.isDone { losses.append(try session.step().loss) }
             return (losses, try session.weights.map { ($0.1.shape, try $0.1.array(of: Double.self)) })

@@ -50,9 +50,7 @@ import Testing
     private static func session(_ recipe: Recipe, _ data: PreparedData) throws -> TrainingSession {
         let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
         try network.initialize(seed: UInt64(recipe.training.seed))
-        return try TrainingSession(
-            network: network, rows: data.train, outputs: recipe.outputs, config: recipe.training,
-            augment: recipe.data.augment)
+        return try TrainingSession(recipe, network: network, rows: data.train)
     }
 
     private static func end(_ session: TrainingSession, _ losses: [Double]) throws -> End {

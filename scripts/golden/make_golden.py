@@ -268,6 +268,8 @@ def optimizers():
     run("adam_decay", lambda w: o.Adam(w, lr=0.02, betas=(0.8, 0.95), eps=1e-5, weight_decay=0.1))
     run("adamw", lambda w: o.AdamW(w, lr=0.02))
     run("adamw_decay", lambda w: o.AdamW(w, lr=0.02, weight_decay=0.2))
+    groups = lambda w: [dict(params=w[:1], weight_decay=0.2), dict(params=w[1:], weight_decay=0.0)]
+    run("adamw_groups", lambda w: o.AdamW(groups(w), lr=0.02))
 
     for i, factor in enumerate([0.5, 100.0]):
         w = [x.clone().requires_grad_(True) for x in start]

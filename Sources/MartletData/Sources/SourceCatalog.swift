@@ -65,7 +65,9 @@ enum SourceCatalog {
             }
         case .text:
             let encoding = try textEncoding(path, csv)
-            return TablePart(name: name, columns: [TextReader.column], format: "text") { _ in
+            return TablePart(
+                name: name, columns: [TextReader.column], format: "text", text: (path, encoding)
+            ) { _ in
                 try TextReader(path: path, encoding: encoding)
             }
         case .idx: return try idx(path)

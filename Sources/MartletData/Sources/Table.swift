@@ -31,6 +31,8 @@ struct TablePart {
     /// Names the format in the report: `csv`, `jsonl`, `idx`, `images`, `text`.
     var format: String
     var dialect: CSVDialect? = nil
+    /// The file and its encoding, where it can be read as a whole text.
+    var text: (path: String, encoding: TextEncoding)? = nil
     /// Starts at the first row, with cells in the order of the given columns.
     var open: ([String]) throws -> any RowReader
 }

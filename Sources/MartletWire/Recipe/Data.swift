@@ -2,6 +2,8 @@
 public struct DataConfig: Codable, Sendable, Equatable {
     public var source = DataSource()
     public var csv = CSVConfig()
+    /// For a language model: the column of a table or of JSON lines that holds the texts.
+    public var column: String = "text"
     public var clean: [CleanStep] = []
     public var split = SplitConfig()
     public var augment: [AugmentStep] = []

@@ -7,6 +7,8 @@ public struct Recipe: Codable, Sendable, Equatable {
     public var inputs: [InputConfig] = []
     public var outputs: [OutputConfig] = []
     public var combiner = CombinerConfig()
+    /// A language model in place of inputs and outputs.
+    public var model: LanguageModelRecipe?
     public var training = TrainingConfig()
     public var evaluation = EvaluationConfig()
     public var deploy: DeployConfig?
@@ -38,6 +40,7 @@ public struct EvaluationConfig: Codable, Sendable, Equatable {
     public var metrics: [String] = []
     /// Metric → `">= 0.90"` or `"<= 0.1"`. A model that misses one is kept, marked, and not deployed.
     public var require: [String: String] = [:]
+    public var sample = SampleConfig()
     public init() {}
 }
 

@@ -7,9 +7,15 @@ enum RecipeChecks {
         do { _ = try Name.check(recipe.name, what: "model") } catch {
             findings.append(("name", (error as? MartletError)?.message ?? "not a name"))
         }
-        if recipe.inputs.isEmpty { findings.append(("inputs", "no inputs; name the columns that the model sees")) }
-        if recipe.outputs.isEmpty {
-            findings.append(("outputs", "no outputs; name the columns that the model predicts"))
+        if let model = recipe.model {
+            findings += model.findings + checkAbsent(recipe)
+        } else {
+            if recipe.inputs.isEmpty {
+                findings.append(("inputs", "no inputs; name the columns that the model sees"))
+            }
+            if recipe.outputs.isEmpty {
+                findings.append(("outputs", "no outputs; name the columns that the model predicts"))
+            }
         }
         let source = recipe.data.source
         if source.all.isEmpty && source.train.isEmpty {
@@ -24,6 +30,21 @@ enum RecipeChecks {
             findings.append(
                 ("outputs.\(output.name)", "'\(output.name)' is an input too; a model must not see its answer"))
         }
+        return findings
+    }
+
+    /// What has no meaning beside a whole architecture.
+    private static func checkAbsent(_ recipe: Recipe) -> [Finding] {
+        var findings: [Finding] = []
+        let why = "a model with an architecture reads texts and predicts the next token; leave this out"
+        if !recipe.inputs.isEmpty { findings.append(("inputs", why)) }
+        if !recipe.outputs.isEmpty { findings.append(("outputs", why)) }
+        if recipe.combiner != CombinerConfig() { findings.append(("combiner", why)) }
+        if !recipe.data.clean.isEmpty { findings.append(("data.clean", why)) }
+        if !recipe.data.augment.isEmpty { findings.append(("data.augment", why)) }
+        if recipe.data.split.folds != nil { findings.append(("data.split.folds", why)) }
+        if recipe.data.split.stratify != nil { findings.append(("data.split.stratify", why)) }
+        if recipe.data.split.by != nil { findings.append(("data.split.by", why)) }
         return findings
     }
 

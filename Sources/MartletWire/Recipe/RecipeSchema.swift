@@ -14,7 +14,7 @@ enum RecipeSchema {
         "recipe", Recipe(),
         [
             .init("name", .string), .init("data", .section(data)), .init("inputs", .named(input)),
-            .init("outputs", .named(output)), .init("combiner", .section(combiner)),
+            .init("outputs", .named(output)), .init("combiner", .section(combiner)), .init("model", .section(model)),
             .init("training", .section(training)), .init("evaluation", .section(evaluation)),
             .init("deploy", .section(deploy)),
         ])
@@ -22,7 +22,8 @@ enum RecipeSchema {
     static let data = Schema.Section(
         "data", DataConfig(),
         [
-            .init("source", DataSchema.source), .init("csv", .section(csv)), .init("clean", .list(DataSchema.clean)),
+            .init("source", DataSchema.source), .init("csv", .section(csv)), .init("column", .string),
+            .init("clean", .list(DataSchema.clean)),
             .init("split", .section(split)), .init("augment", .list(DataSchema.augment)),
         ])
 
@@ -88,6 +89,23 @@ enum RecipeSchema {
             .init("activation", Activation.words), .init("dropout", .number(0...0.999)), .init("bias", .bool),
         ])
 
+    static let model = Schema.Section(
+        "model", LanguageModelRecipe(),
+        [
+            .init("architecture", LanguageModelRecipe.Architecture.words), .init("layers", .integer(1...1_000)),
+            .init("heads", .integer(1...1_024)), .init("key_value_heads", .integer(1...1_024)),
+            .init("width", .integer(1...65_536)), .init("feedforward", .integer(1...1_000_000)),
+            .init("context", .integer(2...1_000_000)), .init("dropout", .number(0...0.999)), .init("bias", .bool),
+            .init("tokenizer", .section(tokenizer)),
+        ])
+
+    static let tokenizer = Schema.Section(
+        "tokenizer", LanguageModelRecipe.TokenizerConfig(), shorthand: "type",
+        [
+            .init("type", LanguageModelRecipe.TokenizerConfig.Kind.words),
+            .init("vocabulary_size", .integer(257...1_000_000)),
+        ])
+
     static let training = Schema.Section(
         "training", TrainingConfig(),
         [
@@ -105,7 +123,7 @@ enum RecipeSchema {
             .init("type", OptimizerConfig.Kind.words), .init("learning_rate", nonNegative),
             .init("momentum", .number(0...1)), .init("form", OptimizerConfig.MomentumForm.words),
             .init("betas", .list(.number(0...1))), .init("alpha", fraction), .init("epsilon", nonNegative),
-            .init("weight_decay", nonNegative),
+            .init("weight_decay", nonNegative), .init("decay", OptimizerConfig.Decay.words),
         ])
 
     static let schedule = Schema.Section(
@@ -126,7 +144,14 @@ enum RecipeSchema {
 
     static let evaluation = Schema.Section(
         "evaluation", EvaluationConfig(),
-        [.init("metrics", .list(.string)), .init("require", .map(DataSchema.requirement))])
+        [
+            .init("metrics", .list(.string)), .init("require", .map(DataSchema.requirement)),
+            .init("sample", .section(sample)),
+        ])
+
+    static let sample = Schema.Section(
+        "sample", SampleConfig(),
+        [.init("prompt", .string), .init("tokens", .integer(0...10_000)), .init("temperature", .number(0...100))])
 
     static let deploy = Schema.Section(
         "deploy", DeployConfig(), shorthand: "as", [.init("as", .string), .init("replicas", .integer(1...64))])

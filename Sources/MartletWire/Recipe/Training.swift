@@ -53,6 +53,15 @@ public struct OptimizerConfig: Codable, Sendable, Equatable {
     public var epsilon: Double?
     /// adamw: decoupled decay, PyTorch's default 0.01 where nil; for others it is added to the gradient, default 0.
     public var weightDecay: Double?
+    /// What weight decay shrinks.
+    public var decay: Decay = .all
+
+    public enum Decay: String, Codable, Sendable, CaseIterable {
+        /// Every parameter, as PyTorch's optimizers do by themselves.
+        case all
+        /// Weights and embeddings, not biases or norms, as language models are trained.
+        case weights
+    }
 
     public init(type: Kind = .adam, learningRate: Double = 0.001) {
         self.type = type
@@ -60,7 +69,7 @@ public struct OptimizerConfig: Codable, Sendable, Equatable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case type, learningRate = "learning_rate", momentum, form, betas, alpha, epsilon, weightDecay = "weight_decay"
+        case type, learningRate = "learning_rate", momentum, form, betas, alpha, epsilon, weightDecay = "weight_decay", decay
     }
 }
 

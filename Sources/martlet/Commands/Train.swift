@@ -47,7 +47,8 @@ struct Train: AsyncParsableCommand {
             for unmet in result.model.card.unmetRequirements { lines.append("not met     \(unmet)") }
             if let deployment = job.deployment {
                 lines.append("deployment  \(deployment)")
-                lines.append("ask it      martlet predict \(deployment) --input FILE")
+                let ask = model.signature.isLanguage ? "chat \(deployment)" : "predict \(deployment) --input FILE"
+                lines.append("ask it      martlet \(ask)")
             } else {
                 lines.append("deploy it   martlet deploy \(reference)")
             }

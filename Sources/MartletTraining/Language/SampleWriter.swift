@@ -1,0 +1,56 @@
+import Foundation
+import MartletData
+import MartletModels
+import MartletNN
+import MartletTensor
+
+/// Writes a short text with a model that is being trained, by computing the whole window for each token: slow, and
+/// free of any state that serving has.
+public struct SampleWriter {
+    private let model: any LanguageModel
+    private let context: Int
+    private let device: Device
+
+    public init(_ model: any LanguageModel, context: Int, device: Device = .cpu) {
+        self.model = model
+        self.context = context
+        self.device = device
+    }
+
+    /// The tokens after `prompt`. The same seed gives the same text from the same weights.
+    /// - Parameter temperature: 0 takes the likeliest token.
+    public func tokens(
+        after prompt: [Int], count: Int, temperature: Double, seed: UInt64, end: Int?
+    ) throws -> [Int] {
+        var random = CounterRandom(seed: seed, purpose: 7)
+        var all = prompt.map(Int64.init)
+        guard !all.isEmpty else { return [] }
+        for _ in 0..<count {
+            let window = Array(all.suffix(context))
+            let logits = try Tensor.inference {
+                let attention = try SequenceAttention(rows: 1, length: window.count, device: device)
+                let hidden = try model.hidden(
+                    Tensor(window, shape: [window.count], device: device), attention, .inference())
+                let last = try hidden.narrow(0, from: window.count - 1, length: 1)
+                return try model.logits(last, .inference()).to(.float32).array(of: Float.self)
+            }
+            let next = Self.pick(logits, temperature: temperature, random.uniform())
+            if next == end { break }
+            all.append(Int64(next))
+        }
+        return all.dropFirst(prompt.count).map { Int($0) }
+    }
+
+    /// - Parameter draw: evenly from 0 ..< 1.
+    private static func pick(_ logits: [Float], temperature: Double, _ draw: Double) -> Int {
+        let best = logits.indices.max { logits[$0] < logits[$1] } ?? 0
+        guard temperature > 0 else { return best }
+        let weights = logits.map { exp(Double($0 - logits[best]) / temperature) }
+        var left = draw * weights.reduce(0, +)
+        for (index, weight) in weights.enumerated() {
+            left -= weight
+            if left < 0 { return index }
+        }
+        return best
+    }
+}

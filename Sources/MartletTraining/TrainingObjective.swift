@@ -1,0 +1,28 @@
+import MartletNN
+import MartletTensor
+
+/// What a session trains: where the loss of a step comes from, and how the result is measured.
+///
+/// Lives on the compute thread. A session asks for places in an epoch's order; which rows these are is the objective's.
+public protocol TrainingObjective: AnyObject {
+    /// What has the parameters.
+    var module: any Module { get }
+    /// Rows to train on: examples, or windows of a text.
+    var rowCount: Int { get }
+    /// What progress counts, `images`, `rows` or `tokens`, and how many of them a row has.
+    var unit: (name: String, perRow: Int) { get }
+    /// The share of the last batch that was right, where that can be said.
+    var batchAccuracy: Double? { get }
+
+    /// Puts the rows in an epoch's order, or leaves them as they lie.
+    func begin(epoch: Int, shuffled: Bool) throws
+
+    /// The mean loss over the rows at these places of the order, with its gradients.
+    func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor
+
+    /// Metrics of the validation rows, `loss` among them; nil where there are none.
+    func validate() throws -> [String: Double]?
+
+    /// A look at what the model does by now, for the job's events; nil where there is nothing to show.
+    func sample() throws -> String?
+}
