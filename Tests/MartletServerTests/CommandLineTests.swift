@@ -89,15 +89,16 @@ struct CommandLineTests {
 /// Scripts are written against these: a change here needs an issue that says so.
 enum FrozenCommands {
     static let all = [
-        "audit list --before", "audit verify", "config --config --listen --tls-cert --tls-key", "data add NAME PATHS",
+        "audit list --before", "audit verify", "chat DEPLOYMENT", "config --config --listen --tls-cert --tls-key",
+        "data add NAME PATHS",
         "data delete REFERENCE --force", "data list", "data show REFERENCE", "deploy MODEL --as --replicas",
         "deployments delete NAME", "deployments list", "deployments rollback NAME", "deployments scale NAME REPLICAS",
         "deployments show NAME", "doctor", "evaluate MODEL DATASET", "gc --dry-run", "jobs cancel ID", "jobs list",
         "jobs logs ID --follow", "jobs pause ID", "jobs resume ID", "jobs show ID",
         "keys create --name --project --role --expires-in", "keys list", "keys revoke ID",
         "models compare FIRST SECOND", "models delete REFERENCE --force", "models export REFERENCE FOLDER",
-        "models import PATH --name --base", "chat DEPLOYMENT",
-        "models list", "models show REFERENCE", "plan RECIPE --set --schema", "predict DEPLOYMENT --input",
+        "models import PATH --name --base", "models list", "models show REFERENCE", "plan RECIPE --set --schema",
+        "predict DEPLOYMENT --input",
         "projects create NAME", "projects list", "serve --config --listen --tls-cert --tls-key --idle-exit", "stop",
         "train RECIPE --set --name --device --detach", "usage",
     ]
