@@ -22,7 +22,7 @@ struct LimitTests {
             announced.send(
                 "POST /api/v1/projects HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(live.adminKey)\r\n"
                     + "Content-Length: 99999999999\r\n\r\n")
-            #expect(announced.read(seconds: 5, until: "too_large").text.hasPrefix("HTTP/1.1 413"))
+            #expect(await announced.read(seconds: 5, until: "too_large").text.hasPrefix("HTTP/1.1 413"))
             // In chunks, without an announced length.
             let chunked = try RawSocket(port: live.port)
             chunked.send(
@@ -30,7 +30,7 @@ struct LimitTests {
                     + "Transfer-Encoding: chunked\r\n\r\n")
             let chunk = "4000\r\n" + String(repeating: "a", count: 0x4000) + "\r\n"
             for _ in 0..<7 { chunked.send(chunk) }
-            #expect(chunked.read(seconds: 5, until: "too_large").text.hasPrefix("HTTP/1.1 413"))
+            #expect(await chunked.read(seconds: 5, until: "too_large").text.hasPrefix("HTTP/1.1 413"))
             // Small on the way, large inside.
             let bomb = try GuardTests.gzip(Data(Self.body(Self.limit + 1).utf8))
             let headers = [("Content-Encoding", "gzip")]
@@ -44,18 +44,18 @@ struct LimitTests {
 
     @Test func headersAreLimitedInNumberAndSize() async throws {
         try await LiveServer.with { live in
-            func expect(_ status: Int, _ headers: String) throws {
+            func expect(_ status: Int, _ headers: String) async throws {
                 let socket = try RawSocket(port: live.port)
                 socket.send("GET /health/live HTTP/1.1\r\nHost: localhost\r\n\(headers)\r\n")
-                let answer = socket.read(seconds: 5, until: "}").text
+                let answer = await socket.read(seconds: 5, until: "}").text
                 #expect(answer.hasPrefix("HTTP/1.1 \(status)"))
             }
             let many = (0..<99).map { "x-\($0): a\r\n" }.joined()
-            try expect(200, many)
-            try expect(431, many + "x-99: a\r\n")
-            try expect(200, "x: " + String(repeating: "a", count: 30_000) + "\r\n")
-            try expect(431, "x: " + String(repeating: "a", count: 33_000) + "\r\n")
-            try expect(400, "Content-Length: 1\r\nContent-Length: 2\r\n")
+            try await expect(200, many)
+            try await expect(431, many + "x-99: a\r\n")
+            try await expect(200, "x: " + String(repeating: "a", count: 30_000) + "\r\n")
+            try await expect(431, "x: " + String(repeating: "a", count: 33_000) + "\r\n")
+            try await expect(400, "Content-Length: 1\r\nContent-Length: 2\r\n")
             #expect(try await live.ask(.GET, "/health/live").status == 200)
         }
     }
@@ -89,7 +89,7 @@ struct LimitTests {
             for socket in sockets { socket.send("GET /health/live HT") }
             let begun = Date()
             #expect(try await live.ask(.GET, "/health/live").status == 200)
-            for socket in sockets { #expect(socket.read(seconds: 5).isClosed) }
+            for socket in sockets { #expect(await socket.read(seconds: 5).isClosed) }
             #expect(Date().timeIntervalSince(begun) < 5)
         }
     }
@@ -100,7 +100,7 @@ struct LimitTests {
             socket.send(
                 "POST /api/v1/projects HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(live.adminKey)\r\n"
                     + "Content-Length: 1000\r\n\r\n{")
-            #expect(socket.read(seconds: 12).isClosed)
+            #expect(await socket.read(seconds: 12).isClosed)
         }
     }
 }

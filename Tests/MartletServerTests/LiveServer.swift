@@ -74,7 +74,7 @@ struct LiveServer: Sendable {
 }
 
 /// A socket that sends bytes as they are, for what a proper client would not send.
-final class RawSocket {
+final class RawSocket: Sendable {
     private let descriptor: Int32
 
     init(port: Int) throws {
@@ -101,14 +101,18 @@ final class RawSocket {
         return Glibc.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count
     }
 
-    /// What comes until the other side closes or `seconds` pass; `isClosed` tells which.
-    func read(seconds: Int, until mark: String? = nil) -> (text: String, isClosed: Bool) {
+    /// What comes until the other side closes or `seconds` pass; `isClosed` tells which. It never blocks its thread,
+    /// which the server may need.
+    func read(seconds: Int, until mark: String? = nil) async -> (text: String, isClosed: Bool) {
         var collected: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
         let end = Date().addingTimeInterval(Double(seconds))
         while Date() < end {
             var watch = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(&watch, 1, 100) > 0 else { continue }
+            guard poll(&watch, 1, 0) > 0 else {
+                try? await Task.sleep(for: .milliseconds(2))
+                continue
+            }
             let count = recv(descriptor, &buffer, buffer.count, 0)
             guard count > 0 else { return (String(decoding: collected, as: UTF8.self), true) }
             collected += buffer[..<count]

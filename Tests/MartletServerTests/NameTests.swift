@@ -24,7 +24,7 @@ struct NameTests {
                     ("DELETE", "/api/v1/models/\(name)", nil), ("GET", "/api/v1/datasets/\(name)", nil),
                     ("POST", "/api/v1/deployments/\(name)/predict", #"{"rows":[{}]}"#),
                 ] as [(String, String, String?)] {
-                    let answer = try Self.ask(live, method, path, body)
+                    let answer = try await Self.ask(live, method, path, body)
                     #expect(["400", "404"].contains(answer.status), "\(method) \(path.prefix(80)): \(answer.text)")
                     #expect(!answer.text.contains("/blobs"), "\(answer.text)")
                     #expect(!answer.text.contains("\0"), "\(method) \(path.prefix(80))")
@@ -37,13 +37,13 @@ struct NameTests {
     /// Through a socket, so that no client tidies the path on the way.
     private static func ask(
         _ live: LiveServer, _ method: String, _ path: String, _ body: String?
-    ) throws -> (status: String, text: String) {
+    ) async throws -> (status: String, text: String) {
         let socket = try RawSocket(port: live.port)
         socket.send(
             "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                 + "Authorization: Bearer \(live.adminKey)\r\nContent-Length: \(body?.utf8.count ?? 0)\r\n\r\n\(body ?? "")"
         )
-        let text = socket.read(seconds: 5).text
+        let text = await socket.read(seconds: 5).text
         return (text.split(separator: " ").dropFirst().first.map(String.init) ?? "", text)
     }
 }
