@@ -13,7 +13,9 @@ TEST = swift test -c release --disable-testable-imports --explicit-target-depend
 # Tiers of their own: see test-long and test-clients.
 APART = (Long|Clients)Tests\.
 # Tests of the platform wait for processes and sockets, which tests that compute on every core would starve.
-WAITING = (Platform|Server|Process)Tests\.
+WAITING = (Platform|Server)Tests\.
+# Whole programs are waited for with a thread each, which the tests of the platform need.
+WHOLE = ProcessTests\.
 
 # Warnings are errors on the compiler that the project is developed with; another compiler's new warnings are not.
 ifneq (,$(findstring Swift version 6.3,$(shell swift --version 2>/dev/null)))
@@ -40,8 +42,9 @@ serve: build ## Serve the demo's home at http://127.0.0.1:8080
 	.build/release/martlet --home '$(DEMO_HOME)' serve
 
 test: setup ## Run the tests (some minutes)
-	$(TEST) --skip '$(APART)|$(WAITING)'
+	$(TEST) --skip '$(APART)|$(WAITING)|$(WHOLE)'
 	$(TEST) --filter '$(WAITING)'
+	$(TEST) --filter '$(WHOLE)'
 
 test-long: setup ## Run the long tests: kills, faults, soak
 	MARTLET_TEST_LONG=1 $(TEST) --filter 'LongTests\.|TokenizerGoldenTests|TokenizerLinearTests'
