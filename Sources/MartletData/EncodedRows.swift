@@ -43,7 +43,9 @@ public final class EncodedRows: Sendable {
             features: zip(layouts, offsets).map { layout, offset in
                 let length = layout.byteCount
                 func fill<Value>(_ buffer: UnsafeMutableBufferPointer<Value>) {
-                    guard let base = file.base, length > 0, let target = UnsafeMutableRawBufferPointer(buffer).baseAddress else {
+                    guard let base = file.base, length > 0,
+                        let target = UnsafeMutableRawBufferPointer(buffer).baseAddress
+                    else {
                         return
                     }
                     for index in 0..<rows {

@@ -86,7 +86,8 @@ public struct TokenData: Sendable {
         var sequences = try writers.map { TokenSequence(try $0.finish()) }
         var remarks: [String] = []
         let total = sequences[0].count
-        for (index, share) in [(2, config.test), (1, config.validation)] where share > 0 && sequences[index].count == 0 {
+        for (index, share) in [(2, config.test), (1, config.validation)] where share > 0 && sequences[index].count == 0
+        {
             let tail = Int(Double(total) * share)
             (sequences[0], sequences[index]) = sequences[0].cut(tail: tail)
             remarks.append(

@@ -15,7 +15,8 @@ struct Martlet: AsyncParsableCommand {
         version: MartletVersion.text,
         subcommands: [
             Serve.self, Stop.self, Config.self, Doctor.self, DataCommand.self, Plan.self, Train.self, Jobs.self,
-            Models.self, Evaluate.self, Deploy.self, Deployments.self, Predict.self, Chat.self, Projects.self, Keys.self,
+            Models.self, Evaluate.self, Deploy.self, Deployments.self, Predict.self, Chat.self, Projects.self,
+            Keys.self,
             Usage.self, Audit.self, GC.self,
         ])
 

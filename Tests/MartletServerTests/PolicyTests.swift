@@ -90,6 +90,7 @@ enum FrozenRoutes {
         "POST /api/v1/models/{model}/imports", "POST /api/v1/models/{model}/imports/{upload}/commit",
         "POST /detokenize", "POST /tokenize", "POST /v1/chat/completions", "POST /v1/completions",
         "POST /v1/embeddings", "POST /v1/responses", "POST /v1/responses/{response}/cancel",
-        "PUT /api/v1/models/{model}/imports/{upload}/files/{path…}", "PUT /api/v1/datasets/{name}/versions/{upload}/files/{path…}",
+        "PUT /api/v1/models/{model}/imports/{upload}/files/{path…}",
+        "PUT /api/v1/datasets/{name}/versions/{upload}/files/{path…}",
     ].sorted()
 }

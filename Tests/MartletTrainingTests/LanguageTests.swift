@@ -98,7 +98,9 @@ import Testing
         let lines = (0..<40).map { "{\"body\": \"line \($0 % 5) says: the swift is small and the tree is tall\"}" }
         let text = Self.text
             .replacingOccurrences(of: "architecture: gpt", with: "architecture: \(architecture)")
-            .replacingOccurrences(of: "dropout: 0.1, tokenizer: characters", with: "tokenizer: {type: bpe, vocabulary_size: 300}")
+            .replacingOccurrences(
+                of: "dropout: 0.1, tokenizer: characters", with: "tokenizer: {type: bpe, vocabulary_size: 300}"
+            )
             .replacingOccurrences(of: "source: rhymes.txt,", with: "source: lines.jsonl, column: body,")
         let (scratch, told) = (try Scratch(), Told())
         let outcome = try Self.run(

@@ -104,7 +104,8 @@ public final class LanguageObjective: TrainingObjective {
         for first in stride(from: 0, to: rows, by: Self.validationRows) {
             let starts = (first..<min(first + Self.validationRows, rows)).map { $0 * length }
             sum +=
-                try Tensor.inference { try self.loss(of: tokens, starts, length, .inference()).item() } * Double(starts.count)
+                try Tensor.inference { try self.loss(of: tokens, starts, length, .inference()).item() }
+                * Double(starts.count)
         }
         let mean = sum / Double(rows)
         return ["loss": mean, "perplexity": exp(mean)]

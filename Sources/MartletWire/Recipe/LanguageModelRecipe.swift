@@ -51,7 +51,8 @@ public struct LanguageModelRecipe: Codable, Sendable, Equatable {
             findings.append(("model.heads", "\(heads) heads do not divide the width \(width) evenly"))
         } else if architecture != .gpt, (width / heads) % 2 != 0 {
             findings.append(
-                ("model.heads", "heads of \(width / heads) are odd; rotary positions take an even number of dimensions"))
+                ("model.heads", "heads of \(width / heads) are odd; rotary positions take an even number of dimensions")
+            )
         }
         if let groups = keyValueHeads {
             if architecture == .gpt {

@@ -69,7 +69,8 @@ public struct OptimizerConfig: Codable, Sendable, Equatable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case type, learningRate = "learning_rate", momentum, form, betas, alpha, epsilon, weightDecay = "weight_decay", decay
+        case type, learningRate = "learning_rate", momentum, form, betas, alpha, epsilon, weightDecay = "weight_decay",
+            decay
     }
 }
 

@@ -47,14 +47,22 @@ struct Train: AsyncParsableCommand {
             for unmet in result.model.card.unmetRequirements { lines.append("not met     \(unmet)") }
             if let deployment = job.deployment {
                 lines.append("deployment  \(deployment)")
-                let ask = model.signature.isLanguage ? "chat \(deployment)" : "predict \(deployment) --input FILE"
-                lines.append("ask it      martlet \(ask)")
+                lines.append("ask it      \(Self.question(deployment, model.signature))")
             } else {
                 lines.append("deploy it   martlet deploy \(reference)")
             }
             parts.append(lines.joined(separator: "\n"))
             return parts.joined(separator: "\n\n")
         }
+    }
+}
+
+extension Train {
+    /// How a model is asked.
+    private static func question(_ deployment: String, _ signature: Signature) -> String {
+        guard signature.isLanguage else { return "martlet predict \(deployment) --input FILE" }
+        if signature.language?.hasChatTemplate == true { return "martlet chat \(deployment)" }
+        return "POST /v1/completions {\"model\": \"\(deployment)\", \"prompt\": …}"
     }
 }
 
