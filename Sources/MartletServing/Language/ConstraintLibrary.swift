@@ -2,19 +2,11 @@ import MartletText
 import MartletWire
 import Synchronization
 
-/// The constraints of a model's answers: compiled once for equal requests, the last ones kept.
+/// The constraints of a model's answers, compiled once for equal requests.
 final class ConstraintLibrary: Sendable {
-    private struct Shelf {
-        var index: TokenMaskIndex?
-        var machines: [String: (machine: ConstraintMachine, used: UInt64)] = [:]
-        var clock: UInt64 = 0
-    }
-
-    /// Constraints that are kept.
-    private static let capacity = 64
-
     private let text: LanguageText
-    private let shelf = Mutex(Shelf())
+    /// Made for the first request that needs one: the index of a large vocabulary takes a while.
+    private let cache = Mutex<ConstraintCache?>(nil)
 
     init(_ text: LanguageText) { self.text = text }
 
@@ -24,17 +16,13 @@ final class ConstraintLibrary: Sendable {
         let format = text.toolFormat ?? .hermes
         switch request.form {
         case .text: return
-        case .jsonObject: plan.constraint = try machine("object", .jsonObject).start()
+        case .jsonObject: plan.constraint = try machine(.jsonObject).start()
         case .jsonSchema(let schema):
-            plan.constraint = try machine("schema \(schema.serialized())", .jsonSchema(schema)).start()
+            plan.constraint = try machine(.jsonSchema(schema)).start()
         case .tools(let tools): call(tools, format, &plan)
         case .requiredTools(let tools):
             call(tools, format, &plan)
-            let key = tools.map { "\($0.name) \($0.parameters.serialized())" }.joined(separator: "\n")
-            plan.constraint = try machine(
-                "tools \(request.parallelToolCalls) \(key)",
-                .toolCalls(tools, format, isParallel: request.parallelToolCalls)
-            ).start()
+            plan.constraint = try machine(.toolCalls(tools, format, isParallel: request.parallelToolCalls)).start()
         }
         // The constraint alone says when an answer may end.
         if plan.constraint != nil { plan.settings.minTokens = 0 }
@@ -45,25 +33,13 @@ final class ConstraintLibrary: Sendable {
         for (mark, token) in text.markers { plan.marks[token] = mark }
     }
 
-    private func machine(_ key: String, _ constraint: Constraint) throws -> ConstraintMachine {
-        let known = shelf.withLock { shelf in
-            shelf.clock += 1
-            shelf.machines[key]?.used = shelf.clock
-            return (shelf.machines[key]?.machine, shelf.index)
+    private func machine(_ constraint: Constraint) throws -> ConstraintMachine {
+        if let known = cache.withLock({ $0 }) { return try known.machine(for: constraint) }
+        let made = ConstraintCache(TokenMaskIndex(text.vocabulary), markers: text.markers)
+        let kept = cache.withLock { cache in
+            cache = cache ?? made
+            return cache ?? made
         }
-        if let machine = known.0 { return machine }
-        let compiled = try CompiledConstraint(constraint, markers: text.markers)
-        let index = known.1 ?? TokenMaskIndex(text.vocabulary)
-        let machine = ConstraintMachine(compiled, index)
-        shelf.withLock { shelf in
-            shelf.index = shelf.index ?? index
-            shelf.machines[key] = (machine, shelf.clock)
-            if shelf.machines.count > Self.capacity,
-                let oldest = shelf.machines.min(by: { $0.value.used < $1.value.used })?.key
-            {
-                shelf.machines[oldest] = nil
-            }
-        }
-        return machine
+        return try kept.machine(for: constraint)
     }
 }
