@@ -63,6 +63,20 @@ public struct LanguageSummary: Codable, Sendable, Equatable {
     public var hasChatTemplate: Bool
     /// Whether it goes on with text. An encoder does not, it only embeds.
     public var generates: Bool
+    /// An adapter's base; nil for a model that stands alone.
+    public var base: Base?
+
+    /// The registered model that an adapter was made for.
+    public struct Base: Codable, Sendable, Equatable {
+        /// `name@version`.
+        public var reference: String
+        public var contentHash: String
+        public init(reference: String, contentHash: String) {
+            self.reference = reference
+            self.contentHash = contentHash
+        }
+        enum CodingKeys: String, CodingKey { case reference, contentHash = "content_hash" }
+    }
 
     public init(
         architecture: String, parameterCount: Int, contextLength: Int, vocabularyCount: Int, width: Int,
@@ -82,7 +96,7 @@ public struct LanguageSummary: Codable, Sendable, Equatable {
     enum CodingKeys: String, CodingKey {
         case architecture, parameterCount = "parameter_count", contextLength = "context_length"
         case vocabularyCount = "vocabulary_count", width, layerCount = "layer_count"
-        case storedPrecision = "stored_precision", hasChatTemplate = "has_chat_template", generates
+        case storedPrecision = "stored_precision", hasChatTemplate = "has_chat_template", generates, base
     }
 }
 
@@ -106,12 +120,16 @@ public struct ModelCard: Codable, Sendable, Equatable {
     public var environment: [String: String] = [:]
     public var stepsTrained: Int = 0
     public var secondsTrained: Double = 0
+    /// A language model's SHA-256 of `tokenizer`, `template` and, where it was tuned, `base`.
+    public var hashes: [String: String]?
+    /// A tuned model's largest difference of a logit between training and serving on held-out lines, by weight format.
+    public var parity: [String: Double]?
     public init() {}
 
     enum CodingKeys: String, CodingKey {
         case name, parameterCount = "parameter_count", metrics, confusion, unmetRequirements = "unmet_requirements"
         case recipe, recipeHash = "recipe_hash", data, jobID = "job_id", environment
-        case stepsTrained = "steps_trained", secondsTrained = "seconds_trained"
+        case stepsTrained = "steps_trained", secondsTrained = "seconds_trained", hashes, parity
     }
 }
 
@@ -133,6 +151,9 @@ public enum BundleFile {
     public static let signature = "signature.json"
     public static let card = "card.json"
     public static let weightsIndex = "model.safetensors.index.json"
+    /// An adapter's, in the form of PEFT.
+    public static let adapterConfig = "adapter_config.json"
+    public static let adapterWeights = "adapter_model.safetensors"
 
     /// Files that a language model's bundle may have besides `required` ones, with the names that other tools use.
     public static let language = [

@@ -23,6 +23,8 @@ public struct MartletError: Error, Codable, Sendable, Equatable, CustomStringCon
         case diverged = "training_diverged"
         case cancelled
         case requirementNotMet = "requirement_not_met"
+        /// A tuned model does not answer in serving as it did in training.
+        case parityCheckFailed = "parity_check_failed"
         case headersTooLarge = "headers_too_large"
         /// A prompt, or a prompt with the answer that was asked for, does not fit in the model's context.
         case contextLengthExceeded = "context_length_exceeded"
@@ -55,7 +57,7 @@ public struct MartletError: Error, Codable, Sendable, Equatable, CustomStringCon
         case .conflict: 409
         case .tooLarge: 413
         case .unsupportedFormat: 415
-        case .requirementNotMet, .diverged: 422
+        case .requirementNotMet, .diverged, .parityCheckFailed: 422
         case .rateLimited: 429
         case .headersTooLarge: 431
         case .cancelled: 499
@@ -71,7 +73,7 @@ public struct MartletError: Error, Codable, Sendable, Equatable, CustomStringCon
         switch code {
         case .usage: 64
         case .invalidRequest, .invalidData, .invalidRecipe, .unsupportedFormat, .tooLarge, .diverged,
-            .requirementNotMet, .conflict, .headersTooLarge, .contextLengthExceeded:
+            .requirementNotMet, .parityCheckFailed, .conflict, .headersTooLarge, .contextLengthExceeded:
             65
         case .notFound, .modelNotFound: 66
         case .unavailable, .outOfMemory, .storageFull: 69

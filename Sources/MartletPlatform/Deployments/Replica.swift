@@ -99,7 +99,7 @@ struct ReplicaEndpoint: EngineEndpoint {
         case .ready(let report): replica.becameReady(report)
         case .fail(let error): replica.state.withLock { $0.reported = error }
         case .event, .progress: break
-        case .hello, .finish, .paused:
+        case .hello, .checkpoint, .finish, .paused:
             throw MartletError(.invalidRequest, "a replica cannot say this; update martlet and martlet-engine together")
         }
         changed()

@@ -300,7 +300,7 @@ extension JobService {
             await handle(.finished, job: id)
         case .fail(let error): await handle(.failed(error), job: id)
         case .paused: await handle(.workerPaused, job: id)
-        case .hello, .ready:
+        case .checkpoint, .hello, .ready:
             throw MartletError(.invalidRequest, "a worker cannot say this; update martlet and martlet-engine together")
         }
     }

@@ -46,6 +46,10 @@ public struct GenerationRequest: Codable, Sendable, Equatable {
     public var ignoreEnd: Bool
     public var form: Form
     public var parallelToolCalls: Bool
+    /// The adapter through which the base answers; nil is the base itself. Set by the platform.
+    public var adapter: AdapterReference?
+    /// Whether it waits for the gaps of those that someone waits for.
+    public var isBackground = false
     /// The project: prefixes are shared only within it.
     public var tenant: String
     /// Whose turn it is between keys: the key's id.
@@ -72,6 +76,20 @@ public struct GenerationRequest: Codable, Sendable, Equatable {
         self.tenant = tenant
         self.owner = owner
         self.deadlineMicroseconds = deadlineMicroseconds
+    }
+}
+
+/// An adapter's bundle on this machine. A replica loads it at its first request and keeps the ones that were used last.
+public struct AdapterReference: Codable, Sendable, Equatable, Hashable {
+    /// `name@version`.
+    public var reference: String
+    /// The hash of its files: the same adapter has the same.
+    public var contentHash: String
+    public var path: String
+    public init(reference: String, contentHash: String, path: String) {
+        self.reference = reference
+        self.contentHash = contentHash
+        self.path = path
     }
 }
 

@@ -10,6 +10,9 @@ public enum EngineRequest: Codable, Sendable {
     case event(JobEvent)
     /// The state of a job's progress, for bars; only the newest is kept. Reply: `Acknowledged`.
     case progress(JobProgress)
+    /// A point of a job that can answer as a model; its bundle lies in the job's folder. Reply: `Acknowledged`. Safe to
+    /// repeat: the step is unique in the job.
+    case checkpoint(TunedCheckpoint)
     /// The job is done; its results lie in the job's folder. Reply: `Acknowledged`, after which the process ends.
     case finish(JobResult)
     /// The job cannot go on. Reply: `Acknowledged`, after which the process ends.
@@ -102,15 +105,43 @@ public struct TrainTask: Codable, Sendable {
     /// The recipe as written, to be read by `RecipeReader`.
     public var recipe: JSON
     public var datasets: [DatasetMount]
+    /// The recipe's `base`, where it has one.
+    public var base: BaseModel?
     /// The job's folder: `checkpoints/`, `cache/`, `bundle/` are made in it by the worker.
     public var directory: String
     public var share: MachineShare
-    public init(jobID: String, recipe: JSON, datasets: [DatasetMount], directory: String, share: MachineShare) {
+    public init(
+        jobID: String, recipe: JSON, datasets: [DatasetMount], base: BaseModel? = nil, directory: String,
+        share: MachineShare
+    ) {
         self.jobID = jobID
         self.recipe = recipe
         self.datasets = datasets
+        self.base = base
         self.directory = directory
         self.share = share
+    }
+}
+
+/// A registered language model that is trained further.
+public struct BaseModel: Codable, Sendable, Equatable {
+    /// `name@version`.
+    public var reference: String
+    public var contentHash: String
+    /// The folder of its bundle.
+    public var path: String
+    /// Where the model is an adapter: its own reference and folder; the other fields are its base's.
+    public var adapterReference: String?
+    public var adapterPath: String?
+    public init(
+        reference: String, contentHash: String, path: String, adapterReference: String? = nil,
+        adapterPath: String? = nil
+    ) {
+        self.reference = reference
+        self.contentHash = contentHash
+        self.path = path
+        self.adapterReference = adapterReference
+        self.adapterPath = adapterPath
     }
 }
 
@@ -278,13 +309,31 @@ public struct JobResult: Codable, Sendable {
     }
 }
 
+/// A point of a fine-tuning job that is registered as a model of its own.
+public struct TunedCheckpoint: Codable, Sendable, Equatable {
+    /// Optimizer steps done.
+    public var step: Int
+    /// The bundle's folder, relative to the job's.
+    public var bundle: String
+    /// `train_loss`, `train_mean_token_accuracy`, `valid_loss`, `valid_mean_token_accuracy`, `full_valid_loss`, …
+    public var metrics: [String: Double]
+    public init(step: Int, bundle: String, metrics: [String: Double]) {
+        self.step = step
+        self.bundle = bundle
+        self.metrics = metrics
+    }
+}
+
 /// What a job used, for the ledger.
 public struct JobUsage: Codable, Sendable, Equatable {
     public var cpuSeconds: Double
     public var rows: Int
-    public init(cpuSeconds: Double, rows: Int) {
+    /// Of a fine-tuning job: tokens that went through training, all epochs counted.
+    public var trainedTokens: Int?
+    public init(cpuSeconds: Double, rows: Int, trainedTokens: Int? = nil) {
         self.cpuSeconds = cpuSeconds
         self.rows = rows
+        self.trainedTokens = trainedTokens
     }
 }
 

@@ -40,6 +40,13 @@ enum DataSchema {
             return .string(text)
         })
 
+    /// What judges an answer; its own reader checks it where it is used.
+    static let grader = Schema.custom(
+        .init(expectation: "a grader, a section with type and name", jsonSchema: ["type": "object"]) { node, _, _ in
+            guard case .map = node.value else { return nil }
+            return node.json
+        })
+
     /// One key with its settings: `- fill: {columns: [age], with: median}`; also the bare word where none are needed.
     private static func step<Step: Encodable & SendableMetatype>(
         _ what: String, _ names: [String],

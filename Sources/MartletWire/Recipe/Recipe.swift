@@ -9,6 +9,10 @@ public struct Recipe: Codable, Sendable, Equatable {
     public var combiner = CombinerConfig()
     /// A language model in place of inputs and outputs.
     public var model: LanguageModelRecipe?
+    /// A registered language model, `NAME[@V]` or a tuned model's id, that is trained further.
+    public var base: String?
+    public var adapter: AdapterRecipe?
+    public var tuning: TuningConfig?
     public var training = TrainingConfig()
     public var evaluation = EvaluationConfig()
     public var deploy: DeployConfig?

@@ -7,8 +7,11 @@ enum RecipeChecks {
         do { _ = try Name.check(recipe.name, what: "model") } catch {
             findings.append(("name", (error as? MartletError)?.message ?? "not a name"))
         }
+        findings += checkTuning(recipe)
         if let model = recipe.model {
             findings += model.findings + checkAbsent(recipe)
+        } else if recipe.base != nil {
+            findings += checkAbsent(recipe)
         } else {
             if recipe.inputs.isEmpty {
                 findings.append(("inputs", "no inputs; name the columns that the model sees"))
@@ -29,6 +32,32 @@ enum RecipeChecks {
         for output in recipe.outputs where inputNames.contains(output.name) {
             findings.append(
                 ("outputs.\(output.name)", "'\(output.name)' is an input too; a model must not see its answer"))
+        }
+        return findings
+    }
+
+    private static func checkTuning(_ recipe: Recipe) -> [Finding] {
+        guard recipe.base != nil else {
+            let why = "only a model that is trained further has it; name the model in base, or leave this out"
+            return (recipe.adapter == nil ? [] : [("adapter", why)]) + (recipe.tuning == nil ? [] : [("tuning", why)])
+        }
+        var findings: [Finding] = []
+        if recipe.model != nil {
+            findings.append(("model", "the base has its architecture already; leave this or base out"))
+        }
+        let tuning = recipe.tuning ?? TuningConfig()
+        if tuning.method != .dpo, tuning.beta != nil {
+            findings.append(("tuning.beta", "only method dpo has it; leave it out"))
+        }
+        if tuning.method == .reinforcement {
+            if tuning.grader == nil { findings.append(("tuning.grader", "reinforcement needs a grader; add one")) }
+        } else {
+            for (name, isThere) in [
+                ("grader", tuning.grader != nil), ("samples", tuning.samples != nil),
+                ("max_tokens", tuning.maxTokens != nil),
+            ] where isThere {
+                findings.append(("tuning.\(name)", "only method reinforcement has it; leave it out"))
+            }
         }
         return findings
     }

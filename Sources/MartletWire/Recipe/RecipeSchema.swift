@@ -15,6 +15,7 @@ enum RecipeSchema {
         [
             .init("name", .string), .init("data", .section(data)), .init("inputs", .named(input)),
             .init("outputs", .named(output)), .init("combiner", .section(combiner)), .init("model", .section(model)),
+            .init("base", .string), .init("adapter", .section(adapter)), .init("tuning", .section(tuning)),
             .init("training", .section(training)), .init("evaluation", .section(evaluation)),
             .init("deploy", .section(deploy)),
         ])
@@ -97,6 +98,23 @@ enum RecipeSchema {
             .init("width", .integer(1...65_536)), .init("feedforward", .integer(1...1_000_000)),
             .init("context", .integer(2...1_000_000)), .init("dropout", .number(0...0.999)), .init("bias", .bool),
             .init("tokenizer", .section(tokenizer)),
+        ])
+
+    static let adapter = Schema.Section(
+        "adapter", AdapterRecipe(), shorthand: "type",
+        [
+            .init("type", AdapterRecipe.Kind.words), .init("rank", .integer(1...4096)),
+            .init("alpha", .number(Double.leastNormalMagnitude...1_000_000)), .init("dropout", .number(0...0.999)),
+            .init("targets", .list(.string)), .init("base_precision", AdapterRecipe.BasePrecision.words),
+        ])
+
+    static let tuning = Schema.Section(
+        "tuning", TuningConfig(), shorthand: "method",
+        [
+            .init("method", TuningConfig.Method.words),
+            .init("learning_rate_multiplier", .number(Double.leastNormalMagnitude...1_000_000)),
+            .init("beta", .number(Double.leastNormalMagnitude...1_000)), .init("grader", DataSchema.grader),
+            .init("samples", .integer(2...1_024)), .init("max_tokens", positive),
         ])
 
     static let tokenizer = Schema.Section(
