@@ -22,7 +22,8 @@ public struct ExampleFiles: Sendable {
             }
             let names = try FileManager.default.contentsOfDirectory(atPath: source).filter { !$0.hasPrefix(".") }
             guard !names.isEmpty else {
-                throw MartletError(.invalidData, "the dataset is empty; give a file of JSON lines", param: "data.source")
+                throw MartletError(
+                    .invalidData, "the dataset is empty; give a file of JSON lines", param: "data.source")
             }
             paths += names.sorted().map { "\(source)/\($0)" }
         }

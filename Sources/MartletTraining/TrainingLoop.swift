@@ -206,8 +206,11 @@ struct TrainingLoop {
                 "training.early_stopping watches the validation rows, but there are none; give data.split.validation a share"
             )
         }
-        link.event(
-            JobEvent(key: "\(label)epoch-\(epoch)", type: "metrics", message: "epoch \(epoch)", data: metrics))
+        // Whoever looks at each step tells of the epoch's last one.
+        if afterStep == nil {
+            link.event(
+                JobEvent(key: "\(label)epoch-\(epoch)", type: "metrics", message: "epoch \(epoch)", data: metrics))
+        }
         if let sample = try session.objective.sample() {
             link.event(
                 JobEvent(key: "\(label)sample-\(epoch)", type: "sample", message: sample, data: ["epoch": JSON(epoch)]))

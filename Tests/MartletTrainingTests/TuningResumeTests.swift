@@ -61,7 +61,8 @@ import Testing
     }
 
     @Test func `a paused job goes on to the same bits`() throws {
-        let text = "name: tuned\nbase: tiny\ndata: {source: {train: chat.jsonl}}\n"
+        let text =
+            "name: tuned\nbase: tiny\ndata: {source: {train: chat.jsonl}}\n"
             + Self.training.replacingOccurrences(of: "steps: 14", with: "steps: 300")
             .replacingOccurrences(of: "1 steps, keep: 100", with: "60s")
         let data = ["chat.jsonl": try TuningTest.goldenText("chat.jsonl")]

@@ -57,7 +57,9 @@ struct TuningTest {
     var directory: String { scratch.path + "/job" }
     var bundle: String { directory + "/bundle" }
 
-    func run(_ told: Told = Told(), stop: @escaping @Sendable (Int) -> JobLink.Stop? = { _ in nil }) throws -> JobOutcome {
+    func run(_ told: Told = Told(), stop: @escaping @Sendable (Int) -> JobLink.Stop? = { _ in nil }) throws
+        -> JobOutcome
+    {
         let task = TrainTask(
             jobID: "job", recipe: tree,
             datasets: files.map {

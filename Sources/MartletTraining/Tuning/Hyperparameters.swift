@@ -63,7 +63,7 @@ package struct Hyperparameters {
         }
         self.recipe = recipe
         let training = recipe.training
-        facts = [
+        var facts: JSONObject = [
             "n_epochs": JSON(training.epochs), "batch_size": JSON(training.batchSize),
             "learning_rate_multiplier": .double(multiplier),
             "learning_rate": .double(training.optimizer.learningRate),
@@ -74,14 +74,19 @@ package struct Hyperparameters {
                 "examples \(situation.examples), tokens \(situation.tokens), method \(situation.method.rawValue), "
                     + (situation.isAdapter ? "adapter" : "all weights") + ", width \(situation.width)"),
         ]
+        if situation.method == .dpo { facts["beta"] = .double(recipe.tuning?.beta ?? Self.beta) }
+        self.facts = .object(facts)
     }
+
+    /// How much it costs to move away from the base, where a recipe does not say.
+    static let beta = 0.1
 
     /// Three passes (one for preferences and for reinforcement), but at least 100 and at most 25,000 examples in all, and
     /// at most 25 passes.
     static func epochs(_ situation: Situation) -> Int {
         let usual = situation.method == .supervised ? 3 : 1
         let count = max(1, situation.examples)
-        if count < 100 / usual { return min(25, (100 - 1) / count + 1) }
+        if count < (100 - 1) / usual + 1 { return min(25, (100 - 1) / count + 1) }
         if count > 25_000 / usual { return max(1, 25_000 / count) }
         return usual
     }

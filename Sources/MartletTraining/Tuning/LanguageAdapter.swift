@@ -37,7 +37,8 @@ public final class LanguageAdapter: Module {
     /// Freezes a model and puts additions beside its layers.
     /// - Parameter precision: how the frozen weights lie in memory; int8 lets their float32 go.
     /// - Throws: `invalidRecipe` where a target names no layer or the rank is more than a layer has.
-    public init(_ model: any LanguageModel, _ config: Config, precision: AdapterRecipe.BasePrecision = .float32) throws {
+    public init(_ model: any LanguageModel, _ config: Config, precision: AdapterRecipe.BasePrecision = .float32) throws
+    {
         self.config = config
         let names = Self.names(model)
         let shared = model.sharedParameters()
@@ -153,7 +154,8 @@ extension LanguageAdapter {
             && ["rank_pattern", "alpha_pattern"].allSatisfy { (json[$0]?.object?.count ?? 0) == 0 }
         guard isPlain, let rank = json["r"]?.int, rank > 0, let targets = json["target_modules"]?.array else {
             throw MartletError(
-                .unsupportedFormat, "the adapter is no plain LoRA of one rank, so it cannot be trained further; start from "
+                .unsupportedFormat,
+                "the adapter is no plain LoRA of one rank, so it cannot be trained further; start from "
                     + "its base", param: "base")
         }
         var recipe = AdapterRecipe()
@@ -170,7 +172,10 @@ extension LanguageAdapter {
         let file = try SafeTensors(path: "\(folder)/\(BundleFile.adapterWeights)")
         try load(
             file.tensors().map { name, tensor in
-                (name.hasPrefix(Self.prefix) ? String(name.dropFirst(Self.prefix.count)) : name, try tensor.to(.float32))
+                (
+                    name.hasPrefix(Self.prefix) ? String(name.dropFirst(Self.prefix.count)) : name,
+                    try tensor.to(.float32)
+                )
             })
     }
 }

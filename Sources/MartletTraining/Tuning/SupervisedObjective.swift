@@ -44,7 +44,8 @@ struct ExampleOrder {
         var (start, tokens, learnt) = (places.lowerBound, 0, 0)
         for place in places {
             let (more, moreLearnt) = size(row(place))
-            let isTooMuch = tokens + more > Self.tokenLimit || (learnt + moreLearnt) > Self.logitLimit / max(1, vocabulary)
+            let isTooMuch =
+                tokens + more > Self.tokenLimit || (learnt + moreLearnt) > Self.logitLimit / max(1, vocabulary)
             if isTooMuch, place > start {
                 parts.append(start..<place)
                 (start, tokens, learnt) = (place, 0, 0)

@@ -12,9 +12,12 @@ extension TrainJob {
         let started = ContinuousClock.now
         guard let base = task.base else {
             throw MartletError(
-                .invalidRecipe, "the base '\(recipe.base ?? "")' has no model beside it; run the recipe with martlet train",
+                .invalidRecipe,
+                "the base '\(recipe.base ?? "")' has no model beside it; run the recipe with martlet train",
                 param: "base")
         }
+        // What cannot be meant is told before the data is read.
+        if method == .reinforcement { _ = try ReinforcementObjective.Rules(recipe) }
         try Torch.setThreadCount(task.share.threads)
         let folder = try ModelFolder(URL(filePath: base.path))
         let geometry = try Parameter.withoutMemory { try LanguageModelCatalog.make(config: folder.config).geometry }
@@ -34,7 +37,7 @@ extension TrainJob {
         let tuned = try TunedModel(
             base: base.path, adapter: adapter, precision: recipe.adapter?.basePrecision ?? .float32,
             adapterPath: base.adapterPath, seed: UInt64(recipe.training.seed), device: device)
-        guard let objective = try objective(tuned, data) else { return stopped }
+        guard let objective = try objective(tuned, data, text) else { return stopped }
         let bundle = TunedBundle(tuned: tuned, base: base)
         for point in try tunedPoints() { link.checkpoint(point) }
         let session = try TrainingSession(objective, config: chosen.recipe.training)
@@ -76,11 +79,15 @@ extension TrainJob {
         let hasSplit = task.recipe["data"]?["split"].map { !$0.isNull } ?? false
         let split = hasSplit ? recipe.data.split : nil
         let key = ContentHash.of(
-            ([method.rawValue, base.contentHash, base.adapterReference ?? "", "\(text.hashes.sorted { $0.key < $1.key })"]
+            ([
+                method.rawValue, base.contentHash, base.adapterReference ?? "",
+                "\(text.hashes.sorted { $0.key < $1.key })",
+            ]
                 + task.datasets.map { "\($0.reference) \($0.resolved) \($0.contentHash)" }.sorted()
                 + [try JSON(encoding: recipe.data).serialized(), "\(hasSplit)"]).joined(separator: "\n"))
         return try TuningData.prepare(
-            ResolvedSources(recipe.data.source, mounts: task.datasets), method: method, split: split, text: text, key: key,
+            ResolvedSources(recipe.data.source, mounts: task.datasets), method: method, split: split, text: text,
+            key: key,
             cacheDirectory: "\(task.directory)/cache"
         ) { link.stop() != nil }
     }
@@ -105,23 +112,27 @@ extension TrainJob {
         return config
     }
 
-    private func objective(_ tuned: TunedModel, _ data: TuningData) throws -> (any TuningObjective)? {
+    private func objective(
+        _ tuned: TunedModel, _ data: TuningData, _ text: TuningText
+    ) throws -> (any TuningObjective)? {
         let seed = UInt64(recipe.training.seed)
         switch method {
         case .supervised:
             return SupervisedObjective(tuned, train: data.train, validation: data.validation, seed: seed)
         case .dpo:
             let references = try PreferenceReferences.prepare(
-                tuned, data, cacheDirectory: "\(task.directory)/cache") { link.stop() != nil }
+                tuned, data, cacheDirectory: "\(task.directory)/cache"
+            ) { link.stop() != nil }
             return references.map {
                 PreferenceObjective(
                     tuned, train: data.train, validation: data.validation, references: $0,
-                    beta: recipe.tuning?.beta ?? 0.1, seed: seed)
+                    beta: recipe.tuning?.beta ?? Hyperparameters.beta, seed: seed)
             }
         case .reinforcement:
-            throw MartletError(
-                .unsupportedFormat, "tuning.method reinforcement is not built yet; use supervised or dpo",
-                param: "tuning.method")
+            return ReinforcementObjective(
+                tuned, train: .init(examples: data.train, items: data.items.train),
+                validation: .init(examples: data.validation, items: data.items.validation),
+                rules: try .init(recipe), text: text)
         }
     }
 

@@ -71,6 +71,22 @@ package final class TunedModel {
         try Tensor.inference { try model.logits(hidden([tokens], .inference()), .inference()).to(.float32) }
     }
 
+    /// The logits after the last token of each sequence.
+    func nextLogits(_ sequences: [[Int64]]) throws -> [[Float]] {
+        try Tensor.inference {
+            var end: Int64 = 0
+            let ends = sequences.map { sequence in
+                end += Int64(sequence.count)
+                return end - 1
+            }
+            let hidden_ND = try hidden(sequences, .inference())
+            let last = try hidden_ND.indexSelect(0, Tensor(ends, shape: [ends.count], device: device))
+            let logits = try model.logits(last, .inference()).to(.float32).array(of: Float.self)
+            let width = logits.count / max(1, sequences.count)
+            return sequences.indices.map { Array(logits[$0 * width..<($0 + 1) * width]) }
+        }
+    }
+
     private func hidden(_ sequences: [[Int64]], _ forward: Forward) throws -> Tensor {
         adapter?.pass.forward = forward
         let attention = try SequenceAttention(

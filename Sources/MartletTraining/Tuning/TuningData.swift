@@ -7,8 +7,8 @@ import MartletWire
 struct TuningData: Sendable {
     let train: TokenExamples
     let validation: TokenExamples
-    /// For each prompt of `train` its line, of reinforcement.
-    let items: [JSON]
+    /// Of reinforcement: for each prompt its line.
+    let items: (train: [JSON], validation: [JSON])
     let facts: Facts
 
     /// What was found in the files. Written last, so that a cache with it is whole.
@@ -60,14 +60,23 @@ struct TuningData: Sendable {
         return try reader.finish(key: key, factsPath: factsPath)
     }
 
-    fileprivate static func items(_ directory: String, _ method: TuningConfig.Method) throws -> [JSON] {
-        guard method == .reinforcement else { return [] }
-        var items: [JSON] = []
-        try ExampleFiles(["\(directory)/items.jsonl"]).forEach { bytes, _, _ in
-            items.append(try JSONParser.parse(UnsafeRawBufferPointer(bytes)))
-            return true
+    fileprivate static func itemsPath(_ directory: String, _ part: Split) -> String {
+        "\(directory)/\(part.rawValue).items.jsonl"
+    }
+
+    private static func items(
+        _ directory: String, _ method: TuningConfig.Method
+    ) throws -> (train: [JSON], validation: [JSON]) {
+        guard method == .reinforcement else { return ([], []) }
+        func read(_ part: Split) throws -> [JSON] {
+            var items: [JSON] = []
+            try ExampleFiles([itemsPath(directory, part)]).forEach { bytes, _, _ in
+                items.append(try JSONParser.parse(UnsafeRawBufferPointer(bytes)))
+                return true
+            }
+            return items
         }
-        return items
+        return (try read(.train), try read(.validation))
     }
 }
 
@@ -78,7 +87,7 @@ private struct TuningReader {
     private let directory: String
     private let train: TokenExampleWriter
     private let validation: TokenExampleWriter
-    private var items: [JSON] = []
+    private var items: (train: [JSON], validation: [JSON]) = ([], [])
     private var faults = LineFaults()
     private var facts = TuningData.Facts(key: "")
 
@@ -111,7 +120,9 @@ private struct TuningReader {
                 let isTrain = split == .train
                 for example in examples { try (isTrain ? train : validation).append(example) }
                 if isTrain { facts.trainLines += 1 } else { facts.validationLines += 1 }
-                if isTrain, case .prompt(_, let item) = parsed { items.append(item) }
+                if case .prompt(_, let item) = parsed {
+                    if isTrain { items.train.append(item) } else { items.validation.append(item) }
+                }
             } catch let error as MartletError where error.code != .storageFull {
                 faults.add(error, file: file, line: line)
             }
@@ -142,8 +153,10 @@ private struct TuningReader {
         facts.validationCount = validation.count
         facts.validationTokens = validation.tokenCount
         if method == .reinforcement {
-            let lines = items.map { $0.serialized() }.joined(separator: "\n")
-            try DurableFile.write(Data(lines.utf8), to: "\(directory)/items.jsonl")
+            for (part, list) in [(Split.train, items.train), (.validation, items.validation)] {
+                let lines = list.map { $0.serialized() }.joined(separator: "\n")
+                try DurableFile.write(Data(lines.utf8), to: TuningData.itemsPath(directory, part))
+            }
         }
         try DurableFile.write(try JSONEncoder.wire.encode(facts), to: factsPath)
         return TuningData(train: trained, validation: held, items: items, facts: facts)

@@ -64,12 +64,19 @@ struct TuningText {
                 .invalidData,
                 "it has \(example.tokens.count) tokens, and the model's context is \(contextLength); shorten it")
         }
+        guard learns || example.tokens.count < contextLength else {
+            throw MartletError(
+                .invalidData,
+                "it has \(example.tokens.count) tokens, which leaves no room for an answer in the context of "
+                    + "\(contextLength); shorten it")
+        }
         guard !learns || example.isLearnt.contains(true), !example.tokens.isEmpty else {
             throw MartletError(.invalidData, "it has no token to learn; give the assistant something to say")
         }
         if let token = example.tokens.first(where: { $0 < 0 || $0 >= vocabularyCount }) {
             throw MartletError(
-                .invalidData, "the tokenizer gives token \(token), and the model has \(vocabularyCount); import a base "
+                .invalidData,
+                "the tokenizer gives token \(token), and the model has \(vocabularyCount); import a base "
                     + "whose tokenizer fits it")
         }
     }

@@ -19,7 +19,9 @@ public enum TuningLine: Sendable, Equatable {
                 self = .chat(try TuningConversation(&fields, ends: .answer))
             } else {
                 let (prompt, completion) = (try fields.text("prompt"), try fields.text("completion"))
-                guard !completion.isEmpty else { throw fields.fault("completion", "is empty; give what is to be learnt") }
+                guard !completion.isEmpty else {
+                    throw fields.fault("completion", "is empty; give what is to be learnt")
+                }
                 self = .completion(prompt: prompt, completion: completion)
             }
             try fields.finish()

@@ -69,7 +69,9 @@ struct TuningMessage {
     private static func call(_ value: JSON, path: String) throws -> (id: String, json: JSON) {
         var fields = try TuningFields(value, path: path)
         let id = try fields.text("id")
-        guard try fields.text("type") == "function" else { throw fields.fault("type", "is not 'function', the only kind") }
+        guard try fields.text("type") == "function" else {
+            throw fields.fault("type", "is not 'function', the only kind")
+        }
         fields.ignore("index")
         var function = try TuningFields(try fields.required("function"), path: fields.param("function"))
         try fields.finish()
