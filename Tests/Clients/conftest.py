@@ -106,3 +106,10 @@ def martlet():
     finally:
         martlet.run("stop")
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def server(martlet):
+    """With a tiny random language model."""
+    martlet.json("models", "import", str(ROOT / "Tests/Golden/tiny-llama"), "--name", "tiny")
+    return martlet
