@@ -45,25 +45,14 @@ def left_out(outcomes):
     rows = {}
     for test, outcome in outcomes:
         for name, reason in outcome.left_out.items():
-            rows[resource(test), action(test), name] = steady(reason)
-    return [(f"{name}.{call}", f"`{parameter}`", reason) for (name, call, parameter), reason in rows.items()]
-
-
-def resource(test):
-    """`chat.completions` of `chat/test_completions`."""
-    return test.module.replace("test_", "").replace("/", ".")
-
-
-def action(test):
-    """`create` of `test_streaming_response_create_overload_2`."""
-    name = re.sub(r"^test_(method|raw_response|streaming_response|path_params)_", "", test.name)
-    return re.sub(r"(_with_all_params)?(_overload_\d+)?$", "", name)
+            rows[test.call, name] = steady(reason)
+    return [(call, f"`{parameter}`", reason) for (call, parameter), reason in rows.items()]
 
 
 def not_passed(outcomes):
     """(call, how many, state, reason) of what neither passed nor passed in part."""
     rows = collections.Counter(
-        (f"{resource(test)}.{action(test)}", STATES[outcome.state], steady(outcome.reason))
+        (test.call, STATES[outcome.state], steady(outcome.reason))
         for test, outcome in outcomes if outcome.state not in ("passed", "partly"))
     return [(call, count, state, reason) for (call, state, reason), count in rows.items()]
 

@@ -4,9 +4,9 @@ import json
 import shutil
 import struct
 
-import numpy
 import pytest
 
+from adapters import write_adapter
 from conftest import ROOT
 from raw_http import alive, chat, post
 
@@ -198,30 +198,12 @@ def test_M11_code_in_a_folder_is_not_run_but_reported(server, folder, tmp_path):
     server.run("models", "delete", "mapped", "--force")
 
 
-def adapter(path, base, rank=4, width=32):
-    """A LoRA folder in PEFT's form, for the first layer's queries."""
-    path.mkdir()
-    (path / "adapter_config.json").write_text(json.dumps({
-        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "r": rank, "lora_alpha": 8,
-        "lora_dropout": 0.0, "bias": "none", "fan_in_fan_out": False, "target_modules": ["q_proj"]}))
-    generator = numpy.random.default_rng(3)
-    header, data = {}, b""
-    for layer in range(2):
-        for part, shape in (("A", (rank, width)), ("B", (width, rank))):
-            values = generator.normal(0, 0.3, shape).astype("<f4").tobytes()
-            name = f"base_model.model.model.layers.{layer}.self_attn.q_proj.lora_{part}.weight"
-            header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [len(data), len(data) + len(values)]}
-            data += values
-    (path / "adapter_model.safetensors").write_bytes(joined(header, data))
-    return path
-
-
 def test_M13_an_adapter_fits_its_base_or_is_refused(server, tmp_path):
-    refused(server, adapter(tmp_path / "alone", "someone/tiny"), "base")
-    refused(server, adapter(tmp_path / "wide", "someone/tiny", width=48), options=("--base", "tiny"))
-    refused(server, adapter(tmp_path / "other", "someone/tiny"), options=("--base", "nobody"))
-    refused(server, adapter(tmp_path / "rows", "someone/tiny"), options=("--base", "flowers"))
-    server.json("models", "import", str(adapter(tmp_path / "good", "someone/tiny")), "--name", "added", "--base", "tiny")
+    refused(server, write_adapter(tmp_path / "alone", "someone/tiny"), "base")
+    refused(server, write_adapter(tmp_path / "wide", "someone/tiny", width=48), options=("--base", "tiny"))
+    refused(server, write_adapter(tmp_path / "other", "someone/tiny"), options=("--base", "nobody"))
+    refused(server, write_adapter(tmp_path / "rows", "someone/tiny"), options=("--base", "flowers"))
+    server.json("models", "import", str(write_adapter(tmp_path / "good", "someone/tiny")), "--name", "added", "--base", "tiny")
     fields = {"ignore_eos": True, "max_tokens": 12, "logprobs": True}
     base, tuned = chat(server, fields).json, chat(server, {"model": "added", **fields}).json
     assert tuned["choices"][0]["logprobs"] != base["choices"][0]["logprobs"]

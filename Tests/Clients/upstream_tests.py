@@ -74,6 +74,13 @@ class Test:
     is_async: bool
 
     @property
+    def call(self):
+        """`chat.completions.create` of `test_streaming_response_create_overload_2` in `chat/test_completions`."""
+        name = re.sub(r"^test_(method|raw_response|streaming_response|path_params)_", "", self.name)
+        name = re.sub(r"(_with_all_params)?(_overload_\d+)?$", "", name)
+        return f"{self.module.replace('test_', '').replace('/', '.')}.{name}"
+
+    @property
     def id(self):
         return f"{self.module}::{'async ' if self.is_async else ''}{self.name}"
 
@@ -247,7 +254,7 @@ def run(test, objects, url, key):
 
 
 def failure(test, error, left_out):
-    known = upstream_values.CLIENT.get((test.resource, type(error).__name__))
+    known = upstream_values.CLIENT.get((test.call, type(error).__name__))
     if known:
         return Outcome("client", known, left_out)
     return Outcome("failed", f"{type(error).__name__}: {error}".split("\n")[0][:300], left_out)
