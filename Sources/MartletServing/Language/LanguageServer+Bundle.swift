@@ -29,12 +29,14 @@ extension LanguageServer {
         options.limits.waiting = max(1, task.queueLimit)
         options.limits.waitingPerOwner = options.limits.waiting
         options.limits.waitingTokens = max(1, task.language.queuedTokenLimit)
+        options.adapterBytes = max(0, task.language.adapterBytes)
+        options.adapterCount = max(1, task.language.maxAdapters)
         let bundle = try LanguageBundle.load(URL(filePath: task.bundle))
         let text = try LanguageText(bundle.folder)
         try bundle.model.setTrainable(false)
         let model = try LoadedLanguageModel(bundle.model, vocabulary: text.vocabulary, options: options)
         var bounds = Bounds(contextLength: model.contextLength, vocabularyCount: model.geometry.vocabularyCount)
         bounds.preparing = max(1, task.queueLimit)
-        return (model, LanguageServer(name: task.model, text: text, bounds: bounds))
+        return (model, LanguageServer(name: task.model, text: text, bounds: bounds, adapters: model.adapters))
     }
 }

@@ -29,6 +29,7 @@ public final class LanguageServer: Sendable {
     private let name: String
     private let text: LanguageText
     private let bounds: Bounds
+    private let adapters: AdapterLibrary?
     private let inbox = LanguageInbox()
     private let lastID = Atomic<UInt64>(0)
     private let preparing = Atomic<Int>(0)
@@ -37,8 +38,11 @@ public final class LanguageServer: Sendable {
     /// Requests that are being read, with whether they were cancelled meanwhile.
     private let unread = Mutex<[RequestID: Bool]>([:])
 
-    /// - Parameter name: the model's, for messages.
-    public init(name: String, text: LanguageText, bounds: Bounds) {
+    /// - Parameters:
+    ///   - name: the model's, for messages.
+    ///   - adapters: where requests find theirs; without it such requests are refused.
+    public init(name: String, text: LanguageText, bounds: Bounds, adapters: AdapterLibrary? = nil) {
+        self.adapters = adapters
         self.name = name
         self.text = text
         self.bounds = bounds
@@ -106,8 +110,9 @@ public final class LanguageServer: Sendable {
                 guard tokens.count <= bounds.contextLength else { throw tooLong(tokens.count, "input") }
                 return tokens
             }
+            let adapter = try request.adapter.map(lease)
             let accepted = inbox.put(
-                .embed(inputs) { result in
+                .embed(inputs, adapter) { result in
                     done(result.flatMap { vectors in Self.embedded(vectors, inputs, request.dimensions) })
                 })
             guard accepted else { throw leaving }
@@ -199,8 +204,17 @@ public final class LanguageServer: Sendable {
                 arrived &+ UInt64(clamping: min(max($0, 0), 86_400_000_000)) &* 1_000
             },
             arrived: arrived, emit: emit)
+        plan.isBackground = request.isBackground
         try constraints.apply(request, to: &plan)
+        plan.adapter = try request.adapter.map(lease)
         return plan
+    }
+
+    private func lease(_ reference: AdapterReference) throws -> AdapterLease {
+        guard let adapters else {
+            throw MartletError(.invalidRequest, "\(name) is served without adapters", param: "model")
+        }
+        return try adapters.lease(reference)
     }
 
     private func tokens(of prompt: GenerationRequest.Prompt) throws -> [Int32] {

@@ -231,13 +231,20 @@ public struct LanguageServing: Codable, Sendable, Equatable {
     public var queuedTokenLimit: Int
     /// `auto` by what the processor does well, or a weight format's name.
     public var precision: String
+    /// Bytes of the adapters that are kept in memory beside the model; 0 lets the engine choose by the model.
+    public var adapterBytes: Int
+    /// Most adapters that are kept in memory.
+    public var maxAdapters: Int
     public init(
-        maxSequences: Int = 32, cacheBytes: Int = 0, queuedTokenLimit: Int = 1 << 20, precision: String = "auto"
+        maxSequences: Int = 32, cacheBytes: Int = 0, queuedTokenLimit: Int = 1 << 20, precision: String = "auto",
+        adapterBytes: Int = 0, maxAdapters: Int = 64
     ) {
         self.maxSequences = maxSequences
         self.cacheBytes = cacheBytes
         self.queuedTokenLimit = queuedTokenLimit
         self.precision = precision
+        self.adapterBytes = adapterBytes
+        self.maxAdapters = maxAdapters
     }
 }
 
