@@ -187,11 +187,13 @@ extension Store {
             try Row.fetchAll(
                 db, sql: "SELECT * FROM job_events WHERE job_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
                 arguments: [id, after, limit]
-            ).map {
-                JobEventInfo(
-                    sequence: $0["sequence"], createdAt: $0.date("created_at"),
-                    event: try Stored.value(JobEvent.self, $0["event"]))
-            }
+            ).map(Self.event)
         }
+    }
+
+    static func event(_ row: Row) throws -> JobEventInfo {
+        JobEventInfo(
+            sequence: row["sequence"], createdAt: row.date("created_at"),
+            event: try Stored.value(JobEvent.self, row["event"]))
     }
 }

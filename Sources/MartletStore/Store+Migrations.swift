@@ -7,6 +7,7 @@ extension Store {
         var migrator = DatabaseMigrator()
         migrator.registerMigration("1") { db in try db.execute(sql: schema1) }
         migrator.registerMigration("2") { db in try db.execute(sql: schema2) }
+        migrator.registerMigration("3") { db in try db.execute(sql: schema3) }
 
         let (isNewer, applied, isComplete) = try queue.read { db in
             (

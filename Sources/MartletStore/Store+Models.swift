@@ -17,11 +17,28 @@ package struct NewModel: Sendable {
     }
 }
 
+/// What a fine-tuning job leaves besides its model.
+package struct TuningOutcome: Sendable {
+    /// The model's `ft:…` id.
+    package var alias: String
+    /// The table of its metrics.
+    package var file: FileInfo
+    package var tree: Tree
+
+    package init(alias: String, file: FileInfo, tree: Tree) {
+        self.alias = alias
+        self.file = file
+        self.tree = tree
+    }
+}
+
 extension Store {
     /// Ends a job and registers its model in one transaction: either both are there or neither.
     ///
     /// The answer is the model's `name@version`; a job that is final already gives what it had.
-    package func succeed(job id: String, model: NewModel?, result: JSON, at date: Date) async throws -> String? {
+    package func succeed(
+        job id: String, model: NewModel?, result: JSON, tuning: TuningOutcome? = nil, at date: Date
+    ) async throws -> String? {
         try await write { db in
             guard let row = try Row.fetchOne(db, sql: "SELECT * FROM jobs WHERE id = ?", arguments: [id]) else {
                 throw MartletError(.notFound, "the job is gone")
@@ -30,16 +47,15 @@ extension Store {
             guard !job.info.state.isFinal else { return job.info.model }
             var reference: String?
             if let model {
-                try Self.insert(model.tree, at: date, in: db)
-                let version = try Self.nextVersion(
-                    of: model.name, kind: "model", projectID: job.projectID, in: db)
+                let version = try Self.insert(model, ofJob: job, at: date, in: db)
                 reference = "\(model.name)@\(version)"
-                try db.execute(
-                    sql: "INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    arguments: [
-                        job.projectID, model.name, version, model.tree.hash, date.timeIntervalSince1970, id,
-                        try Stored.text(model.card), try Stored.text(model.signature),
-                    ])
+                if let alias = tuning?.alias {
+                    try Self.insertAlias(
+                        alias, name: model.name, version: version, projectID: job.projectID, at: date, in: db)
+                }
+            }
+            if let file = tuning?.file, let tree = tuning?.tree {
+                try Self.insert(file, tree: tree, projectID: job.projectID, in: db)
             }
             try db.execute(
                 sql: """
@@ -48,6 +64,19 @@ extension Store {
                     """, arguments: [id, reference, result.serialized(), date.timeIntervalSince1970])
             return reference
         }
+    }
+
+    /// Registers the next version of the model's name; the version.
+    static func insert(_ model: NewModel, ofJob job: StoredJob, at date: Date, in db: Database) throws -> Int {
+        try insert(model.tree, at: date, in: db)
+        let version = try nextVersion(of: model.name, kind: "model", projectID: job.projectID, in: db)
+        try db.execute(
+            sql: "INSERT INTO models VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            arguments: [
+                job.projectID, model.name, version, model.tree.hash, date.timeIntervalSince1970, job.info.id,
+                try Stored.text(model.card), try Stored.text(model.signature),
+            ])
+        return version
     }
 
     /// The given version, or the newest.
@@ -77,7 +106,7 @@ extension Store {
         }
     }
 
-    /// What needs a model's version, in words: deployments and unfinished jobs.
+    /// What needs a model's version, in words: deployments, unfinished jobs and adapters that were made for it.
     package func users(ofModel reference: String, projectID: String) async throws -> [String] {
         try await read { db in
             let deployments = try String.fetchAll(
@@ -93,7 +122,14 @@ extension Store {
                     WHERE j.project_id = ? AND i.kind = 'model' AND i.name || '@' || i.version = ?
                     AND j.state NOT IN ('succeeded', 'failed', 'cancelled')
                     """, arguments: [projectID, reference])
+            let adapters = try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT name, version FROM models WHERE project_id = ? AND
+                    json_extract(signature, '$.language.base.reference') = ? ORDER BY name, version
+                    """, arguments: [projectID, reference])
             return deployments.map { "deployment \($0)" } + jobs.map { "job \($0)" }
+                + adapters.map { "adapter \($0["name"] as String)@\($0["version"] as Int)" }
         }
     }
 
@@ -105,12 +141,17 @@ extension Store {
         }
     }
 
-    private static func model(_ row: Row, in db: Database) throws -> ModelInfo {
+    static func model(_ row: Row, in db: Database) throws -> ModelInfo {
         let files = try files(of: row["tree_hash"], in: db)
-        return ModelInfo(
+        var model = ModelInfo(
             name: row["name"], version: row["version"], contentHash: row["tree_hash"],
             createdAt: row.date("created_at"), jobID: row["job_id"], files: files,
             byteCount: files.reduce(0) { $0 + $1.byteCount }, card: try Stored.value(ModelCard.self, row["card"]),
             signature: try Stored.value(Signature.self, row["signature"]))
+        let aliases = try String.fetchAll(
+            db, sql: "SELECT alias FROM model_aliases WHERE project_id = ? AND name = ? AND version = ? ORDER BY alias",
+            arguments: [row["project_id"] as String, model.name, model.version])
+        model.aliases = aliases.isEmpty ? nil : aliases
+        return model
     }
 }

@@ -5,7 +5,7 @@ extension Store {
     /// What one project keeps of one kind.
     package struct StorageRow: Sendable {
         package var project: String
-        /// `dataset` or `model`.
+        /// `dataset`, `model` or `file`.
         package var kind: String
         package var count: Int
         package var byteCount: Int
@@ -14,13 +14,14 @@ extension Store {
     /// Bytes by project; what two versions share is counted for each.
     package func storageByProject() async throws -> [StorageRow] {
         try await read { db in
-            try ["dataset", "model"].flatMap { kind in
-                // The table's name is one of the two above.
+            try ["dataset", "model", "file"].flatMap { kind in
+                // The table's name is one of those above; a file that is a dataset is counted as that.
                 try Row.fetchAll(
                     db,
                     sql: """
                         SELECT p.name AS project, COUNT(*) AS count, SUM(t.bytes) AS bytes FROM \(kind)s x
                         JOIN trees t ON t.hash = x.tree_hash JOIN projects p ON p.id = x.project_id
+                        \(kind == "file" ? "WHERE x.dataset IS NULL" : "")
                         GROUP BY p.name ORDER BY p.name
                         """
                 ).map {

@@ -60,14 +60,14 @@ extension Store {
         return version ?? 1
     }
 
-    /// Forgets trees that no dataset, model or unfinished job refers to; their hashes.
+    /// Forgets trees that no dataset, model, file or unfinished job refers to; their hashes.
     package func removeUnreferencedTrees(dryRun: Bool) async throws -> [String] {
         try await write { db in
             let hashes = try String.fetchAll(
                 db,
                 sql: """
                     SELECT hash FROM trees WHERE hash NOT IN (SELECT tree_hash FROM datasets)
-                    AND hash NOT IN (SELECT tree_hash FROM models)
+                    AND hash NOT IN (SELECT tree_hash FROM models) AND hash NOT IN (SELECT tree_hash FROM files)
                     AND hash NOT IN (SELECT i.tree_hash FROM job_inputs i JOIN jobs j ON j.id = i.job_id
                         WHERE j.state NOT IN ('succeeded', 'failed', 'cancelled'))
                     """)
@@ -78,7 +78,7 @@ extension Store {
         }
     }
 
-    /// Blobs that some tree other than those in `excluding` lists.
+    /// Blobs that some tree other than those in `excluding` lists, or that are parts of an upload.
     package func referencedBlobs(excluding trees: [String]) async throws -> Set<String> {
         try await read { db in
             let excluded = Set(trees)
@@ -87,7 +87,7 @@ extension Store {
             while let row = try rows.next() {
                 if !excluded.contains(row["tree_hash"]) { blobs.insert(row["blob_hash"]) }
             }
-            return blobs
+            return blobs.union(try String.fetchSet(db, sql: "SELECT blob_hash FROM upload_parts"))
         }
     }
 }

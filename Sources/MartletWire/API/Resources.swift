@@ -176,9 +176,11 @@ public struct JobRequest: Codable, Sendable {
     public var model: String?
     public var dataset: String?
     public var device: String?
+    /// fine_tune: the request in OpenAI's form that it was made from: `suffix`, `metadata`, `training_file`, …
+    public var tuning: JSON?
     public init(
         kind: JobKind, name: String? = nil, recipe: JSON? = nil, model: String? = nil, dataset: String? = nil,
-        device: String? = nil
+        device: String? = nil, tuning: JSON? = nil
     ) {
         self.kind = kind
         self.name = name
@@ -186,6 +188,7 @@ public struct JobRequest: Codable, Sendable {
         self.model = model
         self.dataset = dataset
         self.device = device
+        self.tuning = tuning
     }
 }
 
@@ -201,6 +204,8 @@ public struct ModelInfo: Codable, Sendable, Equatable {
     public var signature: Signature
     /// How a language model was served last: `precision` and the like; nil where it was not loaded yet.
     public var serving: [String: String]?
+    /// Its `ft:…` ids; nil where it has none.
+    public var aliases: [String]?
     public init(
         name: String, version: Int, contentHash: String, createdAt: Date, jobID: String?, files: [TreeFile],
         byteCount: Int, card: ModelCard, signature: Signature
@@ -217,7 +222,7 @@ public struct ModelInfo: Codable, Sendable, Equatable {
     }
     enum CodingKeys: String, CodingKey {
         case name, version, contentHash = "content_hash", createdAt = "created_at", jobID = "job", files
-        case byteCount = "bytes", card, signature, serving
+        case byteCount = "bytes", card, signature, serving, aliases
     }
 }
 
