@@ -159,7 +159,7 @@ public enum BundleFile {
     public static let language = [
         "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json",
         "chat_template.jinja", "chat_template.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt",
-        "vocab.txt", "added_tokens.json",
+        "vocab.txt", "added_tokens.json", "modules.json", "1_Pooling/config.json",
     ]
 
     /// `model-00001-of-00003.safetensors`: a shard's name with the places of its number.

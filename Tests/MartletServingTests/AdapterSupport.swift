@@ -65,3 +65,7 @@ extension GenerationRequest {
         return request
     }
 }
+
+extension AdapterReference {
+    var weights: URL { URL(filePath: path).appending(path: "adapter_model.safetensors") }
+}

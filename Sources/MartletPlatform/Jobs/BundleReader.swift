@@ -8,7 +8,9 @@ struct BundleReader: Sendable {
     let blobs: BlobStore
 
     static let required = [BundleFile.signature, BundleFile.card]
-    static let optional = [BundleFile.weights, BundleFile.preprocessing, BundleFile.config] + BundleFile.language
+    static let optional =
+        [BundleFile.weights, BundleFile.preprocessing, BundleFile.config, BundleFile.adapterConfig]
+        + [BundleFile.adapterWeights] + BundleFile.language
     private static let shardLimit = 4096
     private static let documentLimit = 64 << 20
 
@@ -49,6 +51,7 @@ struct BundleReader: Sendable {
         let names = Set(files.map(\.path))
         var needed = signature.isLanguage ? [BundleFile.config] : [BundleFile.preprocessing]
         if !names.contains(BundleFile.weightsIndex) { needed.append(BundleFile.weights) }
+        if signature.language?.base != nil { needed = [BundleFile.adapterConfig, BundleFile.adapterWeights] }
         for name in needed where !names.contains(name) {
             throw MartletError(.invalidData, "the bundle has no \(name); train or import the model again")
         }

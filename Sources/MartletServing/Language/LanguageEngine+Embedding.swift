@@ -45,12 +45,7 @@ extension LanguageEngine {
     private func vector(_ tokens: [Int32], _ adapter: AdapterWeights?) throws -> [Float] {
         try Tensor.inference {
             let hidden_ND = try pass.hidden(alone: tokens, adapter)
-            let mean = try hidden_ND.mean([0]).array(of: Float.self)
-            let length = mean.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-            guard length.isFinite else {
-                throw MartletError(.internal, "the model's result is not a number; its weights may be damaged")
-            }
-            return length > 0 ? mean.map { Float(Double($0) / length) } : mean
+            return try UnitVector.scaled(hidden_ND.mean([0]).array(of: Float.self))
         }
     }
 }

@@ -18,6 +18,8 @@ public final class LanguageServer: Sendable {
         public var vocabularyCount: Int
         /// Requests that are being read and tokenized.
         public var preparing = 1024
+        /// Whether the model goes on with text; an encoder only makes vectors.
+        public var generates = true
         /// Requests that are read at the same time; with 1 they stay in order.
         public var readers = 2
         public init(contextLength: Int, vocabularyCount: Int) {
@@ -158,6 +160,11 @@ public final class LanguageServer: Sendable {
         model.engine.run(inbox)
     }
 
+    /// The same for an encoder.
+    public func run(_ encoder: LoadedEncoder) {
+        encoder.run(inbox)
+    }
+
     private func prepare(
         _ failed: @escaping @Sendable (MartletError) -> Void, _ body: @escaping @Sendable () throws -> Void
     ) {
@@ -178,6 +185,10 @@ public final class LanguageServer: Sendable {
         _ request: GenerationRequest, id: RequestID, arrived: UInt64,
         emit: @escaping @Sendable (Result<GenerationEvent, MartletError>) -> Void
     ) throws -> GenerationPlan {
+        guard bounds.generates else {
+            throw MartletError(
+                .invalidRequest, "\(name) makes vectors of texts and no text; ask it at /v1/embeddings", param: "model")
+        }
         let settings = try SamplingSettings(
             request, defaults: text.sampling, endTokens: text.vocabulary.endTokens,
             vocabularyCount: bounds.vocabularyCount)

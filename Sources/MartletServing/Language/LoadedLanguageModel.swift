@@ -80,18 +80,7 @@ public final class LoadedLanguageModel {
         let shared = model.sharedParameters()
         let groups = model.linearGroups
         let exact = try probe(model)
-        var format = asked ?? .half
-        do {
-            for group in groups { try group.pack(format) }
-        } catch  where asked == nil {
-            format = .packed
-            do {
-                for group in groups { try group.pack(format) }
-            } catch {
-                format = .dense
-                for group in groups { group.packed = nil }
-            }
-        }
+        let format = try groups.pack(asked)
         let logitError = format == .half ? try exact.sub(probe(model)).abs().max().item() : nil
         if let logitError, !(logitError < 1e9) {
             throw MartletError(.invalidData, "the model's results are not finite in \(format.rawValue)")

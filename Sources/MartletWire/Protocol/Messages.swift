@@ -178,13 +178,13 @@ public struct ImportTask: Codable, Sendable {
     public var name: String
     /// The folder with the files as they were sent.
     public var source: String
-    /// The folder of the bundle that an adapter is added to.
-    public var base: String?
+    /// The model that an adapter is for.
+    public var base: BaseModel?
     /// The job's folder: `bundle/` is made in it.
     public var directory: String
     public var share: MachineShare
     public init(
-        jobID: String, name: String, source: String, base: String? = nil, directory: String, share: MachineShare
+        jobID: String, name: String, source: String, base: BaseModel? = nil, directory: String, share: MachineShare
     ) {
         self.jobID = jobID
         self.name = name
