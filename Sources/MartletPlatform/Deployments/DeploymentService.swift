@@ -149,7 +149,7 @@ public actor DeploymentService {
         let isReady: Bool
         if let entry = entries[key] {
             found = try await self.model(entry.stored.model, projectID: principal.project)
-            isReady = isReady(entry)
+            isReady = self.isReady(entry)
         } else {
             found = try await self.model(model, projectID: principal.project)
             // A model is loaded at its first request, so it can be asked.
@@ -192,7 +192,7 @@ public actor DeploymentService {
         return (key, entry)
     }
 
-    /// A registered model by `name` (its newest version), `name@version`, or a tuned model's or checkpoint's id.
+    /// A registered model by `name` (its newest version), `name@version`, or a tuned model's or checkpoint's `ft:` id.
     func model(_ reference: String, projectID: String) async throws -> ModelInfo {
         guard let model = try await store.resolveModel(reference, projectID: projectID) else {
             throw ModelService.unknown(reference)
