@@ -159,8 +159,11 @@ public enum BundleFile {
     public static let language = [
         "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json",
         "chat_template.jinja", "chat_template.json", "tokenizer.model", "spiece.model", "vocab.json", "merges.txt",
-        "vocab.txt", "added_tokens.json", "modules.json", "1_Pooling/config.json",
+        "vocab.txt", "added_tokens.json",
     ]
+
+    /// How an encoder makes vectors of hidden states, as sentence-transformers writes it.
+    public static let pooling = ["modules.json", "1_Pooling/config.json"]
 
     /// `model-00001-of-00003.safetensors`: a shard's name with the places of its number.
     public static func isShard(_ name: String) -> Bool {

@@ -39,9 +39,6 @@ enum ModelText {
     private static func addLanguage(_ item: ModelInfo, to table: inout Table) {
         guard let language = item.signature.language else { return }
         table.add(["architecture", language.architecture])
-        if let base = language.base {
-            table.add(["adapter of", "\(base.reference) (\(Format.short(hash: base.contentHash)))"])
-        }
         table.add(["parameters", Format.count(language.parameterCount)])
         table.add(["context", Format.count(language.contextLength, "token")])
         table.add(["vocabulary", Format.count(language.vocabularyCount, "token")])
