@@ -71,6 +71,7 @@ private let compute = ComputeThread()
                 }
             )
         }
+        defer { withExtendedLifetime(fixture) {} }
         var options = LoadedLanguageModel.Options()
         options.format = .dense
         options.limits.passTokens = 96
