@@ -8,16 +8,6 @@
 extern "C" {
 #endif
 
-// GELU (Hendrycks and Gimpel, 2016) of each number, or `gradient` times its derivative.
-typedef struct {
-    const float *input;
-    const float *gradient; // NULL: the function itself
-    float *output;
-    int32_t approximate; // 1: with tanh
-} ck_gelu;
-// Numbers [begin, end) of a `ck_gelu *`.
-void ck_gelu_run(int64_t begin, int64_t end, void *gelu);
-
 // Causal attention over whole sequences that lie one after another, H a multiple of G heads of keys and values.
 enum { CK_SEQUENCE_LIMIT = 512 }; // tokens of the longest sequence
 typedef struct {

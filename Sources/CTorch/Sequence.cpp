@@ -1,7 +1,7 @@
-// `martlet::gelu` and `martlet::sequence_attention`: operators of a Transformer's training with their gradients.
+// `martlet::sequence_attention`: causal attention over sequences that lie one after another, with its gradient.
 //
-// libtorch computes GELU in three times the time, and its attention splits short sequences into products that are too
-// small to pay. Both are for contiguous float32 numbers on the CPU; the caller keeps to libtorch's for the rest.
+// libtorch's takes sequences of one length, and splits short ones into products that are too small to pay. This one is
+// for float32 on the CPU and short sequences; the caller keeps to libtorch's for the rest.
 #include "Internal.h"
 #include "training.h"
 
@@ -14,49 +14,6 @@
 #include <vector>
 
 namespace {
-
-at::Tensor run_gelu(const at::Tensor &input, const at::Tensor *gradient, bool approximate) {
-    auto x = input.contiguous();
-    auto g = gradient ? gradient->contiguous() : at::Tensor();
-    auto output = at::empty_like(x);
-    ck_gelu work = {
-        x.const_data_ptr<float>(), gradient ? g.const_data_ptr<float>() : nullptr, output.mutable_data_ptr<float>(),
-        approximate};
-    // Whole vectors, so that what a number gets does not depend on how the work is split.
-    struct Blocks {
-        ck_gelu *work;
-        int64_t count;
-    } blocks{&work, x.numel()};
-    constexpr int64_t size = 1024;
-    ct_parallel_for(
-        (x.numel() + size - 1) / size, 16,
-        [](int64_t begin, int64_t end, void *context) {
-            auto *b = static_cast<Blocks *>(context);
-            ck_gelu_run(begin * size, std::min(end * size, b->count), b->work);
-        },
-        &blocks);
-    return output;
-}
-
-struct Gelu : torch::autograd::Function<Gelu> {
-    static at::Tensor forward(torch::autograd::AutogradContext *context, const at::Tensor &x, bool approximate) {
-        context->save_for_backward({x});
-        context->saved_data["approximate"] = approximate;
-        return run_gelu(x, nullptr, approximate);
-    }
-
-    static torch::autograd::variable_list backward(
-        torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
-        auto x = context->get_saved_variables()[0];
-        return {run_gelu(x, &gradients[0], context->saved_data["approximate"].toBool()), at::Tensor()};
-    }
-};
-
-at::Tensor gelu(const at::Tensor &x, bool approximate) {
-    TORCH_CHECK_TYPE(x.is_cpu() && x.scalar_type() == at::kFloat, "takes float32 in host memory");
-    if (at::GradMode::is_enabled() && x.requires_grad()) return Gelu::apply(x, approximate);
-    return run_gelu(x, nullptr, approximate);
-}
 
 // Rows whose heads lie side by side; what a cut out of a wider tensor still is.
 at::Tensor in_rows(const at::Tensor &x) {
@@ -173,7 +130,6 @@ at::Tensor sequence_attention(
 } // namespace
 
 TORCH_LIBRARY_FRAGMENT(martlet, library) {
-    library.def("gelu(Tensor x, bool approximate=False) -> Tensor", &gelu);
     library.def(
         "sequence_attention(Tensor q, Tensor k, Tensor v, int[] lengths, float scale) -> Tensor", &sequence_attention);
 }

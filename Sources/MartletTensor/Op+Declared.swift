@@ -55,8 +55,6 @@ extension Op {
     // Activations.
     static let relu = Op("aten::relu")
     static let gelu = Op("aten::gelu")
-    /// For float32 on the CPU.
-    static let fastGelu = Op("martlet::gelu")
     static let sigmoid = Op("aten::sigmoid")
     static let tanh = Op("aten::tanh")
     static let silu = Op("aten::silu")

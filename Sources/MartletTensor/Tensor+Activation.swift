@@ -12,8 +12,7 @@ extension Tensor {
 
     /// x·Φ(x), or its tanh approximation (Hendrycks and Gimpel, 2016).
     public func gelu(approximate: Bool = false) throws -> Tensor {
-        if scalarType == .float32, device == .cpu { return try Op.fastGelu.tensor(.tensor(self), .bool(approximate)) }
-        return try Op.gelu.tensor(.tensor(self), .string(approximate ? "tanh" : "none"))
+        try Op.gelu.tensor(.tensor(self), .string(approximate ? "tanh" : "none"))
     }
 
     /// x, or slope·x below 0.
