@@ -13,7 +13,7 @@ extension ServingPath {
         var folder = URL(filePath: bundle)
         if let base {
             let merged = FileManager.default.temporaryDirectory.appending(path: "merged-\(UUID().uuidString)")
-            _ = try ModelImport.run(from: folder, to: merged, base: URL(filePath: base))
+            try ModelImport.merge(folder, into: URL(filePath: base), to: merged)
             folder = merged
         }
         let model = try LanguageBundle.load(folder).model

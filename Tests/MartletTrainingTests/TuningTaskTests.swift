@@ -117,8 +117,8 @@ import Testing
             #expect(Double(card.parameterCount) / Double(whole) <= 0.05)
             let merged = test.scratch.path + "/merged"
             _ = try onCompute {
-                try ModelImport.run(
-                    from: URL(filePath: test.bundle), to: URL(filePath: merged), base: URL(filePath: base.folder))
+                try ModelImport.merge(
+                    URL(filePath: test.bundle), into: URL(filePath: base.folder), to: URL(filePath: merged))
             }
             folder = merged
         }

@@ -44,6 +44,8 @@ public final class LanguageAdapter: Module {
         let shared = model.sharedParameters()
         var found: [(String, LowRank)] = []
         var unused = Set(config.targets)
+        // Layers of experts, which serving cannot add to while it serves.
+        var routedEnds: Set<String> = []
         try model.setTrainable(false)
         for group in model.linearGroups {
             var parts: [(base: any LinearWeight, addition: LowRank?)] = []
@@ -54,15 +56,20 @@ public final class LanguageAdapter: Module {
                 let isOutput = isShared || name == "lm_head"
                 if let target {
                     unused.remove(target)
-                    guard !isShared else {
+                    guard !isShared, !group.isRouted else {
                         throw MartletError(
                             .invalidRecipe,
-                            "adapter.targets names '\(target)', whose weight is the embedding's too; leave it out",
+                            "adapter.targets names '\(target)', "
+                                + (isShared
+                                    ? "whose weight is the embedding's too; leave it out"
+                                    : "which \(name) is too, a layer of an expert, and adapters of those are not served; leave "
+                                        + "it out or name whole layers"),
                             param: "adapter.targets")
                     }
                 }
+                if group.isRouted { routedEnds.insert(Self.end(of: name)) }
                 var addition: LowRank?
-                if target != nil || config.targets.isEmpty && !isOutput {
+                if target != nil || config.targets.isEmpty && !isOutput && !group.isRouted {
                     let (outputs, inputs) = (layer.weight.value.size(0), layer.weight.value.size(1))
                     guard config.rank <= min(outputs, inputs) else {
                         throw MartletError(
@@ -91,22 +98,24 @@ public final class LanguageAdapter: Module {
             }
         }
         if let target = unused.min() {
-            let known = Set(found.map { $0.0.split(separator: ".").last.map(String.init) ?? "" })
-            let all = Set(names.values.compactMap { $0.split(separator: ".").last.map(String.init) })
+            let known = Set(names.values.map { Self.end(of: $0) })
             throw MartletError(
                 .invalidRecipe,
                 "adapter.targets names '\(target)', which is no linear layer of the base; it has "
-                    + (known.union(all)).sorted().joined(separator: ", "), param: "adapter.targets")
+                    + known.sorted().joined(separator: ", "), param: "adapter.targets")
         }
         additions = found
         isTransposed = found.contains { model.checkpoint.isTransposed($0.0 + ".weight") }
         var ends: [String] = []
         for (name, _) in found {
-            let end = name.split(separator: ".").last.map(String.init) ?? name
+            // PEFT matches ends of names: one that experts have too is written out.
+            let end = routedEnds.contains(Self.end(of: name)) ? name : Self.end(of: name)
             if !ends.contains(end) { ends.append(end) }
         }
         targets = config.targets.isEmpty ? ends : config.targets
     }
+
+    private static func end(of name: String) -> String { name.split(separator: ".").last.map(String.init) ?? name }
 
     /// Linear layers' names by their weights.
     private static func names(_ model: any LanguageModel) -> [ObjectIdentifier: String] {

@@ -37,6 +37,7 @@ extension TrainJob {
         let tuned = try TunedModel(
             base: base.path, adapter: adapter, precision: recipe.adapter?.basePrecision ?? .float32,
             adapterPath: base.adapterPath, seed: UInt64(recipe.training.seed), device: device)
+        try Torch.setThreadCount(threads(tuned, data, batchSize: chosen.recipe.training.batchSize))
         guard let objective = try objective(tuned, data, text) else { return stopped }
         let bundle = TunedBundle(tuned: tuned, base: base)
         for point in try tunedPoints() { link.checkpoint(point) }
@@ -70,6 +71,13 @@ extension TrainJob {
             trainedTokens: Int((Double(objective.tokensPerEpoch) * passes).rounded()))
         return .finished(
             JobResult(bundle: "bundle", card: card, report: try JSON(encoding: data.facts), usage: usage))
+    }
+
+    /// Threads that pay: a small step is over before a second thread has woken.
+    private func threads(_ tuned: TunedModel, _ data: TuningData, batchSize: Int) -> Int {
+        let numbers = tuned.model.parameters().reduce(0) { $0 + $1.parameter.value.count }
+        let tokens = Double(data.train.tokenCount) / Double(max(1, data.train.count)) * Double(batchSize)
+        return Double(numbers) * tokens < 16e6 ? 1 : task.share.threads
     }
 
     private var method: TuningConfig.Method { recipe.tuning?.method ?? .supervised }

@@ -47,7 +47,7 @@ struct TuningData: Sendable {
             return TuningData(train: train, validation: validation, items: items, facts: facts)
         }
         try FileManager.default.createDirectory(atPath: cacheDirectory, withIntermediateDirectories: true)
-        guard var reader = try TuningReader(text, method, cacheDirectory: cacheDirectory) else { return nil }
+        var reader = try TuningReader(text, method, cacheDirectory: cacheDirectory)
         if !sources.all.isEmpty {
             let files = try ExampleFiles(sources.all)
             let codes = try split.map { try ExampleSplit.codes(files, $0) }
@@ -91,7 +91,7 @@ private struct TuningReader {
     private var faults = LineFaults()
     private var facts = TuningData.Facts(key: "")
 
-    init?(_ text: TuningText, _ method: TuningConfig.Method, cacheDirectory: String) throws {
+    init(_ text: TuningText, _ method: TuningConfig.Method, cacheDirectory: String) throws {
         self.text = text
         self.method = method
         directory = cacheDirectory
