@@ -11,16 +11,8 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from conftest import ROOT
-
 MESSAGES = [{"role": "user", "content": "Hi"}]
 FIXED = {"temperature": 0, "max_tokens": 16, "extra_body": {"ignore_eos": True}}
-
-
-@pytest.fixture(scope="session")
-def server(martlet):
-    martlet.json("models", "import", str(ROOT / "Tests/Golden/tiny-llama"), "--name", "tiny")
-    return martlet
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ import Testing
         }
     }
 
-    @Test func `an adapter without its base, or with another, is refused with the base's name`() throws {
+    @Test func `M13: an adapter without its base, or with another, is refused with the base's name`() throws {
         try onCompute {
             try Self.withAdapter("llama") { adapter, _ in
                 let target = adapter.appending(path: "bundle")

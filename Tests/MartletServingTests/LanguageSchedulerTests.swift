@@ -90,7 +90,7 @@ private struct Script {
         #expect(script.scheduler.pages.availableCount == 64)
     }
 
-    @Test func aBeginningIsReadAgainByItsTenantAlone() throws {
+    @Test("L11: a beginning is read again by its tenant alone") func aBeginningIsReadAgainByItsTenantAlone() throws {
         var script = Script()
         try script.submit(1, 40)
         script.step()
@@ -186,7 +186,7 @@ private struct Script {
         #expect(script.scheduler.waitingTokens == 0)
     }
 
-    @Test func keysAreServedByTurns() throws {
+    @Test("L02: keys are served by turns") func keysAreServedByTurns() throws {
         var script = Script(pages: 2000) { $0.sequences = 4 }
         for id in 1...40 as ClosedRange<UInt64> { try script.submit(id, 16, owner: "heavy", first: Int32(id) * 100) }
         script.step()
@@ -198,7 +198,8 @@ private struct Script {
         #expect(script.pass.rows.count == 4)
     }
 
-    @Test func aKeyThatComesBackGainsNothingByItsPause() throws {
+    @Test("L02: a key that comes back gains nothing by its pause") func aKeyThatComesBackGainsNothingByItsPause() throws
+    {
         var script = Script(pages: 2000) {
             $0.sequences = 1
             $0.answerWeight = 1
@@ -232,7 +233,7 @@ private struct Script {
         #expect(script.pass.expired == [1])
     }
 
-    @Test func aCancelledRequestIsGoneFromTheNextPass() throws {
+    @Test("L03: a cancelled request is gone from the next pass") func aCancelledRequestIsGoneFromTheNextPass() throws {
         var script = Script { $0.sequences = 2 }
         try script.submit(1, 40, n: 2)
         try script.submit(2, 20, first: 100)
