@@ -36,6 +36,12 @@ extension Platform {
             store: store, audit: audit, control: control, launcher: launcher, folders: folders,
             deployments: deployments, ledger: ledger, configuration: configuration, home: home, clock: clock,
             logger: logger)
+        let executor = ExecutorSlot()
+        let batches = BatchService(
+            .init(
+                store: store, files: WorkFiles(store: store, blobs: blobs, clock: clock), audit: audit,
+                executor: executor, gate: BackgroundGate(limit: configuration.backgroundRequests),
+                configuration: configuration, clock: clock, logger: logger))
         let uploads = Uploads(blobs: blobs, byteLimit: configuration.uploadLimitBytes)
         return Platform(
             configuration: configuration, projects: projects, keys: keys,
@@ -46,6 +52,7 @@ extension Platform {
             deployments: deployments, ledger: ledger, audit: audit,
             garbage: GarbageCollector(
                 store: store, blobs: blobs, folders: folders, jobs: jobs, audit: audit, home: home),
+            completions: ChatCompletionService(store: store), batches: batches, executor: executor,
             store: store, control: control, lock: lock, clock: clock, logger: logger)
     }
 

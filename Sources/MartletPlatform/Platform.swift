@@ -19,6 +19,10 @@ public final class Platform: Sendable {
     public let ledger: Ledger
     public let audit: AuditLog
     public let garbage: GarbageCollector
+    public let completions: ChatCompletionService
+    public let batches: BatchService
+    /// Where the transport leaves what answers background requests.
+    public let executor: ExecutorSlot
 
     private let store: Store
     private let control: ControlServer
@@ -38,7 +42,8 @@ public final class Platform: Sendable {
     init(
         configuration: Configuration, projects: ProjectService, keys: KeyService, datasets: DatasetService,
         models: ModelService, imports: ModelImportService, responses: ResponseService, jobs: JobService,
-        deployments: DeploymentService, ledger: Ledger, audit: AuditLog, garbage: GarbageCollector, store: Store,
+        deployments: DeploymentService, ledger: Ledger, audit: AuditLog, garbage: GarbageCollector,
+        completions: ChatCompletionService, batches: BatchService, executor: ExecutorSlot, store: Store,
         control: ControlServer, lock: HomeLock,
         clock: PlatformClock, logger: Logger
     ) {
@@ -54,6 +59,9 @@ public final class Platform: Sendable {
         self.ledger = ledger
         self.audit = audit
         self.garbage = garbage
+        self.completions = completions
+        self.batches = batches
+        self.executor = executor
         self.store = store
         self.control = control
         self.lock = lock
@@ -68,7 +76,10 @@ public final class Platform: Sendable {
     public func announce(url: String) throws { try lock.announce(url: url) }
 
     /// Whether a job runs or waits, for a `serve` that leaves when it is idle.
-    public func hasWork() async throws -> Bool { await jobs.hasWork() }
+    public func hasWork() async throws -> Bool {
+        if await jobs.hasWork() { return true }
+        return await batches.hasWork()
+    }
 
     /// Runs until `shutdown` or cancellation. Then requests in flight are answered (30 seconds at most), replicas end,
     /// workers write a checkpoint and end (the next `serve` goes on with their jobs), and what is buffered is written.
@@ -84,6 +95,7 @@ public final class Platform: Sendable {
             try await control.start(group: MultiThreadedEventLoopGroup.singleton)
             await jobs.proceed()
             try await deployments.start()
+            try await batches.start()
             life.withLock { $0.isReady = true }
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await self.tick() }
@@ -138,6 +150,8 @@ public final class Platform: Sendable {
         life.withLock { $0.phase = .stopping }
         // A task of its own: the caller's is often cancelled already, and this must still be done.
         await Task {
+            // Background requests first, so that replicas have only to answer those that someone waits for.
+            await batches.stop()
             async let replicas: Void = deployments.stop()
             async let workers: Void = jobs.stop()
             _ = await (replicas, workers)

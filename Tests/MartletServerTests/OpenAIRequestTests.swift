@@ -23,7 +23,7 @@ struct OpenAIRequestTests {
         (["stream_options": ["include_usage": true]], "stream_options"),
         (["stream": true, "stream_options": ["usage": true]], "stream_options.usage"),
         (["chat_template": "{{ 1 }}"], "chat_template"), (["chat_template_kwargs": ["a": 1]], "chat_template_kwargs"),
-        (["best_of": 2], "best_of"), (["functions": [["name": "f"]]], "functions"), (["store": true], "store"),
+        (["best_of": 2], "best_of"), (["functions": [["name": "f"]]], "functions"), (["store": 1], "store"),
         (["audio": ["voice": "x"]], "audio"), (["modalities": ["audio"]], "modalities"),
         (["tool_choice": "required"], "tool_choice"), (["tool_choice": "sometimes"], "tool_choice"),
         (["tools": [["type": "web_search"]]], "tools[0].type"),

@@ -92,5 +92,8 @@ enum FrozenRoutes {
         "POST /v1/embeddings", "POST /v1/responses", "POST /v1/responses/{response}/cancel",
         "PUT /api/v1/models/{model}/imports/{upload}/files/{path…}",
         "PUT /api/v1/datasets/{name}/versions/{upload}/files/{path…}",
+        "DELETE /v1/chat/completions/{completion}", "GET /v1/chat/completions", "GET /v1/chat/completions/{completion}",
+        "GET /v1/chat/completions/{completion}/messages", "POST /v1/chat/completions/{completion}",
+        "GET /v1/batches", "GET /v1/batches/{batch}", "POST /v1/batches", "POST /v1/batches/{batch}/cancel",
     ].sorted()
 }

@@ -9,7 +9,9 @@ extension API {
         let base = "/v1/responses"
         return [
             Route(.post, base, .inference, "Answer a conversation, whole or as a stream.", isLogged: false) { call in
-                try await respond(call)
+                try call.checkQuery()
+                let request = try await TextRequests(platform: platform).response(call.json(), by: call.caller())
+                return try await answer(call, request)
             },
             Route(.get, base + "/{response}", .inference, "Show a kept response.", isLogged: false) { call in
                 try call.checkQuery("include", "include[]", "include_obfuscation", "starting_after", "stream")
@@ -39,47 +41,6 @@ extension API {
                 try await inputItems(call)
             },
         ]
-    }
-
-    private func respond(_ call: Call) async throws -> Response {
-        try call.checkQuery()
-        let id = "resp_" + (try [UInt8].random(count: 20).hex)
-        let request = try ResponseRequest(await call.json(), responseID: id)
-        let caller = try call.caller()
-        let before = try await conversation(request.previousID, caller)
-        let prompt = request.request(after: before)
-        let (departure, set) = try await begin(call, [prompt], model: request.model)
-        let answer = ResponseAnswer(
-            AnswerHead(id: id, model: request.model, generation: set.generation), echo: request.echo,
-            hasLogprobs: request.hasLogprobs)
-        let responses = platform.responses
-        let keep: @Sendable (ResponseAnswer) async throws -> Void = { answer in
-            guard request.isStored else { return }
-            try await responses.keep(
-                ResponseService.Kept(
-                    body: answer.whole, input: .array(request.input.items),
-                    conversation: .array(before + request.input.messages + answer.messages)),
-                id: id, createdAt: Date(), by: caller)
-        }
-        if request.isStreamed {
-            return try AnswerStream(call, keys: platform.keys, departure: departure)
-                .response(set, answer, finished: keep)
-        }
-        return try await departure.whileClientStays {
-            var answer = answer
-            try await set.collect { answer.take($0) }
-            try await keep(answer)
-            return .whole(answer.whole, set.generation)
-        }
-    }
-
-    private func conversation(_ id: String?, _ caller: Principal) async throws -> [JSON] {
-        guard let id else { return [] }
-        do {
-            return try await platform.responses.show(id, by: caller).conversation.array ?? []
-        } catch let error as MartletError where error.code == .notFound {
-            throw MartletError(.invalidRequest, error.message, param: "previous_response_id")
-        }
     }
 
     private func inputItems(_ call: Call) async throws -> Response {
