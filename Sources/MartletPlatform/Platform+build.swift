@@ -43,12 +43,16 @@ extension Platform {
                 executor: executor, gate: BackgroundGate(limit: configuration.backgroundRequests),
                 configuration: configuration, clock: clock, logger: logger))
         let uploads = Uploads(blobs: blobs, byteLimit: configuration.uploadLimitBytes)
+        let files = FileService(
+            store: store, blobs: blobs, jobs: jobs, audit: audit, clock: clock, logger: logger,
+            byteLimit: configuration.uploadLimitBytes)
         return Platform(
             configuration: configuration, projects: projects, keys: keys,
             datasets: DatasetService(store: store, uploads: uploads, jobs: jobs, audit: audit, clock: clock),
             models: ModelService(store: store, blobs: blobs, deployments: deployments, audit: audit),
             imports: ModelImportService(store: store, uploads: uploads, jobs: jobs, audit: audit, clock: clock),
-            responses: ResponseService(store: store), jobs: jobs,
+            responses: ResponseService(store: store), files: files, uploads: UploadService(files: files),
+            tuning: TuningService(store: store, jobs: jobs, files: files, clock: clock), jobs: jobs,
             deployments: deployments, ledger: ledger, audit: audit,
             garbage: GarbageCollector(
                 store: store, blobs: blobs, folders: folders, jobs: jobs, audit: audit, home: home),

@@ -14,6 +14,9 @@ public final class Platform: Sendable {
     public let models: ModelService
     public let imports: ModelImportService
     public let responses: ResponseService
+    public let files: FileService
+    public let uploads: UploadService
+    public let tuning: TuningService
     public let jobs: JobService
     public let deployments: DeploymentService
     public let ledger: Ledger
@@ -41,7 +44,8 @@ public final class Platform: Sendable {
 
     init(
         configuration: Configuration, projects: ProjectService, keys: KeyService, datasets: DatasetService,
-        models: ModelService, imports: ModelImportService, responses: ResponseService, jobs: JobService,
+        models: ModelService, imports: ModelImportService, responses: ResponseService, files: FileService,
+        uploads: UploadService, tuning: TuningService, jobs: JobService,
         deployments: DeploymentService, ledger: Ledger, audit: AuditLog, garbage: GarbageCollector,
         completions: ChatCompletionService, batches: BatchService, executor: ExecutorSlot, store: Store,
         control: ControlServer, lock: HomeLock,
@@ -54,6 +58,9 @@ public final class Platform: Sendable {
         self.models = models
         self.imports = imports
         self.responses = responses
+        self.files = files
+        self.uploads = uploads
+        self.tuning = tuning
         self.jobs = jobs
         self.deployments = deployments
         self.ledger = ledger
@@ -136,13 +143,16 @@ public final class Platform: Sendable {
         }
     }
 
-    /// Once a second: usage to disk; now and then: idle models out.
+    /// Once a second: usage to disk; now and then: idle models and expired files out.
     private func tick() async {
         var count = 0
         while (try? await clock.sleep(.seconds(1))) != nil {
             await ledger.flush()
             count += 1
-            if count % 10 == 0 { await deployments.unloadIdle() }
+            if count % 10 == 0 {
+                await deployments.unloadIdle()
+                await files.sweep()
+            }
         }
     }
 

@@ -6,16 +6,21 @@ extension Store {
     /// Registers the next version of a name.
     package func insertDataset(name: String, tree: Tree, projectID: String, at date: Date) async throws -> DatasetInfo {
         try await write { db in
-            try Self.insert(tree, at: date, in: db)
-            let version = try Self.nextVersion(of: name, kind: "dataset", projectID: projectID, in: db)
-            try db.execute(
-                sql: """
-                    INSERT INTO datasets (project_id, name, version, tree_hash, created_at) VALUES (?, ?, ?, ?, ?)
-                    """, arguments: [projectID, name, version, tree.hash, date.timeIntervalSince1970])
+            let version = try Self.insertDataset(name: name, tree: tree, projectID: projectID, at: date, in: db)
             return DatasetInfo(
                 name: name, version: version, contentHash: tree.hash, files: tree.files, byteCount: tree.byteCount,
                 createdAt: date)
         }
+    }
+
+    static func insertDataset(name: String, tree: Tree, projectID: String, at date: Date, in db: Database) throws -> Int
+    {
+        try insert(tree, at: date, in: db)
+        let version = try nextVersion(of: name, kind: "dataset", projectID: projectID, in: db)
+        try db.execute(
+            sql: "INSERT INTO datasets (project_id, name, version, tree_hash, created_at) VALUES (?, ?, ?, ?, ?)",
+            arguments: [projectID, name, version, tree.hash, date.timeIntervalSince1970])
+        return version
     }
 
     package func setProfile(

@@ -3,9 +3,35 @@ import GRDB
 import MartletWire
 
 extension Store {
-    /// Registers a file and its content in one transaction.
-    package func insert(_ file: FileInfo, tree: Tree, projectID: String) async throws {
-        try await write { db in try Self.insert(file, tree: tree, projectID: projectID, in: db) }
+    /// Registers a file and its content in one transaction, and where `name` is given, as that dataset's next version
+    /// unless its newest has the same content.
+    package func insert(
+        _ file: FileInfo, tree: Tree, asDataset name: String?, projectID: String
+    ) async throws -> (file: FileInfo, isNewDataset: Bool) {
+        try await write { db in try Self.insert(file, tree: tree, asDataset: name, projectID: projectID, in: db) }
+    }
+
+    static func insert(
+        _ file: FileInfo, tree: Tree, asDataset name: String?, projectID: String, in db: Database
+    ) throws -> (file: FileInfo, isNewDataset: Bool) {
+        var (file, isNew) = (file, false)
+        if let name {
+            let newest = try Row.fetchOne(
+                db,
+                sql: """
+                    SELECT version, tree_hash FROM datasets WHERE project_id = ? AND name = ?
+                    ORDER BY version DESC LIMIT 1
+                    """, arguments: [projectID, name])
+            if let newest, newest["tree_hash"] == tree.hash {
+                file.dataset = "\(name)@\(newest["version"] as Int)"
+            } else {
+                let version = try insertDataset(
+                    name: name, tree: tree, projectID: projectID, at: file.createdAt, in: db)
+                (file.dataset, isNew) = ("\(name)@\(version)", true)
+            }
+        }
+        try insert(file, tree: tree, projectID: projectID, in: db)
+        return (file, isNew)
     }
 
     static func insert(_ file: FileInfo, tree: Tree, projectID: String, in db: Database) throws {

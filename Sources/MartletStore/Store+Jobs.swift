@@ -171,15 +171,17 @@ extension Store {
 
     /// Keeps an event unless the job has one with its key; the place that it got, nil for a repetition.
     package func append(_ event: JobEvent, toJob id: String, at date: Date) async throws -> Int? {
-        try await write { db in
-            try Int.fetchOne(
-                db,
-                sql: """
-                    INSERT OR IGNORE INTO job_events
-                    SELECT ?1, COALESCE(MAX(sequence), 0) + 1, ?2, ?3, ?4 FROM job_events WHERE job_id = ?1
-                    RETURNING sequence
-                    """, arguments: [id, event.key, date.timeIntervalSince1970, try Stored.text(event)])
-        }
+        try await write { db in try Self.append(event, toJob: id, at: date, in: db) }
+    }
+
+    static func append(_ event: JobEvent, toJob id: String, at date: Date, in db: Database) throws -> Int? {
+        try Int.fetchOne(
+            db,
+            sql: """
+                INSERT OR IGNORE INTO job_events
+                SELECT ?1, COALESCE(MAX(sequence), 0) + 1, ?2, ?3, ?4 FROM job_events WHERE job_id = ?1
+                RETURNING sequence
+                """, arguments: [id, event.key, date.timeIntervalSince1970, try Stored.text(event)])
     }
 
     package func events(ofJob id: String, after: Int, limit: Int) async throws -> [JobEventInfo] {

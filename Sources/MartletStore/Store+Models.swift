@@ -24,11 +24,14 @@ package struct TuningOutcome: Sendable {
     /// The table of its metrics.
     package var file: FileInfo
     package var tree: Tree
+    /// The last of its history.
+    package var events: [JobEvent]
 
-    package init(alias: String, file: FileInfo, tree: Tree) {
+    package init(alias: String, file: FileInfo, tree: Tree, events: [JobEvent] = []) {
         self.alias = alias
         self.file = file
         self.tree = tree
+        self.events = events
     }
 }
 
@@ -57,6 +60,7 @@ extension Store {
             if let file = tuning?.file, let tree = tuning?.tree {
                 try Self.insert(file, tree: tree, projectID: job.projectID, in: db)
             }
+            for event in tuning?.events ?? [] { _ = try Self.append(event, toJob: id, at: date, in: db) }
             try db.execute(
                 sql: """
                     UPDATE jobs SET state = 'succeeded', error = NULL, model = ?2, result = ?3, finished_at = ?4

@@ -69,18 +69,20 @@ extension Store {
         }
     }
 
-    /// Ends a pending upload with its file, in one transaction; false where it was not pending any more.
-    package func complete(upload id: String, file: FileInfo, tree: Tree, projectID: String) async throws -> Bool {
+    /// Ends a pending upload with its file, in one transaction; nil where it was not pending any more.
+    package func complete(
+        upload id: String, file: FileInfo, tree: Tree, asDataset name: String?, projectID: String
+    ) async throws -> (file: FileInfo, isNewDataset: Bool)? {
         try await write { db in
             try db.execute(
                 sql: """
                     UPDATE uploads SET status = 'completed', file_id = ?2 WHERE id = ?1 AND project_id = ?3
                     AND status = 'pending'
                     """, arguments: [id, file.id, projectID])
-            guard db.changesCount > 0 else { return false }
-            try Self.insert(file, tree: tree, projectID: projectID, in: db)
+            guard db.changesCount > 0 else { return nil }
+            let registered = try Self.insert(file, tree: tree, asDataset: name, projectID: projectID, in: db)
             try db.execute(sql: "DELETE FROM upload_parts WHERE upload_id = ?", arguments: [id])
-            return true
+            return registered
         }
     }
 

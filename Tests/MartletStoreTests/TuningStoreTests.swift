@@ -23,10 +23,10 @@ import Testing
         NewModel(name: name, tree: try tree(text), card: ModelCard(), signature: Signature())
     }
 
-    private func file(_ id: String, _ tree: Tree, dataset: String? = nil, expiresAt: Date? = nil) -> FileInfo {
+    private func file(_ id: String, _ tree: Tree, expiresAt: Date? = nil) -> FileInfo {
         FileInfo(
             id: id, filename: "a.jsonl", purpose: .fineTune, byteCount: tree.byteCount, createdAt: now,
-            expiresAt: expiresAt, contentHash: tree.hash, dataset: dataset)
+            expiresAt: expiresAt, contentHash: tree.hash)
     }
 
     private func submitTuning(_ store: Store, metadata: JSON? = nil) async throws -> String {
@@ -83,7 +83,7 @@ import Testing
     @Test func whatAFileOrAnUploadHoldsIsNotGarbage() async throws {
         try await with { store in
             let kept = try tree("kept")
-            try await store.insert(file("file-1", kept), tree: kept, projectID: "p")
+            _ = try await store.insert(file("file-1", kept), tree: kept, asDataset: nil, projectID: "p")
             try await store.insert(
                 UploadInfo(
                     id: "upload_1", filename: "b", purpose: .userData, mimeType: "text/plain", byteCount: 10,
@@ -111,8 +111,9 @@ import Testing
         try await with { store in
             for index in 1...5 {
                 let tree = try tree("\(index)")
-                try await store.insert(
-                    file("file-\(index)", tree, expiresAt: index == 3 ? now + 60 : nil), tree: tree, projectID: "p")
+                _ = try await store.insert(
+                    file("file-\(index)", tree, expiresAt: index == 3 ? now + 60 : nil), tree: tree, asDataset: nil,
+                    projectID: "p")
             }
             func ids(_ after: String?, _ isNewestFirst: Bool, at date: Date) async throws -> [String] {
                 try await store.files(
@@ -131,10 +132,9 @@ import Testing
     @Test func aFilesDatasetGoesWithTheLastFileUnlessAModelWasMadeFromIt() async throws {
         try await with { store in
             let one = try tree("one")
-            let dataset = try await store.insertDataset(name: "a.jsonl", tree: one, projectID: "p", at: now)
             for id in ["file-1", "file-2"] {
-                try await store.insert(
-                    file(id, one, dataset: "a.jsonl@\(dataset.version)"), tree: one, projectID: "p")
+                let made = try await store.insert(file(id, one), tree: one, asDataset: "a.jsonl", projectID: "p")
+                #expect(made.file.dataset == "a.jsonl@1" && made.isNewDataset == (id == "file-1"))
             }
             #expect(try await store.deleteFile("file-1", projectID: "p"))
             #expect(try await store.dataset("a.jsonl", version: 1, projectID: "p") != nil)

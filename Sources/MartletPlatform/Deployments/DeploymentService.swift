@@ -181,11 +181,11 @@ public actor DeploymentService {
         return (key, entry)
     }
 
-    /// A registered model by `name` (its newest version) or `name@version`.
+    /// A registered model by `name` (its newest version), `name@version`, or a tuned model's or checkpoint's `ft:` id.
     func model(_ reference: String, projectID: String) async throws -> ModelInfo {
-        let parsed = try? Name.parseReference(reference, what: "model")
-        guard let parsed, let model = try await store.model(parsed.name, version: parsed.version, projectID: projectID)
-        else { throw ModelService.unknown(reference) }
+        guard let model = try await store.resolveModel(reference, projectID: projectID) else {
+            throw ModelService.unknown(reference)
+        }
         return model
     }
 

@@ -8,7 +8,11 @@ struct BundleReader: Sendable {
     let blobs: BlobStore
 
     static let required = [BundleFile.signature, BundleFile.card]
-    static let optional = [BundleFile.weights, BundleFile.preprocessing, BundleFile.config] + BundleFile.language
+    static let optional =
+        [
+            BundleFile.weights, BundleFile.preprocessing, BundleFile.config, BundleFile.adapterConfig,
+            BundleFile.adapterWeights,
+        ] + BundleFile.language
     private static let shardLimit = 4096
     private static let documentLimit = 64 << 20
 
@@ -47,6 +51,12 @@ struct BundleReader: Sendable {
 
     private static func checkComplete(_ files: [TreeFile], _ signature: Signature) throws {
         let names = Set(files.map(\.path))
+        if signature.language?.base != nil {
+            for name in [BundleFile.adapterConfig, BundleFile.adapterWeights] where !names.contains(name) {
+                throw MartletError(.invalidData, "the adapter's bundle has no \(name); train or import it again")
+            }
+            return
+        }
         var needed = signature.isLanguage ? [BundleFile.config] : [BundleFile.preprocessing]
         if !names.contains(BundleFile.weightsIndex) { needed.append(BundleFile.weights) }
         for name in needed where !names.contains(name) {

@@ -1,22 +1,37 @@
+import Foundation
 import MartletStore
 import MartletWire
 
 /// What a request for a job refers to, checked and pinned to versions.
 struct JobInputs: Sendable {
     let store: Store
+    /// The moment at which files that expire are looked at.
+    var now = Date()
+
+    /// The kind that a job has: one that trains a registered model further is `fine_tune`, whoever submits it.
+    static func kind(of request: JobRequest) -> JobKind {
+        request.kind == .train && request.recipe?["base"]?.isNull == false ? .fineTune : request.kind
+    }
 
     /// The job's name and inputs. Throws `invalidRequest`, `invalidRecipe` or `notFound` that names the reference.
     func resolve(_ request: JobRequest, projectID: String) async throws -> (name: String, inputs: [JobInput]) {
         try Self.checkDevice(request.device)
         switch request.kind {
-        case .train:
-            guard let tree = request.recipe else { throw Self.missing("recipe", .train) }
+        case .train, .fineTune:
+            guard let tree = request.recipe else { throw Self.missing("recipe", request.kind) }
             let recipe = try RecipeReader.read(json: tree).recipe
             let source = recipe.data.source
             var inputs: [JobInput] = []
             for reference in source.all + source.train + source.validation + source.test
             where !inputs.contains(where: { $0.reference == reference }) {
                 inputs.append(try await dataset(reference, projectID: projectID, param: "recipe.data.source"))
+            }
+            if let base = recipe.base {
+                inputs += try await tunable(base, projectID: projectID)
+            } else if request.kind == .fineTune {
+                throw MartletError(
+                    .invalidRequest, "a job of kind 'fine_tune' needs a recipe with 'base'; name the model in it",
+                    param: "recipe.base")
             }
             return (try Name.check(request.name ?? recipe.name, what: "job"), inputs)
         case .evaluate:
@@ -31,9 +46,10 @@ struct JobInputs: Sendable {
             guard let dataset = request.dataset else { throw Self.missing("dataset", .import) }
             let input = try await self.dataset(dataset, projectID: projectID, param: "dataset")
             return (request.name ?? input.name, [input])
-        case .fineTune, .optimize, .batch:
+        case .optimize, .batch:
             throw MartletError(
-                .invalidRequest, "jobs of kind '\(request.kind.rawValue)' are not offered; use train or evaluate",
+                .invalidRequest,
+                "jobs of kind '\(request.kind.rawValue)' are not offered; use train, fine_tune or evaluate",
                 param: "kind")
         }
     }
@@ -42,6 +58,9 @@ struct JobInputs: Sendable {
         let unknown = MartletError(
             .notFound, "there is no dataset '\(reference.prefix(200))'; add it with 'martlet data add NAME PATH'",
             param: param)
+        if let file = try await store.file(reference, projectID: projectID, at: now) {
+            return try Self.input(file, param: param)
+        }
         guard let (name, version) = try? Name.parseReference(reference, what: "dataset"),
             let found = try await store.dataset(name, version: version, projectID: projectID)
         else { throw unknown }
@@ -50,14 +69,57 @@ struct JobInputs: Sendable {
             treeHash: found.contentHash)
     }
 
+    /// An uploaded file that is a dataset.
+    private static func input(_ file: FileInfo, param: String) throws -> JobInput {
+        guard let dataset = file.dataset, let (name, version) = try? Name.parseReference(dataset, what: "dataset"),
+            let version
+        else {
+            throw MartletError(
+                .invalidRequest,
+                "'\(file.id)' has the purpose '\(file.purpose.rawValue)' and cannot be read as data; upload it with the "
+                    + "purpose 'fine-tune'", param: param)
+        }
+        return JobInput(
+            kind: "dataset", reference: file.id, name: name, version: version, treeHash: file.contentHash)
+    }
+
     func model(_ reference: String, projectID: String) async throws -> JobInput {
-        let (name, version) = try Name.parseReference(reference, what: "model")
-        guard let found = try await store.model(name, version: version, projectID: projectID) else {
+        guard let found = try await store.resolveModel(reference, projectID: projectID) else {
             throw MartletError(
                 .notFound, "there is no model '\(reference.prefix(200))'; see 'martlet models list'", param: "model")
         }
-        return JobInput(
-            kind: "model", reference: reference, name: found.name, version: found.version, treeHash: found.contentHash)
+        return Self.input(found, reference)
+    }
+
+    private static func input(_ model: ModelInfo, _ reference: String) -> JobInput {
+        JobInput(
+            kind: "model", reference: reference, name: model.name, version: model.version, treeHash: model.contentHash)
+    }
+
+    /// The model that is trained further, and where it is an adapter, the base that it needs too.
+    private func tunable(_ reference: String, projectID: String) async throws -> [JobInput] {
+        guard let model = try await store.resolveModel(reference, projectID: projectID) else {
+            throw MartletError(
+                .modelNotFound, "there is no model '\(reference.prefix(200))'; see 'martlet models list'",
+                param: "model")
+        }
+        func refuse(_ why: String) -> MartletError {
+            MartletError(.invalidRequest, "'\(reference.prefix(200))' is not tunable: \(why)", param: "model")
+        }
+        guard model.signature.isLanguage, let language = model.signature.language else {
+            throw refuse("it is no language model; name one that 'martlet models import' or a recipe's 'model' made")
+        }
+        guard language.generates else {
+            throw refuse("it is an encoder and does not go on with text; name a model that generates")
+        }
+        var inputs = [Self.input(model, reference)]
+        if let base = language.base {
+            guard let whole = try await store.resolveModel(base.reference, projectID: projectID),
+                whole.contentHash == base.contentHash
+            else { throw refuse("it is an adapter for '\(base.reference)', which is gone; import that again") }
+            inputs.append(Self.input(whole, base.reference))
+        }
+        return inputs
     }
 
     private static func missing(_ field: String, _ kind: JobKind) -> MartletError {

@@ -121,6 +121,9 @@ extension JobService {
         if state == .failed, let run = runs[id], run.job.info.kind == .import, let reason {
             await setProfile(["error": .string(reason.message)], run)
         }
+        if state == .failed, runs[id]?.job.info.kind == .fineTune, let reason {
+            await note("failed", reason.message, level: "error", job: id)
+        }
         await announce(id)
     }
 
@@ -147,8 +150,11 @@ extension JobService {
     }
 
     /// A message of the platform's own in the job's history.
-    private func note(_ key: String, _ message: String, level: String = "warning", job id: String) async {
-        let event = JobEvent(key: key, type: level == "info" ? "message" : "warning", level: level, message: message)
+    func note(
+        _ key: String, _ message: String, level: String = "warning", data: JSON = .null, job id: String
+    ) async {
+        let event = JobEvent(
+            key: key, type: level == "info" ? "message" : "warning", level: level, message: message, data: data)
         guard let sequence = try? await store.append(event, toJob: id, at: clock.now()) else { return }
         followers.publish(
             .event(JobEventInfo(sequence: sequence, createdAt: clock.now(), event: event)), job: id)
@@ -247,9 +253,26 @@ extension JobService {
         case .train, .fineTune, .optimize, .batch:
             return .train(
                 TrainTask(
-                    jobID: id, recipe: run.job.request.recipe ?? .null, datasets: mounts, directory: directory,
-                    share: share))
+                    jobID: id, recipe: run.job.request.recipe ?? .null, datasets: mounts, base: try await base(of: run),
+                    directory: directory, share: share))
         }
+    }
+
+    /// The model that a job trains further; of an adapter, also the one that it stands on.
+    private func base(of run: Run) async throws -> BaseModel? {
+        guard let reference = run.job.request.recipe?["base"]?.string else { return nil }
+        let models = run.inputs.filter { $0.kind == "model" }
+        guard let named = models.first(where: { $0.reference == reference }) else {
+            throw Self.incomplete(run.job.info.id)
+        }
+        let path = try await folders.folder(ofTree: named.treeHash, in: store)
+        guard let whole = models.first(where: { $0.reference != reference }) else {
+            return BaseModel(reference: named.resolved, contentHash: named.treeHash, path: path)
+        }
+        return BaseModel(
+            reference: whole.resolved, contentHash: whole.treeHash,
+            path: try await folders.folder(ofTree: whole.treeHash, in: store), adapterReference: named.resolved,
+            adapterPath: path)
     }
 
     private static func incomplete(_ id: String) -> MartletError {
@@ -300,7 +323,8 @@ extension JobService {
             await handle(.finished, job: id)
         case .fail(let error): await handle(.failed(error), job: id)
         case .paused: await handle(.workerPaused, job: id)
-        case .checkpoint, .hello, .ready:
+        case .checkpoint(let checkpoint): try await register(checkpoint, job: id)
+        case .hello, .ready:
             throw MartletError(.invalidRequest, "a worker cannot say this; update martlet and martlet-engine together")
         }
     }
@@ -329,7 +353,15 @@ extension JobService {
                 model = try await readBundle("\(folder(of: id))/\(bundle)", name: name, jobID: id)
             }
             defer { model.map { folders.blobs.unpin($0.tree.files.map(\.hash)) } }
-            let reference = try await store.succeed(job: id, model: model, result: result.report, at: clock.now())
+            let (report, outcome) = try await tuned(run, result, model)
+            defer { outcome.map { folders.blobs.unpin($0.tree.files.map(\.hash)) } }
+            let reference = try await store.succeed(
+                job: id, model: model, result: report, tuning: outcome, at: clock.now())
+            for event in outcome?.events ?? [] {
+                if let kept = try? await store.event(ofJob: id, key: event.key) {
+                    followers.publish(.event(kept), job: id)
+                }
+            }
             ledger.count(
                 project: run.job.projectID, key: run.job.keyID,
                 kind: run.job.info.kind == .import ? "import" : "training", resource: run.job.info.name,
@@ -345,6 +377,18 @@ extension JobService {
         await announce(id)
     }
 
+    /// What a fine-tuning job leaves besides its model, and its report with that named in it.
+    private func tuned(_ run: Run, _ result: JobResult, _ model: NewModel?) async throws -> (JSON, TuningOutcome?) {
+        guard run.job.info.kind == .fineTune else { return (result.report, nil) }
+        guard let model else { throw MartletError(.internal, "the worker left no model; start the job again") }
+        try Self.checkBase(model, run)
+        let alias = try await tunedNames(run).alias
+        var report = result.report.object ?? [:]
+        report["fine_tuned_model"] = .string(alias)
+        report["trained_tokens"] = result.usage.trainedTokens.map { JSON($0) }
+        return (.object(report), try await tuningOutcome(run, alias: alias))
+    }
+
     /// What the model is called: as the import was, or as the recipe says.
     private static func modelName(_ run: Run) throws -> String {
         if let upload = run.inputs.first(where: { $0.kind == JobInput.upload }) { return upload.name }
@@ -353,7 +397,7 @@ extension JobService {
     }
 
     /// Off the actor: hashing a large model takes seconds.
-    private nonisolated func readBundle(_ folder: String, name: String, jobID: String) async throws -> NewModel {
+    nonisolated func readBundle(_ folder: String, name: String, jobID: String) async throws -> NewModel {
         try BundleReader(blobs: folders.blobs).read(folder, name: name, jobID: jobID)
     }
 

@@ -82,7 +82,10 @@ public actor JobService {
                 .invalidRequest, "the Idempotency-Key must have 1 to 255 bytes", param: "Idempotency-Key")
         }
         guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
-        let (name, inputs) = try await JobInputs(store: store).resolve(request, projectID: principal.project)
+        var request = request
+        request.kind = JobInputs.kind(of: request)
+        let (name, inputs) = try await JobInputs(store: store, now: clock.now()).resolve(
+            request, projectID: principal.project)
         return try await accept(
             request, name: name, inputs: inputs, idempotencyKey: idempotencyKey, retryCount: retryCount, by: principal)
     }
@@ -115,7 +118,8 @@ public actor JobService {
                 "\(queued) jobs of this project wait already; wait for some, cancel some, or raise max_queued_jobs")
         }
         var info = JobInfo(
-            id: "job_\(try [UInt8].random(count: 12).hex)", kind: request.kind, name: name, state: .queued,
+            id: (request.kind == .fineTune ? "ftjob-" : "job_") + (try [UInt8].random(count: 12).hex),
+            kind: request.kind, name: name, state: .queued,
             createdAt: clock.now())
         info.recipe = request.recipe
         let (job, isNew) = try await store.submit(
@@ -127,6 +131,10 @@ public actor JobService {
             runs[job.info.id] = Run(
                 job: job, machine: JobMachine(maxRestarts: configuration.maxRestarts), inputs: inputs)
             waiting.append(job.info.id)
+            if request.kind == .fineTune {
+                await note(
+                    "created", "Created fine-tuning job: \(job.info.id)", level: "info", job: job.info.id)
+            }
             schedule()
         }
         return shown(job)

@@ -31,16 +31,22 @@ public final class ModelService: Sendable {
         return models
     }
 
-    /// `name` (its newest version) or `name@version`.
+    /// `name` (its newest version), `name@version` or an `ft:` id.
     public func show(_ reference: String, by principal: Principal) async throws -> ModelInfo {
         try principal.require(.developer, .inference)
-        let (name, version) = try Name.parseReference(reference, what: "model")
-        guard let model = try await store.model(name, version: version, projectID: principal.project) else {
+        if !reference.hasPrefix("ft:") { _ = try Name.parseReference(reference, what: "model") }
+        guard let model = try await store.resolveModel(reference, projectID: principal.project) else {
             throw Self.unknown(reference)
         }
         var shown = model
         shown.serving = await deployments.serving(of: model.reference, projectID: principal.project)
         return shown
+    }
+
+    /// The `ft:` ids of tuned models and checkpoints, oldest first.
+    public func aliases(by principal: Principal) async throws -> [ModelAlias] {
+        try principal.require(.developer, .inference)
+        return try await store.modelAliases(projectID: principal.project)
     }
 
     /// Where a file of the bundle lies on this machine and its length, for the transport to stream.
@@ -56,12 +62,18 @@ public final class ModelService: Sendable {
         return (try blobs.path(of: file.hash), file.byteCount)
     }
 
-    /// Deletes `name@version`, or with `name` every version. Throws `conflict` with the list of what needs it, unless
+    /// Deletes `name@version` (or the version of an `ft:` id), or with `name` every version. Throws `conflict` with the list of what needs it, unless
     /// `force`. The answer is what was broken by force. The bytes go with the next `gc`.
     @discardableResult
     public func delete(_ reference: String, force: Bool = false, by principal: Principal) async throws -> [String] {
         try principal.require(.developer)
-        let (name, version) = try Name.parseReference(reference, what: "model")
+        var (name, version): (String, Int?)
+        if reference.hasPrefix("ft:") {
+            let model = try await show(reference, by: principal)
+            (name, version) = (model.name, model.version)
+        } else {
+            (name, version) = try Name.parseReference(reference, what: "model")
+        }
         let models = try await store.models(named: name, projectID: principal.project)
             .filter { version == nil || $0.version == version }
         guard !models.isEmpty else { throw Self.unknown(reference) }

@@ -60,9 +60,11 @@ struct UploadBody: AsyncSequence, Sendable {
     private let body: RequestBody
     private let limit: Int
 
-    /// Throws `tooLarge` by the announced length alone, and `unsupportedFormat` for a body that came compressed.
-    init(_ call: Call) throws {
-        limit = call.limits.uploadBytes
+    /// `extraBytes` are for what stands around the file. Throws `tooLarge` by the announced length alone, and
+    /// `unsupportedFormat` for a body that came compressed.
+    init(_ call: Call, extraBytes: Int = 0) throws {
+        let (sum, isTooMuch) = call.limits.uploadBytes.addingReportingOverflow(extraBytes)
+        limit = isTooMuch ? .max : sum
         body = call.request.body
         if let encoding = call.header(.contentEncoding), encoding.lowercased() != "identity" {
             throw MartletError(.unsupportedFormat, "files are sent as they are; leave Content-Encoding out")

@@ -79,12 +79,14 @@ extension API {
 enum FileDownload {
     private static let chunkByteCount = 256 << 10
 
-    static func response(_ path: String, byteCount: Int) throws -> Response {
+    static func response(
+        _ path: String, byteCount: Int, type: String = "application/octet-stream"
+    ) throws -> Response {
         guard let file = FileHandle(forReadingAtPath: path) else {
             throw MartletError(.internal, "the file is registered and not on disk; restore it from a backup")
         }
         return Response(
-            status: .ok, headers: [.contentType: "application/octet-stream", .contentDisposition: "attachment"],
+            status: .ok, headers: [.contentType: type, .contentDisposition: "attachment"],
             body: ResponseBody(contentLength: byteCount) { writer in
                 defer { try? file.close() }
                 var left = byteCount

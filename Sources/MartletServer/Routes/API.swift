@@ -10,7 +10,7 @@ struct API: Sendable {
     /// The whole table but for what describes the table itself.
     var routes: [Route] {
         healthRoutes + consoleRoutes + datasetRoutes + jobRoutes + modelRoutes + deploymentRoutes + projectRoutes
-            + accountingRoutes + openInferenceRoutes + openAIRoutes + responseRoutes
+            + accountingRoutes + openInferenceRoutes + openAIRoutes + responseRoutes + fileRoutes + tuningRoutes
             + chatCompletionRoutes + batchRoutes
     }
 }

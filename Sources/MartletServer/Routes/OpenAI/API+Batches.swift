@@ -12,7 +12,7 @@ extension API {
             Route(.post, base, .developers, "Run a file of requests in the background.") { call in
                 try call.checkQuery()
                 let request = try Self.batchRequest(await call.json())
-                let view = try await platform.batches.create(request, isRetry: call.isRetry, by: call.caller())
+                let view = try await platform.batches.create(request, isRetry: try call.retryCount() > 0, by: call.caller())
                 return .document(Self.document(view))
             },
             Route(.get, base, .developers, "List batches.") { call in
@@ -96,9 +96,4 @@ extension API {
             ], "metadata": info.metadata ?? .null,
         ]
     }
-}
-
-extension Call {
-    /// Whether the client says that it repeats itself.
-    var isRetry: Bool { (header(.retryCount).flatMap { Int($0) } ?? 0) > 0 }
 }

@@ -10,7 +10,12 @@ struct OpenAIModels {
     func list(_ call: Call) async throws -> Response {
         try call.checkQuery("after", "limit")
         let by = try call.caller()
-        let served = try await platform.deployments.servable(by: by).filter { $0.model.signature.isLanguage }
+        var served = try await platform.deployments.servable(by: by)
+        for alias in try await platform.models.aliases(by: by) where !served.contains(where: { $0.name == alias.alias })
+        {
+            if let tuned = try? await platform.deployments.describe(alias.alias, by: by) { served.append(tuned) }
+        }
+        served = served.filter { $0.model.signature.isLanguage }
         return .document(["object": "list", "data": .array(served.map { document($0, by) }), "has_more": false])
     }
 
@@ -53,7 +58,10 @@ struct OpenAIModels {
             "created": JSON(Int(served.model.createdAt.timeIntervalSince1970)), "owned_by": .string(by.projectName),
             "root": .string("\(served.model.name)@\(served.model.version)"),
         ]
-        if let language = served.model.signature.language { object["max_model_len"] = JSON(language.contextLength) }
+        if let language = served.model.signature.language {
+            object["max_model_len"] = JSON(language.contextLength)
+            object["parent"] = language.base.map { .string($0.reference) }
+        }
         return .object(object)
     }
 }
