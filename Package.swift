@@ -90,7 +90,10 @@ let package = Package(
         target("MartletStore", ["MartletWire", .product(name: "GRDB", package: "GRDB.swift")]),
         target(
             "MartletPlatform",
-            ["MartletStore", "MartletText", "MartletWire", "Yams", nio("NIOPosix"), nio("NIOCore"), logging]),
+            [
+                "MartletStore", "MartletText", "MartletWire", "Yams", nio("NIOPosix"), nio("NIOCore"), logging,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ]),
         target(
             "MartletServer",
             [
@@ -150,7 +153,7 @@ let package = Package(
         tests(
             "MartletPlatformTests",
             [
-                "MartletPlatform", "MartletTesting", "MartletWire",
+                "MartletPlatform", "MartletStore", "MartletTesting", "MartletWire", nio("NIOPosix"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
             ]),
     ],

@@ -24,6 +24,9 @@ public final class Platform: Sendable {
     public let garbage: GarbageCollector
     public let completions: ChatCompletionService
     public let batches: BatchService
+    public let evals: EvalService
+    public let gates: GateService
+    public let webhooks: WebhookService
     /// Where the transport leaves what answers background requests.
     public let executor: ExecutorSlot
 
@@ -47,7 +50,8 @@ public final class Platform: Sendable {
         models: ModelService, imports: ModelImportService, responses: ResponseService, files: FileService,
         uploads: UploadService, tuning: TuningService, jobs: JobService,
         deployments: DeploymentService, ledger: Ledger, audit: AuditLog, garbage: GarbageCollector,
-        completions: ChatCompletionService, batches: BatchService, executor: ExecutorSlot, store: Store,
+        completions: ChatCompletionService, batches: BatchService, evals: EvalService, gates: GateService,
+        webhooks: WebhookService, executor: ExecutorSlot, store: Store,
         control: ControlServer, lock: HomeLock,
         clock: PlatformClock, logger: Logger
     ) {
@@ -68,6 +72,9 @@ public final class Platform: Sendable {
         self.garbage = garbage
         self.completions = completions
         self.batches = batches
+        self.evals = evals
+        self.gates = gates
+        self.webhooks = webhooks
         self.executor = executor
         self.store = store
         self.control = control
@@ -85,7 +92,8 @@ public final class Platform: Sendable {
     /// Whether a job runs or waits, for a `serve` that leaves when it is idle.
     public func hasWork() async throws -> Bool {
         if await jobs.hasWork() { return true }
-        return await batches.hasWork()
+        if await batches.hasWork() { return true }
+        return await evals.hasWork()
     }
 
     /// Runs until `shutdown` or cancellation. Then requests in flight are answered (30 seconds at most), replicas end,
@@ -103,9 +111,11 @@ public final class Platform: Sendable {
             await jobs.proceed()
             try await deployments.start()
             try await batches.start()
+            try await evals.start()
             life.withLock { $0.isReady = true }
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await self.tick() }
+                group.addTask { await self.webhooks.run() }
                 await self.untilShutdown()
                 group.cancelAll()
             }
@@ -161,7 +171,9 @@ public final class Platform: Sendable {
         // A task of its own: the caller's is often cancelled already, and this must still be done.
         await Task {
             // Background requests first, so that replicas have only to answer those that someone waits for.
-            await batches.stop()
+            async let lines: Void = batches.stop()
+            async let items: Void = evals.stop()
+            _ = await (lines, items)
             async let replicas: Void = deployments.stop()
             async let workers: Void = jobs.stop()
             _ = await (replicas, workers)

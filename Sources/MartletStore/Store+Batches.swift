@@ -53,18 +53,6 @@ extension Store {
         }
     }
 
-    /// Batches of a project that are not over and read the file.
-    package func batches(readingFile id: String, projectID: String) async throws -> [String] {
-        try await read { db in
-            try String.fetchAll(
-                db,
-                sql: """
-                    SELECT id FROM batches WHERE project_id = ? AND json_extract(info, '$.inputFile') = ?
-                    AND state IN ('validating', 'in_progress', 'finalizing', 'cancelling')
-                    """, arguments: [projectID, id])
-        }
-    }
-
     /// Writes state and info; a batch that is over stays as it is. With `files` these are registered in the same
     /// transaction, and the lines' rows go.
     package func save(_ batch: StoredBatch, files: [BatchFile] = []) async throws {

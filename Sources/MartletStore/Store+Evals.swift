@@ -9,17 +9,13 @@ package struct StoredEval: Sendable, Equatable {
         package var metadata: JSON?
         package var dataSourceConfig: VerbatimJSON
         package var testingCriteria: VerbatimJSON
-        /// The part of items that must pass before a gate opens, 0 to 1.
-        package var threshold: Double?
         package init(
-            name: String, metadata: JSON?, dataSourceConfig: VerbatimJSON, testingCriteria: VerbatimJSON,
-            threshold: Double?
+            name: String, metadata: JSON?, dataSourceConfig: VerbatimJSON, testingCriteria: VerbatimJSON
         ) {
             self.name = name
             self.metadata = metadata
             self.dataSourceConfig = dataSourceConfig
             self.testingCriteria = testingCriteria
-            self.threshold = threshold
         }
     }
     package var id: String

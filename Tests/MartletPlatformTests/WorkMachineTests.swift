@@ -16,9 +16,9 @@ struct WorkMachineTests {
         var machine = Machine(widest: 2, pageCount: 4, firstNumber: 1)
         #expect(machine.handle(.started) == [.load(after: 0, count: 4)])
         #expect(numbers(machine.handle(.loaded(pieces(1...4)))) == [1, 2])
-        #expect(numbers(machine.handle(.finished(2))) == [3])
-        let next = machine.handle(.finished(1))
-        #expect(numbers(next) == [4] && next.contains(.load(after: 4, count: 4)))
+        let next = machine.handle(.finished(2))
+        #expect(numbers(next) == [3] && next.contains(.load(after: 4, count: 4)))
+        #expect(numbers(machine.handle(.finished(1))) == [4])
         #expect(machine.handle(.loaded(pieces(5...5))) == [])
         #expect(numbers(machine.handle(.finished(4))) == [5])
         #expect(machine.handle(.finished(3)) == [])
@@ -43,11 +43,18 @@ struct WorkMachineTests {
         #expect(machine.width == 3)
         for number in [2, 5, 6, 7, 8] { _ = machine.handle(.finished(number)) }
         #expect(numbers(machine.handle(.pauseOver)).prefix(2) == [4, 3])
-        for turn in 0..<12 {
-            let pause = machine.handle(.busy(4))
-            if turn == 11 { #expect(pause == [.pause(milliseconds: 10_000)]) }
+    }
+
+    @Test func pausesDoubleUpToTenSeconds() {
+        var machine = Machine(widest: 1, firstNumber: 1)
+        _ = machine.handle(.started)
+        _ = machine.handle(.loaded(pieces(1...1)))
+        var pauses: [Int] = []
+        for _ in 0..<9 {
+            for case .pause(let milliseconds) in machine.handle(.busy(1)) { pauses.append(milliseconds) }
             _ = machine.handle(.pauseOver)
         }
+        #expect(pauses == [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000])
     }
 
     @Test func aPieceThatNeverHasAPlaceGetsAResultInTheEnd() {

@@ -146,4 +146,16 @@ package enum WorkPace {
     package static let longestPause = 10_000
     /// About a quarter of an hour without a place.
     package static let tryLimit = 100
+
+    /// Tries to keep what was worked for until it is kept: it must not be asked again because the disk was full.
+    static func insist(_ clock: PlatformClock, _ body: () async throws -> Void) async throws {
+        while true {
+            do {
+                return try await body()
+            } catch {
+                try Task.checkCancellation()
+                try await clock.sleep(.milliseconds(500))
+            }
+        }
+    }
 }

@@ -90,7 +90,7 @@ extension BatchService {
         let id = batch.id
         let principal = Principal(
             keyID: batch.keyID, project: batch.projectID, projectName: "", role: .developer)
-        let (store, executor) = (environment.store, environment.executor)
+        let (store, executor, clock) = (environment.store, environment.executor, environment.clock)
         let content = Task { try await environment.files.open(tree: batch.treeHash) }
         let work = WorkRun<StoredBatchLine>.Work(
             load: { try await store.waitingLines(ofBatch: id, after: $0, limit: $1) },
@@ -103,7 +103,7 @@ extension BatchService {
                 guard !Task.isCancelled else { return .dropped }
                 if reply.isBusy, !isLastTry { return .busy }
                 let result = BatchResult.line(line, batch: id, reply: reply)
-                try await Self.insist(self.environment.clock) {
+                try await WorkPace.insist(clock) {
                     _ = try await store.finish(
                         line: line.line, ofBatch: id, state: result.state, result: result.text, tokens: result.tokens)
                 }
@@ -118,25 +118,12 @@ extension BatchService {
             whenOver: { Task { await self.forget(id) } })
         runs[id]?.work = run
         let left = batch.info.expiresAt.timeIntervalSince(environment.clock.now())
-        let clock = environment.clock
         runs[id]?.timer = Task {
             if batch.state == .cancelling { return await run.handle(.cancelRequested) }
             guard left > 0 else { return await run.handle(.timeOver) }
             await run.handle(.started)
             guard (try? await clock.sleep(.seconds(left))) != nil else { return }
             await run.handle(.timeOver)
-        }
-    }
-
-    /// Tries to keep what was worked for until it is kept: a line must not be asked again because the disk was full.
-    private static func insist(_ clock: PlatformClock, _ body: () async throws -> Void) async throws {
-        while true {
-            do {
-                return try await body()
-            } catch {
-                try Task.checkCancellation()
-                try await clock.sleep(.milliseconds(500))
-            }
         }
     }
 

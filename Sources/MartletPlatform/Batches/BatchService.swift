@@ -5,17 +5,7 @@ import MartletWire
 
 /// Batches: files of requests that run in the gaps of those that someone waits for, each line once.
 public actor BatchService {
-    struct Environment: Sendable {
-        let store: Store
-        let files: WorkFiles
-        let audit: AuditLog
-        let executor: ExecutorSlot
-        let gate: BackgroundGate
-        let configuration: Configuration
-        let clock: PlatformClock
-        let logger: Logger
-    }
-    let environment: Environment
+    let environment: BackgroundEnvironment
     var store: Store { environment.store }
     /// Batches that are being worked on.
     var runs: [String: Run] = [:]
@@ -34,7 +24,7 @@ public actor BatchService {
     private static let retryWindow = 600.0
     private static let unfinishedLimit = 1000
 
-    init(_ environment: Environment) { self.environment = environment }
+    init(_ environment: BackgroundEnvironment) { self.environment = environment }
 
     /// What a client asks for.
     package struct Request: Sendable {

@@ -63,17 +63,8 @@ extension API {
     }
 
     private func listChats(_ call: Call) async throws -> Response {
-        var filter = ChatCompletionFilter(model: call.query("model"))
-        for (key, value) in call.request.uri.queryParameters {
-            let key = String(key)
-            if key.hasPrefix("metadata["), key.hasSuffix("]") {
-                filter.metadata[String(key.dropFirst(9).dropLast())] = String(value)
-            } else if !["after", "limit", "model", "order"].contains(key) {
-                throw MartletError(
-                    .invalidRequest, "'\(key.prefix(60))' is not a query parameter here; leave it out",
-                    param: String(key.prefix(60)))
-            }
-        }
+        let metadata = try MetadataFilter(call, besides: ["after", "limit", "model", "order"])
+        let filter = ChatCompletionFilter(model: call.query("model"), metadata: metadata.pairs)
         let limit = try call.queryNumber("limit", in: 1...100) ?? 20
         let (found, hasMore) = try await platform.completions.list(
             filter, after: call.query("after"), limit: limit, isNewestFirst: try call.isNewestFirst(otherwise: false),
