@@ -58,7 +58,7 @@ check: setup ## Format, forbidden words, pins, target imports, warnings as error
 
 bench: build ## Measure against PyTorch and FastAPI, interleaved
 	@Benchmarks/setup
-	@Benchmarks/run $(BENCH)
+	@.deps/bench-venv/bin/python Benchmarks/run $(BENCH)
 
 docs: ## Check that every link and command in the documents leads somewhere
 	@scripts/check-docs

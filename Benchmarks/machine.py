@@ -11,6 +11,8 @@ PEERS = os.path.join(ROOT, "Benchmarks/peers")
 DATA = os.path.join(ROOT, ".deps/bench-data")
 MARTLET = os.path.join(ROOT, ".build/release/martlet")
 ENGINE = os.path.join(ROOT, ".build/release/martlet-engine")
+# As `martlet serve` starts its workers and replicas.
+ENGINE_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
 IMAGES = "/usr/share/datasets/fashion-mnist"
 
 

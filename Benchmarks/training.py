@@ -21,7 +21,7 @@ CASES = {
 
 def ours(case):
     command = [machine.ENGINE, "bench-train", machine.recipe(case), "--steps", str(CASES[case]["steps"])]
-    return json.loads(machine.output_of(command))["steps_per_second"]
+    return json.loads(machine.output_of(command, env=machine.ENGINE_ENVIRONMENT))["steps_per_second"]
 
 
 def theirs(case, row):

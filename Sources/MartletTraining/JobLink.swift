@@ -7,6 +7,8 @@ public struct JobLink: Sendable {
 
     public var event: @Sendable (JobEvent) -> Void
     public var progress: @Sendable (JobProgress) -> Void
+    /// A point of a tuning job whose bundle lies in the job's folder and can answer as a model.
+    public var checkpoint: @Sendable (TunedCheckpoint) -> Void
     /// nil while the job should go on.
     public var stop: @Sendable () -> Stop?
     /// Events that were sent and may not have been kept yet, the oldest first.
@@ -14,8 +16,10 @@ public struct JobLink: Sendable {
 
     public init(
         event: @escaping @Sendable (JobEvent) -> Void, progress: @escaping @Sendable (JobProgress) -> Void,
-        stop: @escaping @Sendable () -> Stop?, unacknowledged: @escaping @Sendable () -> [JobEvent] = { [] }
+        stop: @escaping @Sendable () -> Stop?, unacknowledged: @escaping @Sendable () -> [JobEvent] = { [] },
+        checkpoint: @escaping @Sendable (TunedCheckpoint) -> Void = { _ in }
     ) {
+        self.checkpoint = checkpoint
         self.event = event
         self.progress = progress
         self.stop = stop

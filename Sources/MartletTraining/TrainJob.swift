@@ -14,9 +14,12 @@ public struct TrainJob {
     let link: JobLink
     let recipe: Recipe
     let device: Device
+    let serving: ServingPath?
 
-    public init(_ task: TrainTask, link: JobLink) throws {
+    /// - Parameter serving: how a bundle is served, which a tuning job compares itself with.
+    public init(_ task: TrainTask, link: JobLink, serving: ServingPath? = nil) throws {
         self.task = task
+        self.serving = serving
         self.link = link
         recipe = try RecipeReader.read(json: task.recipe).recipe
         guard let device = Device(task.share.device) else {
@@ -29,6 +32,7 @@ public struct TrainJob {
     public func run() throws -> JobOutcome {
         try Torch.setDeterministic(true)
         link.progress(JobProgress(phase: "preparing"))
+        if recipe.base != nil { return try tune() }
         if let model = recipe.model { return try trainLanguage(model) }
         let started = ContinuousClock.now
         var foldMetrics: [[String: Double]] = []

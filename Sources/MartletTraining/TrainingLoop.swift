@@ -1,6 +1,15 @@
 import Foundation
 import MartletWire
 
+/// What a loop tells of a step that is done.
+struct StepReport {
+    var step: Int
+    var loss: Double
+    /// Metrics of the validation rows, where the step ended an epoch and there are some.
+    var validation: [String: Double]?
+    var isEpochEnd: Bool
+}
+
 /// Steps a session to its end: validates each epoch, saves, reports, stops early or when asked.
 struct TrainingLoop {
     let session: TrainingSession
@@ -22,18 +31,30 @@ struct TrainingLoop {
     private var epochsWithoutImprovement = 0
     /// The step of the newest checkpoint.
     private var savedStep: Int?
+    /// Called after each step, before the step can be saved: what it writes is there when the step is not done again.
+    private let afterStep: ((StepReport) throws -> Void)?
     private let clock = ContinuousClock()
 
     init(
         recipe: Recipe, objective: any TrainingObjective, directory: String, environment: [String: String],
         link: JobLink, label: String = ""
     ) throws {
+        try self.init(
+            recipe: recipe, session: TrainingSession(objective, config: recipe.training), directory: directory,
+            environment: environment, link: link, label: label)
+    }
+
+    init(
+        recipe: Recipe, session: TrainingSession, directory: String, environment: [String: String], link: JobLink,
+        label: String = "", afterStep: ((StepReport) throws -> Void)? = nil
+    ) throws {
         self.recipe = recipe
+        self.session = session
+        self.afterStep = afterStep
         self.link = link
         self.environment = environment
         self.label = label
         recipeHash = ContentHash.of(try JSONEncoder.wire.encode(recipe))
-        session = try TrainingSession(objective, config: recipe.training)
         store = try CheckpointStore(directory: directory, keep: recipe.training.checkpoint.keep)
         interval = CheckpointInterval(recipe.training.checkpoint.every) ?? .seconds(60)
         reporter = ProgressReporter(session: session, link: link)
@@ -52,7 +73,10 @@ struct TrainingLoop {
             rowsTrained += rows
             reporter.count(rows: rows, loss: loss)
             var improved = false
-            if session.isEpochStart || session.isDone { improved = try finishEpoch() }
+            var report = StepReport(
+                step: session.stepsDone, loss: loss, isEpochEnd: session.isEpochStart || session.isDone)
+            if report.isEpochEnd { (improved, report.validation) = try finishEpoch() }
+            try afterStep?(report)
             if reporter.isDue {
                 let now = clock.now
                 secondsTrained += lastTick.duration(to: now).seconds
@@ -156,8 +180,8 @@ struct TrainingLoop {
                 data: ["step": JSON(step)]))
     }
 
-    /// Measures on the validation rows. Returns whether the watched metric is the best so far.
-    private mutating func finishEpoch() throws -> Bool {
+    /// Measures on the validation rows. Returns whether the watched metric is the best so far, and what was measured.
+    private mutating func finishEpoch() throws -> (improved: Bool, validation: [String: Double]?) {
         let epoch = (session.stepsDone + session.stepsPerEpoch - 1) / session.stepsPerEpoch
         let trainLoss = lossCount > 0 ? lossSum / lossCount : 0
         (lossSum, lossCount) = (0, 0)
@@ -165,7 +189,8 @@ struct TrainingLoop {
             "epoch": JSON(epoch), "step": JSON(session.stepsDone), "train": ["loss": .double(trainLoss)],
         ]
         var improved = false
-        if let measured = try session.objective.validate() {
+        let validation = try session.objective.validate()
+        if let measured = validation {
             let loss = measured["loss"] ?? .nan
             guard loss.isFinite else {
                 throw session.diverged("the loss of the validation rows", loss, step: session.stepsDone)
@@ -181,13 +206,16 @@ struct TrainingLoop {
                 "training.early_stopping watches the validation rows, but there are none; give data.split.validation a share"
             )
         }
-        link.event(
-            JobEvent(key: "\(label)epoch-\(epoch)", type: "metrics", message: "epoch \(epoch)", data: metrics))
+        // Whoever looks at each step tells of the epoch's last one.
+        if afterStep == nil {
+            link.event(
+                JobEvent(key: "\(label)epoch-\(epoch)", type: "metrics", message: "epoch \(epoch)", data: metrics))
+        }
         if let sample = try session.objective.sample() {
             link.event(
                 JobEvent(key: "\(label)sample-\(epoch)", type: "sample", message: sample, data: ["epoch": JSON(epoch)]))
         }
-        return improved
+        return (improved, validation)
     }
 
     private mutating func judge(_ metrics: [String: Double]) throws -> Bool {

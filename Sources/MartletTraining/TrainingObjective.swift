@@ -20,9 +20,20 @@ public protocol TrainingObjective: AnyObject {
     /// The mean loss over the rows at these places of the order, with its gradients.
     func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor
 
+    /// How much the rows at these places weigh in a step's mean loss, such as their tokens; their number by default.
+    func weight(of places: Range<Int>) throws -> Double
+
+    /// Cuts rows that are too much for one pass into parts whose gradients add up to theirs; by default one part.
+    func parts(of places: Range<Int>) -> [Range<Int>]
+
     /// Metrics of the validation rows, `loss` among them; nil where there are none.
     func validate() throws -> [String: Double]?
 
     /// A look at what the model does by now, for the job's events; nil where there is nothing to show.
     func sample() throws -> String?
+}
+
+extension TrainingObjective {
+    public func weight(of places: Range<Int>) throws -> Double { Double(places.count) }
+    public func parts(of places: Range<Int>) -> [Range<Int>] { [places] }
 }

@@ -49,8 +49,9 @@ public final class TrainingSession {
             try objective.begin(epoch: epoch, shuffled: config.shuffle)
             isOrdered = true
         }
-        let ranges = self.ranges(of: stepsDone % stepsPerEpoch)
-        let total = ranges.reduce(0) { $0 + $1.count }
+        let ranges = self.ranges(of: stepsDone % stepsPerEpoch).flatMap { objective.parts(of: $0) }
+        let weights = try ranges.map { try objective.weight(of: $0) }
+        let total = weights.reduce(0, +)
         var lossSum = 0.0
         optimizer.zeroGrad()
         for (part, range) in ranges.enumerated() {
@@ -58,8 +59,8 @@ public final class TrainingSession {
             let loss = try objective.loss(range, forward)
             let value = try loss.item()
             guard value.isFinite else { throw diverged("the loss", value, step: stepsDone + 1) }
-            lossSum += value * Double(range.count)
-            let share = Double(range.count) / Double(total)
+            lossSum += value * weights[part]
+            let share = weights[part] / total
             try (share == 1 ? loss : loss.mul(share)).backward()
         }
         if config.regularization.l1 > 0 || config.regularization.l2 > 0 {
@@ -68,7 +69,7 @@ public final class TrainingSession {
         if let limit = config.clipNorm { _ = try optimizer.clipGradNorm(limit) }
         try optimizer.step(learningRate: config.optimizer.learningRate * schedule.factor(stepsDone))
         stepsDone += 1
-        return (lossSum / Double(total), total)
+        return (lossSum / total, ranges.reduce(0) { $0 + $1.count })
     }
 
     /// Everything that a run needs to go on: weights under `model.`, the optimizer's state under `optimizer.`.

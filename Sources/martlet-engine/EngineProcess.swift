@@ -43,7 +43,8 @@ enum EngineProcess {
         let compute = ComputeThread()
         do {
             switch task {
-            case .train(let task): try job(client, control, compute) { try TrainJob(task, link: $0).run() }
+            case .train(let task):
+                try job(client, control, compute) { try TrainJob(task, link: $0, serving: .replica).run() }
             case .evaluate(let task): try job(client, control, compute) { try EvaluateJob(task, link: $0).run() }
             case .profile(let task): try job(client, control, compute) { try ProfileJob(task, link: $0).run() }
             case .importModel(let task): try job(client, control, compute) { try ImportJob(task, link: $0).run() }
@@ -94,7 +95,8 @@ enum EngineProcess {
     ) throws {
         let link = JobLink(
             event: { client.send(.event($0)) }, progress: { client.send(.progress($0)) },
-            stop: { control.stop.withLock { $0 } }, unacknowledged: { client.unacknowledgedEvents })
+            stop: { control.stop.withLock { $0 } }, unacknowledged: { client.unacknowledgedEvents },
+            checkpoint: { client.send(.checkpoint($0)) })
         switch try compute.run({ try body(link) }) {
         case .finished(let result): client.send(.finish(result))
         case .paused: client.send(.paused)

@@ -30,6 +30,14 @@ private let smallDisk = ProcessInfo.processInfo.environment["MARTLET_TEST_SMALL_
         let filler = try fill(disk)
         let big = String(repeating: "x", count: 1 << 20)
         #expect(await code { _ = try await bench.addDataset("e", ["big.csv": big]) } == .storageFull)
+        let refused = await code {
+            let file = try bench.platform.files.begin(by: bench.admin)
+            try file.append(Array(big.utf8))
+            _ = try await bench.platform.files.create(
+                file, filename: "e.jsonl", purpose: .fineTune, by: bench.admin)
+        }
+        #expect(refused == .storageFull)
+        #expect(try await bench.platform.files.list(by: bench.admin).data.isEmpty)
         #expect(try FileManager.default.contentsOfDirectory(atPath: bench.home + "/blobs/incoming").isEmpty)
 
         // Events pile up until the database has no room either; each waits for its acknowledgement.

@@ -13,6 +13,7 @@ struct LiveServer: Sendable {
     let table: RouteTable
     let url: String
     let adminKey: String
+    let home: String
     let admin: Principal
     var port: Int { URL(string: url)?.port ?? 0 }
 
@@ -39,7 +40,7 @@ struct LiveServer: Sendable {
         let key = try String(contentsOfFile: home + "/admin.key", encoding: .utf8)
             .trimmingCharacters(in: .whitespacesAndNewlines)
         let live = LiveServer(
-            platform: platform, table: server.table, url: url, adminKey: key,
+            platform: platform, table: server.table, url: url, adminKey: key, home: home,
             admin: try await platform.keys.authenticate(key))
         try await body(live)
         running.cancel()

@@ -29,6 +29,9 @@ struct OpenAIFake: Sendable {
             connection.send(Frame(kind: .failure, id: frame.id, head: head).encoded())
         }
     }
+    /// What a worker does with a fine-tuning job.
+    typealias Tune = @Sendable (TrainTask, FakeConnection, FakeEngine.Started) async throws -> Void
+
     let live: LiveServer
     let engine: FakeEngine
     /// What the replica was asked last.
@@ -43,7 +46,7 @@ struct OpenAIFake: Sendable {
 
     static func with(
         _ answer: @escaping Answer = OpenAIFake.say("Hel", "lo"), models: [String] = ["tiny"],
-        configure: @escaping (inout Configuration) -> Void = { _ in },
+        tune: Tune? = nil, configure: @escaping (inout Configuration) -> Void = { _ in },
         _ body: (OpenAIFake) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fake-\(UUID().uuidString)").path
@@ -54,7 +57,7 @@ struct OpenAIFake: Sendable {
             configure(&$0)
         }) { live in
             let fake = OpenAIFake(live: live, engine: engine)
-            let player = Task { await fake.play(answer) }
+            let player = Task { await fake.play(answer, tune) }
             defer { player.cancel() }
             for model in models { try await fake.importModel(model) }
             try await body(fake)
@@ -89,16 +92,16 @@ struct OpenAIFake: Sendable {
 
     // MARK: The engine's side
 
-    private func play(_ answer: @escaping Answer) async {
+    private func play(_ answer: @escaping Answer, _ tune: Tune?) async {
         await withTaskGroup(of: Void.self) { group in
             while !Task.isCancelled, let started = await engine.next(within: 3600) {
-                group.addTask { try? await serve(started, answer) }
+                group.addTask { try? await serve(started, answer, tune) }
             }
             group.cancelAll()
         }
     }
 
-    private func serve(_ started: FakeEngine.Started, _ answer: @escaping Answer) async throws {
+    private func serve(_ started: FakeEngine.Started, _ answer: @escaping Answer, _ tune: Tune?) async throws {
         let (connection, task) = try await started.dial()
         switch task {
         case .importModel(let task):
@@ -116,6 +119,16 @@ struct OpenAIFake: Sendable {
                         signature: Signature(), loadSeconds: 0.1, residentBytes: 1 << 20,
                         serving: ["precision": "float32"])))
             try await replica(task, connection, started, answer)
+        case .train(let task):
+            guard let tune else { return started.kill() }
+            do { try await tune(task, connection, started) } catch let error as MartletError {
+                try await connection.request(.fail(error))
+                started.kill()
+            }
+        case .profile:
+            try await connection.request(
+                .finish(JobResult(report: ["rows": 1], usage: .init(cpuSeconds: 0, rows: 1))))
+            started.kill()
         default: started.kill()
         }
     }

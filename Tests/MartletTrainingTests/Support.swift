@@ -64,7 +64,10 @@ func exampleText(_ name: String) throws -> String { try String(contentsOfFile: e
 final class Told: Sendable {
     private let collected = Mutex<[JobEvent]>([])
     private let asked = Mutex(0)
+    private let kept = Mutex<[TunedCheckpoint]>([])
 
+    /// Points of a tuning job that can answer.
+    var points: [TunedCheckpoint] { kept.withLock { $0 } }
     var events: [JobEvent] { collected.withLock { $0 } }
     func event(_ key: String) -> JobEvent? { events.first { $0.key == key } }
     func keys(_ prefix: String) -> [String] { events.map(\.key).filter { $0.hasPrefix(prefix) } }
@@ -79,7 +82,7 @@ final class Told: Sendable {
                         $0 += 1
                         return $0
                     })
-            })
+            }, checkpoint: { point in self.kept.withLock { $0.append(point) } })
     }
 }
 

@@ -2,17 +2,17 @@ import Foundation
 import MartletWire
 
 /// Cuts a text into lines; memory is one line and a buffer.
-final class LineReader {
+package final class LineReader {
     private let stream: TextStream
-    let file: String
+    package let file: String
     private var buffer: UnsafeMutableBufferPointer<UInt8>
     private var position = 0
     private var limit = 0
     private var atEnd = false
     /// The number of the last line given, counted from 1.
-    private(set) var line = 0
+    package private(set) var line = 0
 
-    init(path: String, encoding: TextEncoding) throws {
+    package init(path: String, encoding: TextEncoding) throws {
         stream = try TextStream(path: path, encoding: encoding)
         file = (path as NSString).lastPathComponent
         buffer = .allocate(capacity: 1 << 20)
@@ -21,7 +21,7 @@ final class LineReader {
     deinit { buffer.deallocate() }
 
     /// The next line without its end, which lives until the next call; nil at the end.
-    func next() throws -> UnsafeBufferPointer<UInt8>? {
+    package func next() throws -> UnsafeBufferPointer<UInt8>? {
         var searched = position
         while true {
             guard let base = buffer.baseAddress else { return nil }

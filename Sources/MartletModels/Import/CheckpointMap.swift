@@ -5,7 +5,7 @@ public struct CheckpointMap: Sendable {
     /// A name of a tensor in a file → the parameter's name.
     var parameterName: @Sendable (String) -> String
     /// Names of parameters that the files hold with rows and columns exchanged.
-    var isTransposed: @Sendable (String) -> Bool
+    public var isTransposed: @Sendable (String) -> Bool
     /// Names in files that are computed, not learned.
     var isIgnored: @Sendable (String) -> Bool
 

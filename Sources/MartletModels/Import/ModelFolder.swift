@@ -46,6 +46,12 @@ public struct ModelFolder: Sendable {
     /// The file of the tokenizer, where there is one.
     public var tokenizer: URL? { file("tokenizer.json") }
 
+    /// The tokens that the generation config, or else the config, calls ends: a number or several.
+    public var endTokens: Set<Int> {
+        let named = generationConfig?["eos_token_id"] ?? config["eos_token_id"]
+        return Set((named?.array ?? [named].compactMap { $0 }).compactMap(\.int))
+    }
+
     /// A file of the folder by its name, where there is one.
     public func file(_ name: String) -> URL? {
         let file = url.appending(path: name)

@@ -365,7 +365,8 @@ extension JobService {
             ledger.count(
                 project: run.job.projectID, key: run.job.keyID,
                 kind: run.job.info.kind == .import ? "import" : "training", resource: run.job.info.name,
-                rows: result.usage.rows, cpuSeconds: result.usage.cpuSeconds)
+                rows: result.usage.rows, cpuSeconds: result.usage.cpuSeconds,
+                promptTokens: result.usage.trainedTokens ?? 0)
             if run.job.info.kind == .import { await setProfile(result.report, run) }
             if let reference, let model { await deploy(reference, model.card, run) }
             enqueue(.published(nil), job: id)

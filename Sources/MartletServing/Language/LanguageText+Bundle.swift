@@ -13,40 +13,22 @@ extension LanguageText {
         let config = folder.file("tokenizer_config.json").flatMap { FileManager.default.contents(atPath: $0.path) }
         let tokenizer = try Tokenizer(json: json, config: config)
         let template = try folder.chatTemplate.map { try ChatTemplate($0) }
-        let marks = Self.marks(tokenizer)
+        let variables = tokenizer.templateVariables
         let vocabulary = tokenizer.vocabulary
         var render: (@Sendable ([JSON], [JSON]) throws -> String)?
         if let template {
             render = { messages, tools in
-                try template.render(messages: messages, tools: tools, addGenerationPrompt: true, variables: marks)
+                try template.render(messages: messages, tools: tools, addGenerationPrompt: true, variables: variables)
             }
         }
         self.init(
             encode: { text, special in try tokenizer.encode(text, addSpecialTokens: special).ids },
             decode: { tokens in tokenizer.decode(tokens) }, render: render,
             vocabulary: TokenVocabulary(
-                bytes: vocabulary.bytes, endTokens: Self.endTokens(folder).union(vocabulary.endTokens)),
+                bytes: vocabulary.bytes, endTokens: folder.endTokens.union(vocabulary.endTokens)),
             sampling: Self.sampling(folder.generationConfig))
         toolFormat = folder.chatTemplate.flatMap { ToolCallFormat.named(by: $0) }
         for mark in ToolCallFormat.marks { markers[mark] = tokenizer.id(of: mark) }
-    }
-
-    /// The tokens' texts that templates write.
-    private static func marks(_ tokenizer: Tokenizer) -> [String: JSON] {
-        var marks: [String: JSON] = [:]
-        for (name, token) in [
-            ("bos_token", tokenizer.beginToken), ("eos_token", tokenizer.endToken), ("pad_token", tokenizer.padToken),
-            ("unk_token", tokenizer.unknownToken),
-        ] {
-            if let token, let text = tokenizer.token(of: token) { marks[name] = .string(text) }
-        }
-        return marks
-    }
-
-    /// What the config and the generation config call ends: a number or several.
-    private static func endTokens(_ folder: ModelFolder) -> Set<Int> {
-        let named = folder.generationConfig?["eos_token_id"] ?? folder.config["eos_token_id"]
-        return Set((named?.array ?? [named].compactMap { $0 }).compactMap(\.int))
     }
 
     private static func sampling(_ config: JSON?) -> Sampling {

@@ -3,14 +3,20 @@ import MartletWire
 /// Models as text: lists, lineage, comparisons.
 enum ModelText {
     static func list(_ page: Page<ModelInfo>) -> String {
-        var table = Table(["NAME", ">VERSION", ">PARAMETERS", ">SIZE", "MADE", "METRICS"])
+        var table = Table(["NAME", ">VERSION", ">PARAMETERS", ">SIZE", "MADE", "METRICS", "BASE", "ID"])
         for item in page.data {
             table.add([
                 item.name, String(item.version), Format.count(item.card.parameterCount), Format.bytes(item.byteCount),
-                Format.time(item.createdAt), headline(item.card),
+                Format.time(item.createdAt), headline(item.card), base(item),
+                (item.aliases ?? []).joined(separator: " "),
             ])
         }
         return table.isEmpty ? "no models; train one with: martlet train RECIPE" : table.text
+    }
+
+    /// What a model was tuned from: an adapter's base, or the recipe's.
+    private static func base(_ item: ModelInfo) -> String {
+        item.signature.language?.base?.reference ?? item.card.recipe["base"]?.string ?? ""
     }
 
     /// The metrics that matter most, of the split that says most.
@@ -46,6 +52,8 @@ enum ModelText {
         let card = item.card
         var table = Table(["", ""])
         table.add(["model", "\(item.name)@\(item.version)"])
+        for alias in item.aliases ?? [] { table.add(["id", alias]) }
+        if !base(item).isEmpty { table.add(["base", base(item)]) }
         table.add(["made", Format.time(item.createdAt)])
         table.add(["hash", item.contentHash])
         if item.signature.isLanguage {

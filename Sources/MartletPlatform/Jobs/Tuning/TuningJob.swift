@@ -32,7 +32,6 @@ public struct TuningJob: Sendable, Equatable {
     public var metadata: JSON?
     public var seed: Int
     public var method: TuningConfig
-    public var hasAdapter: Bool
     /// Nil is "auto": not chosen yet.
     public var epochCount: Int?
     public var batchSize: Int?
@@ -58,7 +57,6 @@ public struct TuningJob: Sendable, Equatable {
         metadata = job.request.tuning?["metadata"]
         seed = recipe?.training.seed ?? TuningRequest.defaultSeed
         method = recipe?.tuning ?? TuningConfig()
-        hasAdapter = recipe?.adapter != nil
         // What the recipe leaves out has a default in the struct, and is the worker's choice.
         epochCount = chosen?["n_epochs"]?.int ?? tree["training"]?["epochs"]?.int
         batchSize = chosen?["batch_size"]?.int ?? tree["training"]?["batch_size"]?.int

@@ -19,8 +19,6 @@ public struct TuningRequest: Sendable {
     public var samples: Int?
     /// The recipe's `adapter` section; nil trains every weight.
     public var adapter: JSON?
-    /// `cpu`, `cuda` or `cuda:N`.
-    public var device: String?
 
     public static let suffixLimit = 64
     public static let defaultRank: Int64 = 8
@@ -56,7 +54,6 @@ public struct TuningRequest: Sendable {
         own["metadata"] = metadata.map { pairs in
             .object(JSONObject(pairs.sorted { $0.key < $1.key }.map { ($0.key, JSON.string($0.value)) }))
         }
-        return JobRequest(
-            kind: .fineTune, name: names.model, recipe: .object(recipe), device: device, tuning: .object(own))
+        return JobRequest(kind: .fineTune, name: names.model, recipe: .object(recipe), tuning: .object(own))
     }
 }

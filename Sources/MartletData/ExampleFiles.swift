@@ -1,0 +1,63 @@
+import Foundation
+import MartletWire
+
+/// The lines of JSON-lines files, one after another, as often as they are asked for; memory is one line.
+public struct ExampleFiles: Sendable {
+    private let paths: [String]
+
+    /// - Parameter sources: files, or folders whose files are all read, in the order of their names.
+    /// - Throws: `notFound` and `invalidData` where there is nothing to read.
+    public init(_ sources: [String]) throws {
+        var paths: [String] = []
+        for source in sources {
+            var isFolder: ObjCBool = false
+            guard FileManager.default.fileExists(atPath: source, isDirectory: &isFolder) else {
+                throw MartletError(
+                    .notFound, "the data '\((source as NSString).lastPathComponent)' is not there; check data.source",
+                    param: "data.source")
+            }
+            guard isFolder.boolValue else {
+                paths.append(source)
+                continue
+            }
+            let names = try FileManager.default.contentsOfDirectory(atPath: source).filter { !$0.hasPrefix(".") }
+            guard !names.isEmpty else {
+                throw MartletError(
+                    .invalidData, "the dataset is empty; give a file of JSON lines", param: "data.source")
+            }
+            paths += names.sorted().map { "\(source)/\($0)" }
+        }
+        self.paths = paths
+    }
+
+    public var names: [String] { paths.map { ($0 as NSString).lastPathComponent } }
+
+    /// A line that is not blank, with the name of its file and its number there, counted from 1. The bytes live until the
+    /// closure returns, which says whether to go on.
+    public func forEach(
+        _ body: (_ bytes: UnsafeBufferPointer<UInt8>, _ file: String, _ line: Int) throws -> Bool
+    ) throws {
+        for path in paths {
+            let reader = try LineReader(path: path, encoding: .utf8)
+            while let line = try reader.next() {
+                guard line.contains(where: { $0 > 0x20 }) else { continue }
+                guard try body(line, reader.file, reader.line) else { return }
+            }
+        }
+    }
+}
+
+/// Which lines train and which are held out.
+public enum ExampleSplit {
+    /// The split of each line that is not blank, by its number over all files.
+    public static func codes(_ files: ExampleFiles, _ config: SplitConfig) throws -> [Split] {
+        var splitter = try Splitter(config, hasValidation: false, hasTest: false, fold: nil)
+        let row = Row()
+        try files.forEach { _, _, _ in
+            try splitter.add(row, given: nil, label: nil)
+            return true
+        }
+        _ = try splitter.assign()
+        return splitter.codes.map { [.train, .validation, .test][Int($0)] }
+    }
+}

@@ -1,0 +1,173 @@
+import Foundation
+import MartletData
+import MartletNN
+import MartletTensor
+import MartletText
+import MartletWire
+
+/// A model that learns from graders of its own answers: of each prompt a group of answers is drawn, and each answer's
+/// tokens are made likelier by its advantage, `(reward - mean of the group) / (deviation of the group + 10⁻⁴)` (GRPO; Shao
+/// et al., 2024; with one update a group, so that no ratio is clipped, and no penalty for leaving the base).
+///
+/// The loss is the mean over answers of the mean over an answer's tokens of -advantage · log p.
+final class ReinforcementObjective: TuningObjective {
+    /// Prompts with the lines that graders read.
+    struct Prompts {
+        var examples: TokenExamples
+        var items: [JSON]
+    }
+
+    /// How answers are drawn and judged.
+    struct Rules {
+        var grader: Grader
+        /// Answers of one prompt of a step.
+        var samples: Int
+        var maxTokens: Int
+        var seed: UInt64
+    }
+
+    private let tuned: TunedModel
+    private let train: Prompts
+    private let validation: Prompts
+    private let rules: Rules
+    private let text: TuningText
+    private let sampler: AnswerSampler
+    private var order: ExampleOrder
+    private var rewards: [Double] = []
+    private var answerTokens = 0
+
+    init(_ tuned: TunedModel, train: Prompts, validation: Prompts, rules: Rules, text: TuningText) {
+        self.tuned = tuned
+        self.train = train
+        self.validation = validation
+        self.rules = rules
+        self.text = text
+        sampler = AnswerSampler(
+            tuned: tuned, endTokens: text.endTokens, maxTokens: rules.maxTokens, seed: rules.seed)
+        order = ExampleOrder(count: train.examples.count, seed: rules.seed)
+    }
+
+    var module: any Module { tuned.module }
+    var rowCount: Int { train.examples.count }
+    var unit: (name: String, perRow: Int) { ("prompts", 1) }
+    var batchAccuracy: Double? { nil }
+    var tokensPerEpoch: Int { (train.examples.tokenCount + rowCount * rules.maxTokens) * rules.samples }
+
+    var stepMetrics: [String: Double] {
+        guard !rewards.isEmpty else { return [:] }
+        let count = Double(rewards.count)
+        return ["reward_mean": rewards.reduce(0, +) / count, "answer_tokens_mean": Double(answerTokens) / count]
+    }
+
+    func begin(epoch: Int, shuffled: Bool) throws { order.begin(epoch: epoch, shuffled: shuffled) }
+
+    func parts(of places: Range<Int>) -> [Range<Int>] {
+        (rewards, answerTokens) = ([], 0)
+        return order.parts(of: places, vocabulary: tuned.model.geometry.vocabularyCount) { row in
+            (
+                rules.samples * (train.examples.length(row) + rules.maxTokens), rules.samples * rules.maxTokens
+            )
+        }
+    }
+
+    func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor {
+        var requests: [AnswerSampler.Request] = []
+        let rows = places.map { order.row($0) }
+        for row in rows {
+            let prompt = train.examples[row].tokens
+            for sample in 0..<rules.samples {
+                requests.append(
+                    .init(prompt: prompt, row: UInt64(row) << 16 | UInt64(sample), temperature: 1))
+            }
+        }
+        let answers = try sampler.answers(requests, step: forward.step)
+        var advantages: [Float] = []
+        for (group, row) in rows.enumerated() {
+            let range = group * rules.samples..<(group + 1) * rules.samples
+            let scores = try answers[range].map { try reward($0, train.items[row]) }
+            rewards += scores
+            advantages += Self.advantages(scores).map { Float($0) }
+        }
+        answerTokens += answers.reduce(0) { $0 + $1.count }
+        let examples = zip(requests, answers).map { request, answer in
+            TokenExample(
+                tokens: request.prompt + answer,
+                isLearnt: Array(repeating: false, count: request.prompt.count)
+                    + Array(repeating: true, count: answer.count))
+        }
+        let (logits_MV, targets, counts) = try tuned.learntLogits(examples, forward)
+        let losses = try Loss.crossEntropy(logits_MV, targets, .none)
+        let weights = zip(advantages, counts).flatMap { advantage, count in
+            [Float](repeating: advantage / Float(max(1, count) * answers.count), count: count)
+        }
+        return try losses.mul(Tensor(weights, shape: [weights.count], device: tuned.device)).sum()
+    }
+
+    /// How much better than its group each answer is.
+    static func advantages(_ rewards: [Double]) -> [Double] {
+        let count = Double(max(1, rewards.count))
+        let mean = rewards.reduce(0, +) / count
+        let deviation = (rewards.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / max(1, count - 1)).squareRoot()
+        return rewards.map { ($0 - mean) / (deviation + 1e-4) }
+    }
+
+    private func reward(_ answer: [Int64], _ item: JSON) throws -> Double {
+        let said = text.tokenizer.decode(answer.map { Int($0) })
+        let score = try rules.grader.score(GraderContext(item: item, outputText: said)).value
+        guard score.isFinite else {
+            throw MartletError(
+                .invalidData, "the grader '\(rules.grader.name)' gave \(score), which is no number to learn from",
+                param: "tuning.grader")
+        }
+        return score
+    }
+
+    func validate() throws -> [String: Double]? {
+        validation.examples.count > 0 ? try measure(Array(0..<validation.examples.count)) : nil
+    }
+
+    func validationSample(step: Int, count: Int) throws -> [String: Double]? {
+        let all = validation.examples.count
+        guard all > 0 else { return nil }
+        return try measure((0..<min(count, all)).map { (step &* count &+ $0) % all })
+    }
+
+    /// The mean reward of the likeliest answers; the loss is its negative.
+    private func measure(_ rows: [Int]) throws -> [String: Double] {
+        var sum = 0.0
+        for first in stride(from: 0, to: rows.count, by: 16) {
+            let part = rows[first..<min(first + 16, rows.count)]
+            let requests = part.map {
+                AnswerSampler.Request(prompt: validation.examples[$0].tokens, row: UInt64($0), temperature: 0)
+            }
+            for (answer, row) in zip(try sampler.answers(requests, step: 0), part) {
+                sum += try reward(answer, validation.items[row])
+            }
+        }
+        let mean = sum / Double(rows.count)
+        return ["loss": -mean, "reward_mean": mean]
+    }
+
+    func sample() throws -> String? { nil }
+}
+
+extension ReinforcementObjective.Rules {
+    /// What a recipe says of reinforcement.
+    /// - Throws: `invalidRecipe` for a grader that cannot be read, or that asks a model: a job has none to ask.
+    init(_ recipe: Recipe) throws {
+        guard let json = recipe.tuning?.grader else {
+            throw MartletError(
+                .invalidRecipe, "reinforcement needs a grader; add tuning.grader", param: "tuning.grader")
+        }
+        grader = try Grader(json, path: "tuning.grader")
+        guard grader.models.isEmpty else {
+            throw MartletError(
+                .unsupportedFormat,
+                "the grader '\(grader.name)' asks the model '\(grader.models[0])', which a training job cannot do; use "
+                    + "string_check, text_similarity or multi of these", param: "tuning.grader")
+        }
+        samples = recipe.tuning?.samples ?? 4
+        maxTokens = recipe.tuning?.maxTokens ?? 64
+        seed = UInt64(recipe.training.seed)
+    }
+}

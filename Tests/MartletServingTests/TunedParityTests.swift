@@ -1,0 +1,107 @@
+import Foundation
+import MartletModels
+import MartletNN
+import MartletServing
+import MartletTensor
+import MartletTraining
+import MartletWire
+import Testing
+
+/// A tuned model is published only where serving, from its files to its paged cache, computes what training computed.
+@Suite struct TunedParityTests {
+    private static let tiny = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appending(path: "Golden/tiny-llama").path
+    private static let compute = ComputeThread()
+
+    /// The path that martlet-engine gives its jobs, after `change` was done to the bundle.
+    private static func path(_ change: @escaping @Sendable (String) throws -> Void = { _ in }) -> ServingPath {
+        ServingPath { bundle, base, format in
+            try change(bundle)
+            let served = try ServedLogits(bundle: bundle, base: base, format: format)
+            return ServingPath.Model(format: served.format.rawValue) { try served($0) }
+        }
+    }
+
+    private static func tune(_ kind: String, _ folder: String, _ serving: ServingPath) throws -> JobResult {
+        let lines = (0..<12).map { index in
+            """
+            {"messages": [{"role": "user", "content": "the tree \(index) in the wind"}, \
+            {"role": "assistant", "content": "the swift \(String(repeating: "an ", count: index * 3))inn"}]}
+            """
+        }
+        let file = folder + "/lines.jsonl"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try Data(lines.joined(separator: "\n").utf8).write(to: URL(filePath: file))
+        let tree = try RecipeReader.read(
+            text: """
+                name: tuned
+                base: tiny
+                \(kind)
+                data: {source: {train: lines.jsonl, validation: lines.jsonl}}
+                training: {steps: 8, batch_size: 4, optimizer: {learning_rate: 0.01}}
+                """, file: "recipe.yaml"
+        ).tree
+        let task = TrainTask(
+            jobID: "job", recipe: tree,
+            datasets: [DatasetMount(reference: "lines.jsonl", resolved: "lines@1", contentHash: "h", path: file)],
+            base: BaseModel(reference: "tiny@1", contentHash: "b", path: tiny), directory: folder + "/job",
+            share: MachineShare(threads: 1))
+        return try compute.run {
+            let link = JobLink(event: { _ in }, progress: { _ in }, stop: { nil })
+            guard case .finished(let result) = try TrainJob(task, link: link, serving: serving).run() else {
+                throw MartletError(.internal, "the job did not finish")
+            }
+            return result
+        }
+    }
+
+    private static func withFolder(_ body: (String) throws -> Void) throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "parity-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try body(folder)
+    }
+
+    static let kinds = [
+        "full": "", "lora": "adapter: {rank: 4}", "int8": "adapter: {rank: 4, base_precision: int8}",
+        "dpo-like targets": "adapter: {rank: 2, targets: [q_proj, down_proj]}",
+    ]
+
+    @Test(arguments: kinds.keys.sorted()) func `what is published answers as it was trained`(kind: String) throws {
+        try Self.withFolder { folder in
+            let card = try #require(try Self.tune(Self.kinds[kind] ?? "", folder, Self.path()).card)
+            #expect(try #require(card.parity?["float32"]) <= 1e-4)
+            // The format that is served by default has an error of its own, and it was measured.
+            let others = (card.parity ?? [:]).filter { $0.key != "float32" }
+            #expect(others.count == 1 && others.values.allSatisfy { $0 > 0 && $0 < 1 }, "\(others)")
+            #expect(card.hashes?["base"] == "b" && card.hashes?["tokenizer"] != nil && card.hashes?["template"] != nil)
+            #expect(FileManager.default.fileExists(atPath: folder + "/job/bundle/card.json"))
+            #expect(!FileManager.default.fileExists(atPath: folder + "/job/candidate"))
+        }
+    }
+
+    /// Changes one number of the bundle's weights.
+    private static let tamper: @Sendable (String) throws -> Void = { bundle in
+        let names = [BundleFile.weights, BundleFile.adapterWeights].map { "\(bundle)/\($0)" }
+        guard let path = names.first(where: { FileManager.default.fileExists(atPath: $0) }) else { return }
+        var tensors = try SafeTensors(path: path).tensors()
+        let place = try #require(tensors.firstIndex { $0.0.contains("layers.1.mlp.down_proj") })
+        let tensor = try tensors[place].1.clone()
+        try tensor.select(0, 0).fill_(0.7)
+        tensors[place].1 = tensor
+        try SafeTensors.write(tensors, metadata: ["format": "pt"], to: path)
+    }
+
+    @Test(arguments: ["full", "lora"]) func `a bundle that was changed is not published`(kind: String) throws {
+        try Self.withFolder { folder in
+            do {
+                _ = try Self.tune(Self.kinds[kind] ?? "", folder, Self.path(Self.tamper))
+                Issue.record("a changed bundle was published")
+            } catch let error as MartletError {
+                #expect(error.code == .parityCheckFailed)
+                #expect(error.message.contains("validation example 1, after token "), "\(error.message)")
+                #expect(error.message.contains("in serving (float32)"), "\(error.message)")
+            }
+            #expect(!FileManager.default.fileExists(atPath: folder + "/job/bundle"))
+        }
+    }
+}
