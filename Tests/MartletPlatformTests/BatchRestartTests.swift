@@ -21,7 +21,11 @@ struct BatchRestartTests {
             }
             answered.withLock { $0[text, default: 0] += 1 }
             return InnerReply(
-                status: 200, body: ["usage": ["prompt_tokens": 2, "completion_tokens": 3]], requestID: "r")
+                status: 200,
+                body: [
+                    "choices": [["message": ["content": .string("answer \(text)")], "finish_reason": "stop"]],
+                    "usage": ["prompt_tokens": 2, "completion_tokens": 3],
+                ], requestID: "r")
         }
     }
 
@@ -117,8 +121,8 @@ struct BatchRestartTests {
             let clock = PlatformClock(
                 now: { Date() + day.withLock { $0 } },
                 sleep: { duration in
-                    let end = ContinuousClock.now + duration
-                    while ContinuousClock.now + .seconds(day.withLock { $0 }) < end {
+                    let (before, end) = (day.withLock { $0 }, ContinuousClock.now + duration)
+                    while ContinuousClock.now + .seconds(day.withLock { $0 } - before) < end {
                         try await Task.sleep(for: .milliseconds(10))
                     }
                 })
@@ -138,5 +142,52 @@ struct BatchRestartTests {
                 #expect(Set((done + left).compactMap { $0["custom_id"]?.string }).count == 2000)
             }
         }
+    }
+
+    @Test func anEvalsRunGoesOnAndJudgesEachItemOnce() async throws {
+        try await withHome { home in
+            let executor = Executor(pause: .milliseconds(4))
+            var eval = "", run = ""
+            for turn in 0..<3 {
+                try await withPlatform(home, executor) { platform, admin in
+                    if turn == 0 {
+                        (eval, run) = try await beginEval(platform, admin)
+                    }
+                    let seen = executor.answered.withLock { $0.count }
+                    guard turn == 2 else {
+                        return try await until { executor.answered.withLock { $0.count } >= seen + 30 }
+                    }
+                    try await until {
+                        try await platform.evals.showRun(run, of: eval, by: admin).run.state.isFinal
+                    }
+                    let view = try await platform.evals.showRun(run, of: eval, by: admin)
+                    #expect(view.run.state == .completed && view.counts == [.pass: 200])
+                    #expect(view.criteria.map(\.passed) == [200] && view.usage.map(\.output) == [600])
+                    let (items, hasMore) = try await platform.evals.items(
+                        ofRun: run, of: eval, passed: nil, after: nil, limit: 1000, isNewestFirst: false, by: admin)
+                    #expect(items.map(\.number) == Array(0..<200) && !hasMore)
+                }
+            }
+            #expect(executor.answered.withLock { $0.values.filter { $0 > 1 }.count } <= 8)
+        }
+    }
+
+    private func beginEval(_ platform: Platform, _ principal: Principal) async throws -> (String, String) {
+        let eval = try await platform.evals.create(
+            name: "e", metadata: nil, dataSourceConfig: ["type": "custom", "item_schema": ["type": "object"]],
+            testingCriteria: [
+                [
+                    "type": "string_check", "name": "same", "operation": "eq", "input": "{{sample.output_text}}",
+                    "reference": "answer {{item.n}}",
+                ]
+            ], by: principal)
+        let content = JSON.array((0..<200).map { ["item": ["n": .string("\($0)")]] })
+        let run = try await platform.evals.createRun(
+            eval.id, name: nil,
+            dataSource: [
+                "type": "completions", "model": "m", "source": ["type": "file_content", "content": content],
+                "input_messages": ["type": "template", "template": [["role": "user", "content": "{{item.n}}"]]],
+            ], metadata: nil, by: principal)
+        return (eval.id, run.run.id)
     }
 }

@@ -61,12 +61,12 @@ struct WorkMachineTests {
         var machine = Machine(widest: 1, firstNumber: 1)
         _ = machine.handle(.started)
         var actions = machine.handle(.loaded(pieces(1...1)))
-        for _ in 0..<WorkPace.tryLimit {
-            #expect(actions.contains(.run(Piece(number: 1), isLastTry: false)))
+        for tries in 0..<WorkPace.tryLimit {
+            #expect(actions.contains(.run(Piece(number: 1), tries: tries)))
             _ = machine.handle(.busy(1))
             actions = machine.handle(.pauseOver)
         }
-        #expect(actions == [.run(Piece(number: 1), isLastTry: true)])
+        #expect(actions == [.run(Piece(number: 1), tries: WorkPace.tryLimit)])
     }
 
     @Test("J16: what runs is ended, and what is done stays") func cancelDrains() {

@@ -30,9 +30,6 @@ public struct InnerReply: Sendable {
         self.body = body
         self.requestID = requestID
     }
-
-    /// Whether there was no place for it at this moment, so that it costs nothing to ask again later.
-    var isBusy: Bool { status == 429 || status == 503 }
 }
 
 /// Answers requests in process, by the code that answers them over HTTP. A cancelled task ends the request.

@@ -29,8 +29,8 @@ package struct WorkMachine<Unit: WorkUnit>: Sendable {
 
     package enum Action: Sendable, Equatable {
         case load(after: Int, count: Int)
-        /// `isLastTry`: whatever comes of it is its result.
-        case run(Unit, isLastTry: Bool)
+        /// `tries`: how often there was no place for it.
+        case run(Unit, tries: Int)
         /// `pauseOver` after this long.
         case pause(milliseconds: Int)
         /// Ends what runs; `drainOver` a while later.
@@ -126,7 +126,7 @@ package struct WorkMachine<Unit: WorkUnit>: Sendable {
         while !isPausing, running.count < width, !ready.isEmpty {
             let unit = ready.removeFirst()
             running[unit.number] = unit
-            actions.append(.run(unit, isLastTry: tries[unit.number, default: 0] >= WorkPace.tryLimit))
+            actions.append(.run(unit, tries: tries[unit.number, default: 0]))
         }
         if !isEverythingLoaded, !isLoading, ready.count < pageCount / 2 {
             isLoading = true
@@ -146,6 +146,17 @@ package enum WorkPace {
     package static let longestPause = 10_000
     /// About a quarter of an hour without a place.
     package static let tryLimit = 100
+    /// Requests whose time ran out, most of it behind those that someone waits for.
+    private static let lateLimit = 3
+
+    /// Whether what came is worth another try.
+    static func isWorthAnother(_ reply: InnerReply, tries: Int) -> Bool {
+        switch reply.status {
+        case 429, 503: tries < tryLimit
+        case 504: tries < lateLimit
+        default: false
+        }
+    }
 
     /// Tries to keep what was worked for until it is kept: it must not be asked again because the disk was full.
     static func insist(_ clock: PlatformClock, _ body: () async throws -> Void) async throws {

@@ -13,7 +13,7 @@ actor WorkRun<Unit: WorkUnit> {
     struct Work: Sendable {
         /// Pieces without a result behind a number, in order.
         var load: @Sendable (_ after: Int, _ count: Int) async throws -> [Unit]
-        var perform: @Sendable (_ unit: Unit, _ isLastTry: Bool) async throws -> Outcome
+        var perform: @Sendable (_ unit: Unit, _ tries: Int) async throws -> Outcome
         /// Writes what there is; after that it is over.
         var end: @Sendable (WorkMachine<Unit>.Ending) async throws -> Void
     }
@@ -50,8 +50,8 @@ actor WorkRun<Unit: WorkUnit> {
 
     private func carryOut(_ action: WorkMachine<Unit>.Action) {
         switch action {
-        case .run(let unit, let isLastTry):
-            tasks[unit.number] = Task { await self.run(unit, isLastTry: isLastTry) }
+        case .run(let unit, let tries):
+            tasks[unit.number] = Task { await self.run(unit, tries: tries) }
         case .load(let after, let count):
             others.append(
                 Task {
@@ -79,11 +79,11 @@ actor WorkRun<Unit: WorkUnit> {
             })
     }
 
-    private func run(_ unit: Unit, isLastTry: Bool) async {
+    private func run(_ unit: Unit, tries: Int) async {
         var event = WorkMachine<Unit>.Event.dropped(unit.number)
         if await gate.acquire() {
             do {
-                switch try await work.perform(unit, isLastTry) {
+                switch try await work.perform(unit, tries) {
                 case .finished: event = .finished(unit.number)
                 case .busy: event = .busy(unit.number)
                 case .dropped: break

@@ -94,14 +94,14 @@ extension BatchService {
         let content = Task { try await environment.files.open(tree: batch.treeHash) }
         let work = WorkRun<StoredBatchLine>.Work(
             load: { try await store.waitingLines(ofBatch: id, after: $0, limit: $1) },
-            perform: { line, isLastTry in
+            perform: { line, tries in
                 let bytes = try await content.value.read(at: line.place, count: line.byteCount)
                 let body = try JSONParser.parse(bytes)["body"] ?? [:]
                 let reply = await executor.execute(
                     InnerRequest(path: batch.info.endpoint, body: body, principal: principal))
                 // What was asked of a model that was told to stop is not its answer.
                 guard !Task.isCancelled else { return .dropped }
-                if reply.isBusy, !isLastTry { return .busy }
+                if WorkPace.isWorthAnother(reply, tries: tries) { return .busy }
                 let result = BatchResult.line(line, batch: id, reply: reply)
                 try await WorkPace.insist(clock) {
                     _ = try await store.finish(

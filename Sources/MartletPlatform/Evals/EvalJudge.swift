@@ -30,14 +30,14 @@ struct EvalJudge: Sendable {
         }
     }
 
-    /// Throws `Busy` unless `isLastTry`, and `CancellationError`.
-    func judge(_ item: StoredEvalItem, isLastTry: Bool) async throws -> Verdict {
+    /// Throws `Busy` where the sample is worth another try after `tries`, and `CancellationError`.
+    func judge(_ item: StoredEvalItem, tries: Int) async throws -> Verdict {
         var uses: [Use] = []
         var context = GraderContext(item: item.source["item"] ?? .null, sample: item.source["sample"])
         var sample: JSON
         do {
             if let sampling = data.sampling {
-                let (answer, tokens) = try await self.sample(sampling, context, isLastTry: isLastTry)
+                let (answer, tokens) = try await self.sample(sampling, context, tries: tries)
                 uses.append(Use(model: sampling.model, tokens: tokens))
                 context = GraderContext(item: context.item, outputText: answer.text, toolCalls: answer.toolCalls)
                 sample = answer.shown
@@ -110,7 +110,7 @@ struct EvalJudge: Sendable {
     // MARK: Models
 
     private func sample(
-        _ sampling: EvalDataSource.Sampling, _ context: GraderContext, isLastTry: Bool
+        _ sampling: EvalDataSource.Sampling, _ context: GraderContext, tries: Int
     ) async throws -> (Answer, StoredBatch.Tally) {
         let messages: JSON
         switch sampling.messages {
@@ -128,7 +128,7 @@ struct EvalJudge: Sendable {
         let reply = await executor.execute(
             InnerRequest(path: sampling.endpoint, body: .object(body), principal: principal))
         try Task.checkCancellation()
-        if reply.isBusy, !isLastTry { throw Busy() }
+        if WorkPace.isWorthAnother(reply, tries: tries) { throw Busy() }
         try Self.check(reply)
         return (Answer(reply.body, messages: messages, request: body), BatchResult.tokens(reply.body))
     }
@@ -140,7 +140,7 @@ struct EvalJudge: Sendable {
             let reply = await executor.execute(
                 InnerRequest(path: "/v1/chat/completions", body: question.body, principal: principal))
             try Task.checkCancellation()
-            if reply.isBusy, turn < WorkPace.tryLimit {
+            if WorkPace.isWorthAnother(reply, tries: turn) {
                 try await clock.sleep(.milliseconds(pause))
                 pause = min(WorkPace.longestPause, pause * 2)
                 continue

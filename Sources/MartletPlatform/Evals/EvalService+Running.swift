@@ -168,10 +168,10 @@ extension EvalService {
             executor: environment.executor, clock: clock)
         let work = WorkRun<StoredEvalItem>.Work(
             load: { try await store.waitingItems(ofRun: id, after: $0, limit: $1) },
-            perform: { item, isLastTry in
+            perform: { item, tries in
                 let verdict: EvalJudge.Verdict
                 do {
-                    verdict = try await judge.judge(item, isLastTry: isLastTry)
+                    verdict = try await judge.judge(item, tries: tries)
                 } catch is EvalJudge.Busy {
                     return .busy
                 } catch is CancellationError {
