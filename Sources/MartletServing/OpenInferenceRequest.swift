@@ -51,6 +51,7 @@ struct OpenInferenceRequest {
                     try parser.elements { parser in outputs.append(try Self.wish(parser.value())) }
                 case "parameters":
                     let parameters = try parser.value()
+                    try Self.refuseReserved(parameters)
                     isBinaryByDefault = parameters["binary_data_output"]?.bool ?? false
                 default:
                     throw MartletError(
@@ -216,6 +217,15 @@ struct OpenInferenceRequest {
             for element in elements { try flatten(element, body) }
         } else {
             try body(json)
+        }
+    }
+
+    /// What servers of this protocol say to their own parts stands in names that a request may not use.
+    private static func refuseReserved(_ parameters: JSON) throws {
+        for key in parameters.object?.keys ?? [] where key.hasPrefix("triton_") || key.hasPrefix("__") {
+            throw MartletError(
+                .invalidRequest, "the parameter '\(key.prefix(60))' has a reserved name; leave it out",
+                param: "parameters." + key.prefix(60))
         }
     }
 

@@ -11,16 +11,8 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from conftest import ROOT
-
 MESSAGES = [{"role": "user", "content": "Hi"}]
 FIXED = {"temperature": 0, "max_tokens": 16, "extra_body": {"ignore_eos": True}}
-
-
-@pytest.fixture(scope="session")
-def server(martlet):
-    martlet.json("models", "import", str(ROOT / "Tests/Golden/tiny-llama"), "--name", "tiny")
-    return martlet
 
 
 @pytest.fixture(scope="session")
@@ -218,6 +210,47 @@ def test_responses_stream(client):
     assert kinds[-1] in ("response.completed", "response.incomplete") and "response.output_text.delta" in kinds
     parsed = client.responses.parse(model="tiny", input="x", text_format=Bird, temperature=1)
     assert isinstance(parsed.output_parsed, Bird)
+
+
+def test_a_kept_response_is_told_again(client):
+    made = client.responses.create(model="tiny", input="One", store=True, max_output_tokens=8, temperature=0)
+    events = list(client.responses.retrieve(made.id, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[0].type == "response.created" and events[0].response.output == []
+    assert events[-1].response.to_dict() == made.to_dict()
+    assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == made.output_text
+    later = list(client.responses.retrieve(made.id, stream=True, starting_after=3))
+    assert [event.sequence_number for event in later] == list(range(4, len(events)))
+
+
+def test_tokens_of_a_response_are_counted(client):
+    given = {"model": "tiny", "input": "One", "instructions": "Be brief."}
+    counted = client.responses.input_tokens.count(**given)
+    made = client.responses.create(**given, store=True, max_output_tokens=2)
+    assert counted.input_tokens == made.usage.input_tokens
+    after = client.responses.input_tokens.count(model="tiny", input="Two", previous_response_id=made.id)
+    assert after.input_tokens > counted.input_tokens - 10
+
+
+def test_a_long_conversation_is_cut_where_that_is_asked(client):
+    turns = [{"role": "user", "content": f"{index:02d}" + "a" * 60} for index in range(12)]
+    with pytest.raises(openai.BadRequestError) as failure:
+        client.responses.create(model="tiny", input=turns, max_output_tokens=4)
+    assert failure.value.code == "context_length_exceeded"
+    cut = client.responses.create(model="tiny", input=turns, max_output_tokens=4, truncation="auto")
+    assert cut.truncation == "auto" and cut.usage.input_tokens < 512
+    with pytest.raises(openai.BadRequestError):
+        client.responses.create(model="tiny", input="a" * 2000, truncation="auto")
+
+
+def test_what_is_not_offered_says_why(client):
+    for ask in (
+        lambda: client.images.generate(prompt="x"), lambda: client.moderations.create(input="x"),
+        lambda: client.responses.compact(model="tiny", input="x"), lambda: client.vector_stores.list(),
+    ):
+        with pytest.raises(openai.NotFoundError) as failure:
+            ask()
+        assert "is not offered: " in failure.value.message
 
 
 def test_responses_tools(client):

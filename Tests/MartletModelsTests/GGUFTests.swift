@@ -126,7 +126,7 @@ import Testing
         try refused(parts, head.bytes + [UInt8](repeating: 0, count: 256))
     }
 
-    @Test func `tensors past the end, wrapping sums and impossible shapes are refused`() throws {
+    @Test func `M04: tensors past the end, wrapping sums and impossible shapes are refused`() throws {
         try Self.oneTensor(["past the file's end"]) { $0.tensor("a", [4], offset: 1 << 20) }
         try Self.oneTensor(["past the file's end"]) { $0.tensor("a", [4], offset: UInt64.max - 31) }
         try Self.oneTensor(["past the file's end"]) { $0.tensor("a", [1 << 20]) }

@@ -109,7 +109,7 @@ import Testing
         }
     }
 
-    @Test func `code that a config names is not run but reported`() throws {
+    @Test func `M11: code that a config names is not run but reported`() throws {
         try LanguageGolden("llama").withFolder { folder in
             try Self.edit(folder) {
                 $0["auto_map"] = ["AutoModelForCausalLM": "modeling_evil.Evil"]

@@ -40,7 +40,9 @@ struct OpenAIDepartureTests {
             + "Authorization: Bearer \(fake.live.adminKey)\r\nContent-Length: \(text.utf8.count)\r\n\r\n\(text)"
     }
 
-    @Test func aClientThatLeavesFreesItsPlaceInASecond() async throws {
+    @Test("L03: a client that leaves frees its place in a second") func aClientThatLeavesFreesItsPlaceInASecond()
+        async throws
+    {
         // While streaming, and while it waits without a byte: before the first event and after it.
         for (isStreamed, hasStarted) in [(true, true), (true, false), (false, true), (false, false)] {
             let ended = Ended()
@@ -64,7 +66,8 @@ struct OpenAIDepartureTests {
         }
     }
 
-    @Test func aKeyThatIsRevokedEndsItsStreamInFiveSeconds() async throws {
+    @Test("A11: a key that is revoked ends its stream in five seconds")
+    func aKeyThatIsRevokedEndsItsStreamInFiveSeconds() async throws {
         try await OpenAIFake.with(Self.endless(Ended())) { fake in
             let key = try await fake.live.platform.keys.create(name: "k", role: .inference, by: fake.live.admin)
             let secret = try #require(key.secret)
@@ -80,7 +83,9 @@ struct OpenAIDepartureTests {
         }
     }
 
-    @Test func aKilledReplicaEndsItsStreamWithAnError() async throws {
+    @Test("L07: a killed replica ends its stream with an error") func aKilledReplicaEndsItsStreamWithAnError()
+        async throws
+    {
         let answer: OpenAIFake.Answer = { _, exchange in
             try exchange.send(.started(promptTokens: 7, cachedTokens: 0))
             try exchange.send(.text(choice: 0, "x", tokens: []))

@@ -23,8 +23,15 @@ struct OpenAIRequestTests {
         (["stream_options": ["include_usage": true]], "stream_options"),
         (["stream": true, "stream_options": ["usage": true]], "stream_options.usage"),
         (["chat_template": "{{ 1 }}"], "chat_template"), (["chat_template_kwargs": ["a": 1]], "chat_template_kwargs"),
+<<<<<<< HEAD
         (["best_of": 2], "best_of"), (["functions": [["name": "f"]]], "functions"), (["store": 1], "store"),
         (["audio": ["voice": "x"]], "audio"), (["modalities": ["audio"]], "modalities"),
+=======
+        (["best_of": 2], "best_of"), (["functions": [["name": "f"]]], "functions"), (["store": true], "store"),
+        (["modalities": ["text", "audio"], "audio": ["voice": "x"]], "modalities"), (["audio": "loud"], "audio"),
+        (["functions": [["name": "f"]], "function_call": ["name": "f"]], "functions"),
+        (["prediction": 1], "prediction"),
+>>>>>>> main
         (["tool_choice": "required"], "tool_choice"), (["tool_choice": "sometimes"], "tool_choice"),
         (["tools": [["type": "web_search"]]], "tools[0].type"),
         (["tools": [["type": "function", "function": ["name": "a b"]]]], "tools[0].function.name"),
@@ -42,7 +49,7 @@ struct OpenAIRequestTests {
         (["user_id": 3], "user_id"), (["service_tier": "royal"], "service_tier"),
     ]
 
-    @Test func everyWrongFieldIsNamed() async throws {
+    @Test("A08, I03, I04, I06, I11: every wrong field is named") func everyWrongFieldIsNamed() async throws {
         try await OpenAIFake.with { fake in
             for (fields, param) in Self.badChats {
                 let answer = try await fake.post("/v1/chat/completions", OpenAIFake.chat(fields))
@@ -57,7 +64,8 @@ struct OpenAIRequestTests {
         }
     }
 
-    @Test func numbersPastDoublesAndDoubleKeysAreRefused() async throws {
+    @Test("I04, I06, A09: numbers past doubles and double keys are refused")
+    func numbersPastDoublesAndDoubleKeysAreRefused() async throws {
         try await OpenAIFake.with { fake in
             let messages = "\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]"
             for text in [
@@ -92,7 +100,8 @@ struct OpenAIRequestTests {
                 "stop": ["x", "y"], "max_completion_tokens": 9, "min_tokens": 2, "ignore_eos": true, "n": 2,
                 "logprobs": true, "top_logprobs": 3, "user": "u", "metadata": ["a": "b"], "store": false,
                 "service_tier": "auto", "prompt_cache_key": "k", "safety_identifier": "s", "reasoning_effort": "low",
-                "verbosity": "low", "modalities": ["text"], "parallel_tool_calls": false, "stream": false,
+                "verbosity": "low", "modalities": ["text"], "audio": ["voice": "x"], "prediction": ["content": "x"],
+                "functions": [["name": "g"]], "function_call": "none", "parallel_tool_calls": false, "stream": false,
                 "stream_options": nil,
                 "tools": [
                     ["type": "function", "function": ["name": "f", "parameters": ["z": 1, "a": 2], "strict": true]]

@@ -91,7 +91,7 @@ struct OpenAIResponseTests {
             #expect(messages[2]["tool_calls"]?.array?.count == 2)
             for (fields, param) in [
                 (["input": [["type": "computer_call"]]], "input[0].type"), (["background": true], "background"),
-                (["conversation": "c"], "conversation"), (["truncation": "auto"], "truncation"), (["n": 2], "n"),
+                (["conversation": "c"], "conversation"), (["truncation": "some"], "truncation"), (["n": 2], "n"),
                 (["text": ["format": ["type": "x"]]], "text.format.type"), (["stop": "x"], "stop"),
                 (["tools": [["type": "web_search"]]], "tools[0].type"), (["input": []], "input"),
                 (["max_output_tokens": 0], "max_output_tokens"), (["include": ["x"]], "include"),

@@ -58,7 +58,8 @@ private let compute = ComputeThread()
         }
     }
 
-    @Test func aSharedBeginningIsReadFromTheCacheWithinATenantOnly() async throws {
+    @Test("L11: a shared beginning is read from the cache within a tenant only")
+    func aSharedBeginningIsReadFromTheCacheWithinATenantOnly() async throws {
         let served = try ServedModel(options: Self.exact())
         let tokens = prompt(100)
         let first = try await served.events(.tokens(tokens, max: 4, tenant: "a", topLogprobs: 0))
@@ -84,7 +85,8 @@ private let compute = ComputeThread()
         #expect(events.usage?.completionTokens == 48)
     }
 
-    @Test func aCancelledRequestEndsAndFreesItsPlace() async throws {
+    @Test("L03: a cancelled request ends and frees its place") func aCancelledRequestEndsAndFreesItsPlace() async throws
+    {
         var limits = LanguageScheduler.Limits()
         limits.sequences = 1
         let served = try ServedModel(options: Self.exact(limits))
@@ -270,7 +272,8 @@ private let compute = ComputeThread()
         #expect(events.text() == "")
     }
 
-    @Test func aSchemaThatIsNotSupportedHurtsItsOwnRequestAlone() async throws {
+    @Test("I08: a schema that is not supported hurts its own request alone")
+    func aSchemaThatIsNotSupportedHurtsItsOwnRequestAlone() async throws {
         let served = try ServedModel(options: Self.exact())
         var request = GenerationRequest.tokens(prompt(20), max: 20)
         request.form = .jsonSchema(["type": "string", "pattern": "(a+)+\\1"])
@@ -279,7 +282,9 @@ private let compute = ComputeThread()
         #expect(try await other.events().usage?.completionTokens == 5)
     }
 
-    @Test func theHeartbeatComesWhileAnAnswerIsComputed() async throws {
+    @Test("L07: the heartbeat comes while an answer is computed") func theHeartbeatComesWhileAnAnswerIsComputed()
+        async throws
+    {
         let served = try ServedModel(options: Self.exact())
         let long = served.started(.tokens(prompt(10), max: 480))
         await withCheckedContinuation { continuation in served.server.ping { continuation.resume() } }

@@ -84,6 +84,13 @@ import Testing
         try Self.refuse(.infer("{"))
     }
 
+    @Test func `A08: reserved names of parameters are refused`() throws {
+        for name in ["triton_enable_empty_final_response", "__owner"] {
+            try Self.refuse(
+                .infer("{\"inputs\":[\(Self.good())],\"parameters\":{\"\(name)\":true}}"), [name, "reserved"])
+        }
+    }
+
     @Test func `a key or a tensor that stands twice is refused`() throws {
         try Self.refuse(.infer("{\"id\":\"1\",\"id\":\"2\",\"inputs\":[\(Self.good())]}"), ["duplicate_key", "id"])
         try Self.refuse(

@@ -44,40 +44,48 @@ import Testing
         #expect(missing?.code == .notFound)
     }
 
-    @Test(arguments: [
-        (
-            "hole",
-            #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}"#,
-            3, "hole"
-        ),
-        (
-            "overlap",
-            #"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#,
-            3, "overlaps"
-        ),
-        ("trailing", #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#, 2, "belong to none"),
-        ("short", #"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, 3, "but the data has 3"),
-        (
-            "twice",
-            #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}"#,
-            2, "given twice"
-        ),
-        ("overflow", #"{"a":{"dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,0]}}"#, 0, "too large"),
-        ("hidden", #"{"a":{"dtype":"F64","shape":[0,4294967296,4294967296],"data_offsets":[0,0]}}"#, 0, "too large"),
-        ("number", #"{"a":{"dtype":"U8","shape":[99999999999999999999],"data_offsets":[0,1]}}"#, 1, "too large"),
-        ("negative", #"{"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}}"#, 1, "whole numbers"),
-        ("length", #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4, "its shape takes 8"),
-        ("backwards", #"{"a":{"dtype":"U8","shape":[0],"data_offsets":[3,2]}}"#, 3, "ends before it starts"),
-        ("type", #"{"a":{"dtype":"F8","shape":[1],"data_offsets":[0,1]}}"#, 1, "not supported"),
-        ("key", #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1}}"#, 1, "unknown"),
-        ("start", #"[{}]"#, 0, "does not start with '{'"),
-        ("space", #" {}"#, 0, "does not start with '{'"),
-        ("after", #"{}{}"#, 0, "follows the header"),
-        ("comma", #"{"a":{"dtype":"U8","shape":[1,],"data_offsets":[0,1]}}"#, 1, "whole numbers"),
-        ("end", #"{"a"#, 0, "does not end"),
-        ("surrogate", #"{"\ud800":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#, 1, "surrogate"),
-        ("nested", "{\"a\":" + String(repeating: "[", count: 5000) + "}", 0, "is missing"),
-    ])
+    @Test(
+        "M03: a broken file is refused by what is wrong",
+        arguments: [
+            (
+                "hole",
+                #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}"#,
+                3, "hole"
+            ),
+            (
+                "overlap",
+                #"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#,
+                3, "overlaps"
+            ),
+            ("trailing", #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#, 2, "belong to none"),
+            ("short", #"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, 3, "but the data has 3"),
+            (
+                "twice",
+                #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}"#,
+                2, "given twice"
+            ),
+            (
+                "overflow", #"{"a":{"dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,0]}}"#, 0,
+                "too large"
+            ),
+            (
+                "hidden", #"{"a":{"dtype":"F64","shape":[0,4294967296,4294967296],"data_offsets":[0,0]}}"#, 0,
+                "too large"
+            ),
+            ("number", #"{"a":{"dtype":"U8","shape":[99999999999999999999],"data_offsets":[0,1]}}"#, 1, "too large"),
+            ("negative", #"{"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}}"#, 1, "whole numbers"),
+            ("length", #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}"#, 4, "its shape takes 8"),
+            ("backwards", #"{"a":{"dtype":"U8","shape":[0],"data_offsets":[3,2]}}"#, 3, "ends before it starts"),
+            ("type", #"{"a":{"dtype":"F8","shape":[1],"data_offsets":[0,1]}}"#, 1, "not supported"),
+            ("key", #"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1}}"#, 1, "unknown"),
+            ("start", #"[{}]"#, 0, "does not start with '{'"),
+            ("space", #" {}"#, 0, "does not start with '{'"),
+            ("after", #"{}{}"#, 0, "follows the header"),
+            ("comma", #"{"a":{"dtype":"U8","shape":[1,],"data_offsets":[0,1]}}"#, 1, "whole numbers"),
+            ("end", #"{"a"#, 0, "does not end"),
+            ("surrogate", #"{"\ud800":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#, 1, "surrogate"),
+            ("nested", "{\"a\":" + String(repeating: "[", count: 5000) + "}", 0, "is missing"),
+        ])
     func aBrokenFileIsRefusedByWhatIsWrong(_ name: String, _ header: String, _ data: Int, _ words: String) throws {
         defer { try? FileManager.default.removeItem(at: folder) }
         let path = try file(header, data: data)
@@ -86,7 +94,8 @@ import Testing
         #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
     }
 
-    @Test func aHeaderLongerThanTheFileOrTheLimitIsRefused() throws {
+    @Test("M03: a header longer than the file or the limit is refused")
+    func aHeaderLongerThanTheFileOrTheLimitIsRefused() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
         for length: UInt64 in [3, 100_000_001, UInt64(Int64.max), .max, 0] {
             #expect(throws: MartletError.self) { try SafeTensors(path: file("{}", length: length)) }
@@ -97,7 +106,7 @@ import Testing
         #expect(none?.code == .notFound)
     }
 
-    @Test func anyCutOfAValidFileIsRefused() throws {
+    @Test("M03: any cut of a valid file is refused") func anyCutOfAValidFileIsRefused() throws {
         defer { try? FileManager.default.removeItem(at: folder) }
         let path = folder.appending(path: "whole").path
         try SafeTensors.write([("a", Tensor([1, 2, 3] as [Float])), ("b", Tensor.ones([2]))], to: path)

@@ -122,7 +122,7 @@ struct ChatTemplateTests {
         #expect(Self.failure(loops)?.message.contains("nested") == true)
     }
 
-    @Test func budgetsOfStepsOutputAndTimeHold() throws {
+    @Test("M10, I11: budgets of steps, output and time hold") func budgetsOfStepsOutputAndTimeHold() throws {
         let loop = "{% for i in range(50000) %}{{ i }}{% endfor %}"
         #expect(Self.failure(loop) == nil)
         #expect(Self.failure(loop, budget: .init(steps: 1000))?.message.contains("steps") == true)

@@ -151,13 +151,28 @@ struct ConstraintTests {
         #expect(error?.code == .invalidRequest)
     }
 
+    @Test("I08: a count that no answer can reach is refused, also where it may be left out")
+    func aCountThatNoAnswerCanReachIsRefused() throws {
+        for text in [
+            #"{"type":"array","items":{"type":"string"},"minItems":4611686018427387904}"#,
+            #"{"type":"string","minLength":1000000000}"#,
+            #"{"properties":{"a":{"type":"array","items":{"type":"array","minItems":100000},"minItems":100000}}}"#,
+        ] {
+            let schema = try JSONParser.parse(text)
+            let error = #expect(throws: MartletError.self) { try CompiledConstraint(.jsonSchema(schema)) }
+            #expect(error?.code == .invalidRequest && error?.message.contains("lower") == true, "\(text)")
+        }
+        _ = try CompiledConstraint(.jsonSchema(["type": "array", "items": ["type": "string"], "minItems": 1_000_000]))
+    }
+
     @Test func anUnknownKeywordIsNamed() throws {
         let schema = try JSONParser.parse(#"{"properties":{"a":{"minimun":1}}}"#)
         let error = #expect(throws: MartletError.self) { try CompiledConstraint(.jsonSchema(schema)) }
         #expect(error?.message.contains("'minimun'") == true && error?.message.contains("/a") == true)
     }
 
-    @Test func hugeAndCatastrophicGrammarsAreAnsweredWithinASecond() throws {
+    @Test("I08: huge and catastrophic grammars are answered within a second")
+    func hugeAndCatastrophicGrammarsAreAnsweredWithinASecond() throws {
         let wide = JSON.object([
             "type": "object",
             "properties": .object(JSONObject((0..<60_000).map { ("p\($0)", ["type": "string"] as JSON) })),

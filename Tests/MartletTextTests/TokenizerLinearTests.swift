@@ -26,7 +26,7 @@ import Testing
     /// The best of some tries. A large text pays for memory that is new to the process, and shares the caches with other
     /// tests, so more than the ten times of the work itself is let pass; time that grows with the square of the length
     /// would be a hundred times.
-    @Test(arguments: kinds, texts)
+    @Test("I09: a megabyte takes time linear in its length", arguments: kinds, texts)
     func aMegabyteTakesTimeLinearInItsLength(_ kind: String, _ unit: String) throws {
         let tokenizer = try TokenizerGolden().tokenizer(kind)
         let (small, large) = (Self.text(unit, 100_000), Self.text(unit, 1_000_000))

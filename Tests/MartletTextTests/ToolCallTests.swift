@@ -113,7 +113,7 @@ struct ToolCallTests {
         #expect(try Self.parsed("plain {\"name\": 1}", .llama3, pieces: pieces) == [.text("plain {\"name\": 1}")])
     }
 
-    @Test func aCallThatNeverClosesIsBounded() throws {
+    @Test("I15: a call that never closes is bounded") func aCallThatNeverClosesIsBounded() throws {
         var parser = ToolCallParser(.hermes, limit: 1000)
         #expect(throws: MartletError.self) {
             _ = try parser.append("<tool_call>{\"name\": \"")

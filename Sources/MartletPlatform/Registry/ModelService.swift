@@ -43,10 +43,15 @@ public final class ModelService: Sendable {
         return shown
     }
 
-    /// The `ft:` ids of tuned models and checkpoints, oldest first.
-    public func aliases(by principal: Principal) async throws -> [ModelAlias] {
+    /// Tuned models and checkpoints under their `ft:` ids, oldest first. They answer at any time.
+    public func tuned(by principal: Principal) async throws -> [ServedModel] {
         try principal.require(.developer, .inference)
-        return try await store.modelAliases(projectID: principal.project)
+        var served: [ServedModel] = []
+        for alias in try await store.modelAliases(projectID: principal.project) {
+            guard let model = try await store.resolveModel(alias.alias, projectID: principal.project) else { continue }
+            served.append(ServedModel(name: alias.alias, model: model, versions: [model.version], isReady: true))
+        }
+        return served
     }
 
     /// Where a file of the bundle lies on this machine and its length, for the transport to stream.

@@ -39,12 +39,32 @@ public struct Call: Sendable {
 
     func header(_ name: HTTPField.Name) -> String? { request.headers[name] }
 
-    /// A value of the query, decoded.
-    func query(_ name: String) -> String? { request.uri.queryParameters[Substring(name)].map(String.init) }
+    /// The query's names and values, decoded: clients write the `[]` of a list's name as `%5B%5D`.
+    var queryItems: [(name: String, value: String)] {
+        request.uri.queryParameters.map { key, value in
+            (String(key).removingPercentEncoding ?? String(key), String(value))
+        }
+    }
 
-    /// Refuses queries that the route does not know. Throws `invalidRequest`.
+    /// A value of the query, decoded.
+    func query(_ name: String) -> String? { queryItems.first { $0.name == name }?.value }
+
+    /// The values of `name[key]=value`, as clients write an object.
+    func queryObject(_ name: String) -> [String: String] {
+        let values = queryItems.compactMap { item in Self.key(of: item.name, in: name).map { ($0, item.value) } }
+        return Dictionary(values, uniquingKeysWith: { first, _ in first })
+    }
+
+    private static func key(of item: String, in name: String) -> String? {
+        guard item.hasPrefix(name + "["), item.hasSuffix("]") else { return nil }
+        return String(item.dropFirst(name.count + 1).dropLast())
+    }
+
+    /// Refuses queries that the route does not know. `name[*]` allows an object. Throws `invalidRequest`.
     func checkQuery(_ allowed: String...) throws {
-        for (key, _) in request.uri.queryParameters where !allowed.contains(String(key)) {
+        let objects = allowed.filter { $0.hasSuffix("[*]") }.map { String($0.dropLast(3)) }
+        for (key, _) in queryItems where !allowed.contains(key) {
+            guard !objects.contains(where: { !(Self.key(of: key, in: $0) ?? "").isEmpty }) else { continue }
             let known = allowed.isEmpty ? "none are taken here" : "known are \(allowed.joined(separator: ", "))"
             throw MartletError(
                 .invalidRequest, "'\(key.prefix(60))' is not a query parameter here; \(known)",

@@ -86,9 +86,11 @@ final class Gateway: Sendable {
             try hosts.check(host: request.head.authority, origin: request.headers[.origin])
             switch table.match(request.method.rawValue, bare) {
             case .none:
-                throw MartletError(
-                    .notFound, "there is nothing at \(request.method) \(bare.prefix(200)); see /openapi.json")
+                throw NotOffered.error(request.method.rawValue, bare)
+                    ?? MartletError(
+                        .notFound, "there is nothing at \(request.method) \(bare.prefix(200)); see /openapi.json")
             case .otherMethods(let methods):
+                if let error = NotOffered.error(request.method.rawValue, bare) { throw error }
                 var response = Failure.response(
                     MartletError(
                         .invalidRequest, "\(request.method) is not taken here; use \(methods.joined(separator: ", "))"),

@@ -153,6 +153,13 @@ struct ConstraintBuilder {
             throw MartletError(
                 .invalidRequest, "no finite answer fits the schema: a '$ref' or an empty choice never ends")
         }
+        // Counted lengths that are past all bounds: no answer could be brought to its end in any number of tokens.
+        guard !grammar.distances.contains(where: { (1 << 24..<ConstraintGrammar.unreachable).contains($0) }) else {
+            throw MartletError(
+                .invalidRequest,
+                "the schema asks for an answer of more than \(1 << 24) bytes; lower its 'minItems' or 'minLength'",
+                param: "schema")
+        }
         try ConstraintDistances.refuseLeftRecursion(grammar)
         return grammar
     }

@@ -10,11 +10,7 @@ struct OpenAIModels {
     func list(_ call: Call) async throws -> Response {
         try call.checkQuery("after", "limit")
         let by = try call.caller()
-        var served = try await platform.deployments.servable(by: by)
-        for alias in try await platform.models.aliases(by: by) where !served.contains(where: { $0.name == alias.alias })
-        {
-            if let tuned = try? await platform.deployments.describe(alias.alias, by: by) { served.append(tuned) }
-        }
+        var served = try await platform.deployments.servable(by: by) + platform.models.tuned(by: by)
         served = served.filter { $0.model.signature.isLanguage }
         return .document(["object": "list", "data": .array(served.map { document($0, by) }), "has_more": false])
     }

@@ -9,6 +9,8 @@ struct ResponseRequest {
     var isStored: Bool
     var isStreamed: Bool
     var hasLogprobs: Bool
+    /// Whether the oldest messages may be dropped where the conversation is too long.
+    var isTruncated: Bool
     /// Without the messages of what went before.
     var generation: GenerationRequest
     /// What the response repeats of its request.
@@ -41,6 +43,7 @@ struct ResponseRequest {
         hasLogprobs = try Self.wantsLogprobs(&fields) || (top ?? 0) > 0
         let tools = try ToolFields(flat: &fields)
         let metadata = try fields.object("metadata")
+        isTruncated = try fields.choice("truncation", ["auto", "disabled"]) == "auto"
         _ = try fields.int("max_tool_calls", 1...SamplingFields.tokenLimit)
         fields.ignore("reasoning")
         try SamplingFields.ignoreHarmless(&fields)
@@ -63,7 +66,8 @@ struct ResponseRequest {
             "text": ["format": given["text"]?["format"] ?? ["type": "text"]],
             "tool_choice": given["tool_choice"].flatMap { $0.isNull ? nil : $0 } ?? "auto",
             "tools": given["tools"].flatMap { $0.isNull ? nil : $0 } ?? [], "top_logprobs": JSON(top ?? 0),
-            "top_p": given["top_p"] ?? 1.0, "truncation": "disabled", "user": given["user"] ?? .null,
+            "top_p": given["top_p"] ?? 1.0, "truncation": isTruncated ? "auto" : "disabled",
+            "user": given["user"] ?? .null,
             "service_tier": "default", "background": false,
         ]
     }
@@ -80,19 +84,18 @@ struct ResponseRequest {
         try fields.unsupported("background", neutral: [false], "answers come with the request; use stream: true")
         try fields.unsupported("conversation", "use previous_response_id with store: true")
         try fields.unsupported("prompt", "there are no stored prompts; send input and instructions")
-        try fields.unsupported("truncation", neutral: ["disabled"], "a conversation that is too long is refused")
         try fields.unsupported("context_management", neutral: [[]], "send the items that matter")
         try fields.unsupported("moderation", "there is no moderation model here")
         try fields.unsupported("image", "models here answer with text")
         try fields.unsupported("access_programs", "there are none here")
     }
 
-    /// The whole prompt: instructions, what went before, the input.
-    func request(after conversation: [JSON]) -> GenerationRequest {
+    /// The whole prompt: instructions and the messages, the input's last.
+    func request(_ messages: [JSON]) -> GenerationRequest {
         var request = generation
         guard case .chat(_, let tools) = generation.prompt else { return request }
         let system: [JSON] = instructions.map { [["role": "system", "content": .string($0)]] } ?? []
-        request.prompt = .chat(messages: system + conversation + input.messages, tools: tools)
+        request.prompt = .chat(messages: system + messages, tools: tools)
         return request
     }
 }

@@ -9,10 +9,16 @@ struct ToolFields {
     var parallel = true
 
     static let toolLimit = 128
+    /// Bytes of names and texts, and eight for each value, of all schemas of a request: reading and describing more of
+    /// them would keep others waiting.
+    private static let schemaLimit = 1 << 20
+    private var schemaBytes = 0
 
     /// From chat completions: functions are nested, as is the choice of one.
     init(_ fields: inout RequestFields) throws {
-        try fields.unsupported("functions", neutral: [[]], "use tools")
+        // Functions that must not be called are as none.
+        if fields.value("function_call") != "none" { try fields.unsupported("functions", neutral: [[]], "use tools") }
+        fields.ignore("functions")
         try fields.unsupported("function_call", neutral: ["none", "auto"], "use tool_choice")
         for (index, value) in (try fields.list("tools") ?? []).enumerated() {
             var tool = try RequestFields(value, path: fields.param("tools[\(index)]"))
@@ -54,6 +60,28 @@ struct ToolFields {
         try inner.finish()
     }
 
+    private mutating func count(_ schema: JSON, param: String) throws {
+        var work = [schema]
+        while let value = work.popLast(), schemaBytes <= Self.schemaLimit {
+            schemaBytes += 8
+            switch value {
+            case .string(let text): schemaBytes += text.utf8.count
+            case .array(let items): work += items
+            case .object(let object):
+                for (key, value) in object {
+                    schemaBytes += key.utf8.count
+                    work.append(value)
+                }
+            default: break
+            }
+        }
+        guard schemaBytes <= Self.schemaLimit else {
+            throw MartletError(
+                .invalidRequest, "'\(param)' is too large: all schemas together may have 1 MiB; make them smaller",
+                param: param)
+        }
+    }
+
     private static func checkType(_ tool: inout RequestFields) throws {
         let type = try tool.requiredString("type")
         guard type == "function" else {
@@ -80,6 +108,7 @@ struct ToolFields {
         var function: JSONObject = ["name": .string(name)]
         if let description = try fields.string("description") { function["description"] = .string(description) }
         let parameters = try fields.object("parameters") ?? ["type": "object", "properties": [:]]
+        try count(parameters, param: fields.param("parameters"))
         function["parameters"] = parameters
         // What is generated always fits the schema.
         _ = try fields.bool("strict")
@@ -136,10 +165,10 @@ struct ToolFields {
         case "json_schema":
             if let nested {
                 var inner = try RequestFields(try fields.required(nested), path: fields.param(nested))
-                wanted = .jsonSchema(try Self.schema(&inner))
+                wanted = .jsonSchema(try schema(&inner))
                 try inner.finish()
             } else {
-                wanted = .jsonSchema(try Self.schema(&fields))
+                wanted = .jsonSchema(try schema(&fields))
             }
         default: throw fields.fault("type", "is '\(type.prefix(40))'; use text, json_object or json_schema")
         }
@@ -153,10 +182,12 @@ struct ToolFields {
         form = wanted
     }
 
-    private static func schema(_ fields: inout RequestFields) throws -> JSON {
+    private mutating func schema(_ fields: inout RequestFields) throws -> JSON {
         _ = try fields.requiredString("name")
         _ = try fields.string("description")
         _ = try fields.bool("strict")
-        return try fields.object("schema") ?? [:]
+        let schema = try fields.object("schema") ?? [:]
+        try count(schema, param: fields.param("schema"))
+        return schema
     }
 }

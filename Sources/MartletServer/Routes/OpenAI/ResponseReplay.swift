@@ -1,0 +1,77 @@
+import HTTPTypes
+import Hummingbird
+import MartletWire
+import NIOCore
+
+/// A kept response told again as the events that it came with; each text as one delta.
+struct ResponseReplay {
+    private var sequence = 0
+    private(set) var events: [String] = []
+
+    /// `body` is the response as it was kept; events numbered up to `start` are left out.
+    init(_ body: JSON, after start: Int?) {
+        var object = body.object ?? JSONObject()
+        let items = object["output"]?.array ?? []
+        let status = object["status"]?.string ?? "completed"
+        object["status"] = "in_progress"
+        object["output"] = []
+        object["usage"] = .null
+        add("response.created", ["response": .object(object)])
+        add("response.in_progress", ["response": .object(object)])
+        for (index, item) in items.enumerated() { add(item, at: index) }
+        add("response." + status, ["response": body])
+        events.removeFirst(min(events.count, (start ?? -1) + 1))
+    }
+
+    private mutating func add(_ type: String, _ fields: JSONObject) {
+        var object: JSONObject = ["type": .string(type)]
+        for (key, value) in fields { object[key] = value }
+        object["sequence_number"] = JSON(sequence)
+        sequence += 1
+        events.append("event: \(type)\ndata: \(JSON.object(object).serialized())\n\n")
+    }
+
+    private mutating func add(_ item: JSON, at index: Int) {
+        guard var opened = item.object else { return }
+        let place: JSONObject = ["item_id": item["id"] ?? .null, "output_index": JSON(index)]
+        opened["status"] = "in_progress"
+        if opened["content"] != nil { opened["content"] = [] }
+        if opened["arguments"] != nil { opened["arguments"] = "" }
+        add("response.output_item.added", ["output_index": JSON(index), "item": .object(opened)])
+        for (number, part) in (item["content"]?.array ?? []).enumerated() {
+            var at = place
+            at["content_index"] = JSON(number)
+            addText(part, at)
+        }
+        if let arguments = item["arguments"] {
+            add("response.function_call_arguments.delta", merging(place, ["delta": arguments]))
+            add(
+                "response.function_call_arguments.done",
+                merging(place, ["arguments": arguments, "name": item["name"] ?? .null]))
+        }
+        add("response.output_item.done", ["output_index": JSON(index), "item": item])
+    }
+
+    private mutating func addText(_ part: JSON, _ place: JSONObject) {
+        let text = part["text"] ?? "", logprobs = part["logprobs"] ?? []
+        var empty = part.object ?? JSONObject()
+        empty["text"] = ""
+        empty["logprobs"] = []
+        add("response.content_part.added", merging(place, ["part": .object(empty)]))
+        add("response.output_text.delta", merging(place, ["delta": text, "logprobs": logprobs]))
+        add("response.output_text.done", merging(place, ["text": text, "logprobs": logprobs]))
+        add("response.content_part.done", merging(place, ["part": part]))
+    }
+
+    private func merging(_ left: JSONObject, _ right: JSONObject) -> JSONObject {
+        var both = left
+        for (key, value) in right { both[key] = value }
+        return both
+    }
+
+    var response: Response {
+        Response(
+            status: .ok, headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: events.joined())))
+    }
+}

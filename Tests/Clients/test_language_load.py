@@ -1,0 +1,262 @@
+"""Many clients at once on one small model. The cases' ids stand in the tests' names; what was measured is printed."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import time
+import urllib.parse
+
+import pytest
+
+import conftest
+import load
+import raw_http
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory):
+    """A server that computes eight sequences at a time and lets sixteen wait."""
+    home = tmp_path_factory.mktemp("narrow") / "home"
+    home.mkdir()
+    (home / "config.yaml").write_text("max_sequences: 8\nreplica_queue_limit: 24\n")
+    narrow = conftest.Martlet(home)
+    try:
+        narrow.json("models", "import", str(conftest.ROOT / "Tests/Golden/tiny-llama"), "--name", "tiny")
+        raw_http.alive(narrow)
+        yield narrow
+    finally:
+        narrow.run("stop")
+
+
+def keys(server, count, name):
+    return [server.json("keys", "create", "--name", f"{name}-{index}")["secret"] for index in range(count)]
+
+
+def test_200_chats_at_once_are_whole_and_keep_apart(server, capsys):
+    """Each answer can only be its own canary; nothing but it comes, or the server says that it is full."""
+    raw_http.alive(server)
+
+    def canary(index):
+        name = f"canary-{index:03d}-{index * 7919 % 1000:03d}"
+        form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": [name]}}}
+        return json.dumps(name), load.request(server, load.chat(
+            f"stream {index}", stream=True, max_tokens=40, response_format=form))
+
+    # Token t of the tiny model is byte t.
+    def letter(index):
+        token = 33 + index % 94
+        return chr(token) * 40, load.request(server, load.chat(
+            f"stream {index}", stream=True, max_tokens=40, ignore_eos=True, logit_bias={str(token): 100}))
+
+    asked = [canary(index) if index % 2 else letter(index) for index in range(200)]
+
+    async def everything():
+        return await asyncio.gather(*[load.send(server, data) for _, data in asked])
+
+    replies = asyncio.run(everything())
+    assert {reply.status for reply in replies} <= {200, 429, 503}
+    admitted = [(reply, expected) for reply, (expected, _) in zip(replies, asked) if reply.status == 200]
+    assert len(admitted) > 20
+    for reply, expected in admitted:
+        assert reply.is_whole and reply.text.strip() == expected
+        ends = [c["choices"][0]["finish_reason"] for c in reply.chunks if c["choices"] and c["choices"][0]["finish_reason"]]
+        assert ends in (["stop"], ["length"])
+    for reply in replies:
+        assert reply.status == 200 or b"retry-after" in reply.headers.lower()
+    first = [reply.first for reply, _ in admitted]
+    with capsys.disabled():
+        print(f"\n200 chats at once: {len(admitted)} admitted, first token p50 {load.quantile(first, .5):.3f} s, "
+              f"p99 {load.quantile(first, .99):.3f} s")
+    raw_http.alive(server)
+
+
+async def poisson(server, data, rate, seconds, source):
+    """Requests at random moments, whether or not earlier ones are answered."""
+    loop, tasks = asyncio.get_running_loop(), []
+    end, at = loop.time() + seconds, loop.time()
+    while at < end:
+        await asyncio.sleep(max(0, at - loop.time()))
+        tasks.append(asyncio.create_task(load.send(server, data)))
+        at += source.expovariate(rate)
+    return await asyncio.gather(*tasks)
+
+
+async def closed(server, data, clients, seconds):
+    """As many clients, each asking again as soon as it has its answer."""
+    end, replies = time.monotonic() + seconds, []
+
+    async def client():
+        while time.monotonic() < end:
+            replies.append(await load.send(server, data))
+
+    await asyncio.gather(*[client() for _ in range(clients)])
+    return replies
+
+
+def test_L01_overload_is_refused_and_what_is_admitted_is_served(narrow, capsys):
+    """Short: seconds in place of ten minutes. What is compared with is measured before and after, and the bounds leave
+    room for the client, which shares the machine."""
+    data = load.request(narrow, load.chat(max_tokens=120, ignore_eos=True, n=2))
+
+    def usual():
+        seconds = [reply.total for reply in asyncio.run(closed(narrow, data, 8, 2)) if reply.status == 200]
+        return len(seconds) / 2, load.quantile(seconds, .99)
+
+    source = random.Random(5)
+    for factor in (2, 5):
+        before = usual()
+        started = time.monotonic()
+        replies = asyncio.run(poisson(narrow, data, factor * before[0], 4, source))
+        seconds = time.monotonic() - started
+        after = usual()
+        peak, slowest = min(before[0], after[0]), max(before[1], after[1])
+        assert {reply.status for reply in replies} <= {200, 429, 503}
+        admitted = [reply.total for reply in replies if reply.status == 200]
+        refused = [reply for reply in replies if reply.status != 200]
+        told = [reply.total for reply in refused] or [0]
+        with capsys.disabled():
+            print(f"\nL01 {factor}x of {before[0]:.0f} requests/s (after: {after[0]:.0f}): "
+                  f"{len(admitted) / seconds:.0f}/s served, p50 {load.quantile(admitted, .5):.3f} s, p99 "
+                  f"{load.quantile(admitted, .99):.3f} s (alone {slowest:.3f} s), {len(refused)} refused in p50 "
+                  f"{load.quantile(told, .5) * 1000:.0f} ms")
+        assert len(admitted) / seconds > peak / 4
+        # No more wait than the queue holds: three rounds of eight, and as much again for the machine.
+        assert load.quantile(admitted, .99) < 8 * slowest + 2
+        assert load.quantile(told, .5) < load.quantile(admitted, .5)
+        for reply in refused:
+            assert b"retry-after" in reply.headers.lower() and b'"error"' in reply.body
+    raw_http.alive(narrow)
+
+
+def test_L02_one_key_with_many_requests_does_not_hold_up_ten_with_one(server, capsys):
+    """In order of arrival all would wait equally long; by turns the ten wait for a turn, and the crowd for itself."""
+    crowd, *ten = keys(server, 11, "L02")
+    data = load.chat(max_tokens=60, ignore_eos=True, n=4)
+    requests, many = [load.request(server, data, key) for key in ten], load.request(server, data, crowd)
+
+    async def rounds(count):
+        seconds = []
+        for _ in range(count):
+            replies = await asyncio.gather(*[load.send(server, request) for request in requests])
+            assert {reply.status for reply in replies} == {200}
+            seconds += [reply.total for reply in replies]
+        return seconds
+
+    async def beside():
+        waited, since = [], {}
+
+        async def one(index):
+            while True:
+                since[index] = time.monotonic()
+                reply = await load.send(server, many)
+                assert reply.status == 200
+                waited.append(reply.total)
+
+        tasks = [asyncio.create_task(one(index)) for index in range(200)]
+        try:
+            # The crowd waits in the queue before the ten come.
+            await asyncio.sleep(1)
+            del waited[:]
+            found = await rounds(3)
+            # Those that still wait have waited at least so long.
+            return found, waited + [time.monotonic() - start for start in since.values()]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    alone, (few, waited) = asyncio.run(rounds(3)), asyncio.run(beside())
+    with capsys.disabled():
+        print(f"\nL02: ten keys alone p50 {load.quantile(alone, .5):.3f} s, p99 {max(alone):.3f} s; beside a key with "
+              f"200 at once p50 {load.quantile(few, .5):.3f} s, p99 {max(few):.3f} s; that key's own p50 "
+              f"{load.quantile(waited, .5):.3f} s")
+    assert load.quantile(few, .5) * 2 < load.quantile(waited, .5)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_L03_a_client_that_leaves_frees_its_place_and_is_billed_for_work_done(server, streamed):
+    url = urllib.parse.urlparse(server.url)
+    key = server.json("keys", "create", "--name", f"L03-{streamed}")
+    data = load.request(server, load.chat(max_tokens=450, ignore_eos=True, n=32, stream=streamed), key["secret"])
+    asked = 12 * 32 * 450
+    sockets = []
+    for _ in range(12):
+        connection = socket.create_connection((url.hostname, url.port))
+        connection.sendall(data)
+        sockets.append(connection)
+    # Some are computed, some wait.
+    time.sleep(0.3)
+    for connection in sockets:
+        connection.close()
+    started = time.monotonic()
+    assert raw_http.chat(server).status == 200
+    assert time.monotonic() - started < 3
+    time.sleep(1.5)
+
+    def billed():
+        return sum(row["completion_tokens"] for row in server.json("usage")["data"] if key["id"] in row.values())
+
+    before = billed()
+    assert before < asked / 2
+    time.sleep(1)
+    assert billed() == before, "nothing is computed for it any more"
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_L07_a_replica_that_dies_or_hangs_ends_its_streams_and_comes_back(server, fault):
+    raw_http.alive(server)
+    data = load.request(server, load.chat(max_tokens=450, ignore_eos=True, n=64, stream=True))
+
+    async def struck():
+        task = asyncio.create_task(load.send(server, data))
+        await asyncio.sleep(0.15)
+        struck = [process.pid for process in server.replicas()]
+        for pid in struck:
+            os.kill(pid, fault)
+        return struck, await asyncio.wait_for(task, 60)
+
+    started = time.monotonic()
+    struck, reply = asyncio.run(struck())
+    if not reply.is_whole:
+        assert reply.status == 503 or reply.chunks[-1]["error"]["type"] == "server_error"
+    while time.monotonic() - started < 60:
+        if raw_http.chat(server).status == 200:
+            break
+        time.sleep(0.1)
+    assert not {process.pid for process in server.replicas()} & set(struck)
+    raw_http.alive(server)
+
+
+def test_L11_what_another_project_asked_cannot_be_told_from_the_time(server, capsys):
+    """Beginnings that another project asked before, and beginnings that nobody did, in turns."""
+    server.run("projects", "create", "probe", code=None)
+    mine = server.json("keys", "create", "--name", "L11")["secret"]
+    other = server.json("keys", "create", "--name", "L11-probe", "--project", "probe", code=None)
+    server.run("models", "import", str(conftest.ROOT / "Tests/Golden/tiny-llama"), "--name", "tiny", "--api-key",
+               other["secret"])
+    source = random.Random(11)
+
+    def ask(text, key):
+        answer = raw_http.chat(server, {
+            "messages": [{"role": "user", "content": text}], "max_tokens": 1}, key=key)
+        assert answer.status == 200, answer.text
+        return answer.seconds, answer.json["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+    known, fresh, own = [], [], []
+    for _ in range(60):
+        beginnings = ["".join(source.choices("abcdefgh", k=400)) for _ in range(2)]
+        ask(beginnings[0], mine)
+        for beginning, seconds in zip(beginnings, (known, fresh)):
+            taken, cached = ask(beginning, other["secret"])
+            assert cached == 0
+            seconds.append(taken)
+        taken, cached = ask(beginnings[0], mine)
+        assert cached > 300
+        own.append(taken)
+    middle = [load.quantile(seconds, .5) * 1000 for seconds in (known, fresh, own)]
+    with capsys.disabled():
+        print("\nL11: asked before by another project {:.2f} ms, by nobody {:.2f} ms, by the same {:.2f} ms".format(*middle))
+    assert 0.7 < middle[0] / middle[1] < 1.4
