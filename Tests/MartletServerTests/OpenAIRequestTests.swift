@@ -23,15 +23,10 @@ struct OpenAIRequestTests {
         (["stream_options": ["include_usage": true]], "stream_options"),
         (["stream": true, "stream_options": ["usage": true]], "stream_options.usage"),
         (["chat_template": "{{ 1 }}"], "chat_template"), (["chat_template_kwargs": ["a": 1]], "chat_template_kwargs"),
-<<<<<<< HEAD
         (["best_of": 2], "best_of"), (["functions": [["name": "f"]]], "functions"), (["store": 1], "store"),
-        (["audio": ["voice": "x"]], "audio"), (["modalities": ["audio"]], "modalities"),
-=======
-        (["best_of": 2], "best_of"), (["functions": [["name": "f"]]], "functions"), (["store": true], "store"),
         (["modalities": ["text", "audio"], "audio": ["voice": "x"]], "modalities"), (["audio": "loud"], "audio"),
         (["functions": [["name": "f"]], "function_call": ["name": "f"]], "functions"),
         (["prediction": 1], "prediction"),
->>>>>>> main
         (["tool_choice": "required"], "tool_choice"), (["tool_choice": "sometimes"], "tool_choice"),
         (["tools": [["type": "web_search"]]], "tools[0].type"),
         (["tools": [["type": "function", "function": ["name": "a b"]]]], "tools[0].function.name"),

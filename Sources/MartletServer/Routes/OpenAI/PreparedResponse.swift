@@ -11,7 +11,26 @@ struct PreparedResponse: TextRequest {
 
     var model: String { request.model }
     var isStreamed: Bool { request.isStreamed }
-    var prompts: [GenerationRequest] { [request.request(after: before)] }
+    var prompts: [GenerationRequest] { [request.request(before + request.input.messages)] }
+
+    /// With `truncation: auto` the oldest messages make room where the conversation is too long.
+    func begin(
+        _ deployments: DeploymentService, deadline: Int?, isBackground: Bool, by principal: Principal
+    ) async throws -> GenerationSet {
+        var messages = before + request.input.messages
+        while true {
+            var prompt = request.request(messages)
+            prompt.deadlineMicroseconds = deadline
+            prompt.isBackground = isBackground
+            do {
+                return try await GenerationSet.begin([prompt], model: model, deployments: deployments, by: principal)
+            } catch let error as MartletError
+                where error.code == .contextLengthExceeded && request.isTruncated && messages.count > 1
+            {
+                messages.removeFirst(max(1, messages.count / 4))
+            }
+        }
+    }
 
     func answer(_ generation: Generation) -> ResponseAnswer {
         ResponseAnswer(

@@ -16,6 +16,10 @@ protocol TextRequest: Sendable {
     var prompts: [GenerationRequest] { get }
     var isStreamed: Bool { get }
     func answer(_ generation: Generation) throws -> Answer
+    /// Begins the work; returns once the first prompt has its place.
+    func begin(
+        _ deployments: DeploymentService, deadline: Int?, isBackground: Bool, by principal: Principal
+    ) async throws -> GenerationSet
     /// Keeps what was asked to be kept, once the answer is whole.
     func finished(_ answer: Answer, by principal: Principal) async throws
 }
@@ -23,7 +27,6 @@ protocol TextRequest: Sendable {
 extension TextRequest {
     func finished(_ answer: Answer, by principal: Principal) async throws {}
 
-    /// Begins the work; returns once the first prompt has its place.
     func begin(
         _ deployments: DeploymentService, deadline: Int?, isBackground: Bool, by principal: Principal
     ) async throws -> GenerationSet {
