@@ -53,8 +53,9 @@ let package = Package(
 
         // The engine side, which links libtorch.
         .target(
-            name: "CTorch",
+            name: "CTorch", dependencies: ["CKernels"],
             cxxSettings: [
+                .headerSearchPath("../CKernels"),
                 .unsafeFlags([
                     "-isystem", "\(libtorch)/include", "-isystem", "\(libtorch)/include/torch/csrc/api/include",
                     "-D_GLIBCXX_USE_CXX11_ABI=1", "-Wno-deprecated-declarations",

@@ -15,6 +15,8 @@ public final class LinearGroup {
     public let layers: [Linear]
     /// The weights of all layers, one after another, in the format that serving chose; nil computes each layer as it is.
     public var packed: (any LinearWeight)?
+    /// Whether it takes only the tokens that a router sends, as an expert does, and not every token of a pass.
+    public var isRouted = false
     private let widths: [Int]
 
     public init(_ layers: Linear...) {

@@ -3,6 +3,11 @@ import MartletWire
 
 // R rows, T tokens of a row, N = R·T tokens, H heads, G heads of keys and values, K head size
 
+extension Op {
+    /// Short causal sequences of float32 on the CPU.
+    static let sequenceAttention = Op("martlet::sequence_attention")
+}
+
 /// Whole sequences at once, with no cache: for training and for measuring. Gradients pass through.
 ///
 /// Rows that are shorter than the others are padded at their end: causal attention never looks there.
@@ -59,12 +64,25 @@ public final class SequenceAttention: TokenAttention {
             throw TensorError(
                 .value, "queries of shape \(q.shape) and keys of \(k.shape) are not those of \(count) tokens")
         }
+        if isShort(q, options) {
+            return try Op.sequenceAttention.tensor(
+                .tensor(q), .tensor(k), .tensor(v), .ints(lengths),
+                .double(options.scale ?? 1 / Double(q.size(2)).squareRoot()))
+        }
         if lengths.allSatisfy({ $0 == lengths[0] }) {
             return try rows(q, k, v, lengths.count, lengths[0], options)
         }
         let (qs, ks, vs) = (try q.split(lengths), try k.split(lengths), try v.split(lengths))
         return try Tensor.cat(
             lengths.indices.map { try rows(qs[$0], ks[$0], vs[$0], 1, lengths[$0], options) })
+    }
+
+    /// Whether our own kernel takes it: it holds all scores of a sequence at once.
+    private func isShort(_ q: Tensor, _ options: AttentionOptions) -> Bool {
+        let longest = lengths.max() ?? 0
+        return isCausal && longest <= 512 && q.size(2) % 16 == 0 && q.scalarType == .float32 && q.device == .cpu
+            && options.softcap == nil && (options.window.map { $0 >= longest } ?? true)
+            && !(forward.training && dropout > 0)
     }
 
     /// Sequences of one length: [R·T, H, K] → [R·T, H, K].

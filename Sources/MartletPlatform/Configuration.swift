@@ -38,6 +38,10 @@ public struct Configuration: Codable, Sendable, Equatable {
     public var languageCacheBytes = 0
     /// The weights' format in a language model's replica: `auto`, or one that `models show` lists.
     public var languagePrecision = "auto"
+    /// Adapters that a language model's replica keeps in memory, in bytes; 0 lets the engine choose by the model.
+    public var languageAdapterBytes = 0
+    /// Most adapters that it keeps; one more takes the place of the one that was unused longest.
+    public var maxAdapters = 64
     /// Tokens of prompts that wait for one replica; more are answered 503.
     public var queuedTokenLimit = 1 << 20
     /// The longest life of a text that is generated, from the request's arrival to its end.
@@ -71,6 +75,7 @@ public struct Configuration: Codable, Sendable, Equatable {
         case modelIdleSeconds = "model_idle_seconds", modelMemoryBytes = "model_memory_bytes"
         case languageThreads = "language_threads", maxSequences = "max_sequences"
         case languageCacheBytes = "language_cache_bytes", languagePrecision = "language_precision"
+        case languageAdapterBytes = "language_adapter_bytes", maxAdapters = "max_adapters"
         case queuedTokenLimit = "queued_token_limit", generationTimeoutSeconds = "generation_timeout_seconds"
         case maxChoices = "max_choices"
         case bodyLimitBytes = "body_limit_bytes", uploadLimitBytes = "upload_limit_bytes"

@@ -74,20 +74,27 @@ public final class SafeTensors {
             throw MartletError(.notFound, "the tensor '\(name)' is not in the file, which has \(entries.count) others")
         }
         let tensor = try Tensor.empty(entry.shape, type: entry.type)
-        try tensor.withUnsafeMutableBytes { target in
-            var done = 0
-            while done < target.count {
-                let part = UnsafeMutableRawBufferPointer(rebasing: target[done...])
-                let count = pread(
-                    file.fileDescriptor, part.baseAddress, part.count, off_t(dataStart + entry.range.lowerBound + done))
-                guard count > 0 else {
-                    throw MartletError(
-                        .invalidData, "the tensor '\(name)' ends early: the file was cut while it was read")
-                }
-                done += count
-            }
-        }
+        try tensor.withUnsafeMutableBytes { try read(entry, into: $0) }
         return try tensor.to(device)
+    }
+
+    /// Reads a tensor's bytes as they lie in the file; needs no tensor and any thread will do.
+    /// - Throws: `MartletError` where `target` has another length or the file has become shorter.
+    public func read(_ entry: Entry, into target: UnsafeMutableRawBufferPointer) throws {
+        guard target.count == entry.range.count else {
+            throw MartletError(.internal, "\(target.count) bytes are not the \(entry.range.count) of '\(entry.name)'")
+        }
+        var done = 0
+        while done < target.count {
+            let part = UnsafeMutableRawBufferPointer(rebasing: target[done...])
+            let count = pread(
+                file.fileDescriptor, part.baseAddress, part.count, off_t(dataStart + entry.range.lowerBound + done))
+            guard count > 0 else {
+                throw MartletError(
+                    .invalidData, "the tensor '\(entry.name)' ends early: the file was cut while it was read")
+            }
+            done += count
+        }
     }
 
     /// All tensors by name, in the order of their data.

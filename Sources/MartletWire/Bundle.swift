@@ -162,6 +162,9 @@ public enum BundleFile {
         "vocab.txt", "added_tokens.json",
     ]
 
+    /// How an encoder makes vectors of hidden states, as sentence-transformers writes it.
+    public static let pooling = ["modules.json", "1_Pooling/config.json"]
+
     /// `model-00001-of-00003.safetensors`: a shard's name with the places of its number.
     public static func isShard(_ name: String) -> Bool {
         let parts = name.split(separator: "-", omittingEmptySubsequences: false)

@@ -4,11 +4,14 @@ import MartletNN
 import MartletServing
 import MartletTensor
 import MartletText
+import MartletTraining
 import MartletWire
 import Synchronization
 
-/// `bench-generate FOLDER [--precision P] [--prompt N] [--new N] [--sequences N] [--threads T] [--repeat R]`: the speed
-/// of the server that `martlet serve` runs, as JSON. A folder with a config.json alone is given random weights.
+/// `bench-generate FOLDER [--precision P] [--prompt N] [--new N] [--sequences N] [--threads T] [--repeat R]
+/// [--adapters N] [--rank R] [--layers L,L]`: the speed of the server that `martlet serve` runs, as JSON. A folder with
+/// a config.json alone is given random weights. With adapters, each round is measured for the base alone and for
+/// sequences that go through the adapters by turns.
 enum BenchGenerateCommand {
     private struct Options {
         var folder = ""
@@ -18,6 +21,9 @@ enum BenchGenerateCommand {
         var sequences = 1
         var threads = 2
         var repeats = 1
+        var adapters = 0
+        var rank = 8
+        var layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
         init(_ arguments: [String]) throws {
             var rest = arguments[...]
@@ -31,6 +37,10 @@ enum BenchGenerateCommand {
                     format = WeightFormat(rawValue: value)
                     continue
                 }
+                if argument == "--layers" {
+                    layers = value.split(separator: ",").map(String.init)
+                    continue
+                }
                 guard let number = Int(value), number > 0 else {
                     throw MartletError(.usage, "\(argument) is \(value); give a number of 1 or more")
                 }
@@ -40,6 +50,8 @@ enum BenchGenerateCommand {
                 case "--sequences": sequences = number
                 case "--threads": threads = number
                 case "--repeat": repeats = number
+                case "--adapters": adapters = number
+                case "--rank": rank = number
                 default: throw MartletError(.usage, "unknown argument '\(argument)'")
                 }
             }
@@ -50,7 +62,7 @@ enum BenchGenerateCommand {
     static func run(_ arguments: [String]) throws {
         let options = try Options(arguments)
         let compute = ComputeThread()
-        let made = Mutex<LanguageServer?>(nil)
+        let made = Mutex<(server: LanguageServer, library: AdapterLibrary, adapters: BenchAdapters?)?>(nil)
         let ready = DispatchSemaphore(value: 0)
         let began = ContinuousClock.now
         let failure = Mutex<(any Error)?>(nil)
@@ -58,12 +70,13 @@ enum BenchGenerateCommand {
             do {
                 try compute.run {
                     try Torch.setThreadCount(options.threads)
-                    let model = try load(options)
+                    let (model, adapters) = try load(options)
                     var bounds = LanguageServer.Bounds(
                         contextLength: model.contextLength, vocabularyCount: model.geometry.vocabularyCount)
                     bounds.readers = 1
-                    let server = LanguageServer(name: "model", text: text(model.geometry), bounds: bounds)
-                    made.withLock { $0 = server }
+                    let server = LanguageServer(
+                        name: "model", text: text(model.geometry), bounds: bounds, adapters: model.adapters)
+                    made.withLock { $0 = (server, model.adapters, adapters) }
                     let text = "\(model.format.rawValue), logit error \(model.logitError ?? 0)"
                     FileHandle.standardError.write(Data("loaded in \(began.duration(to: .now)): \(text)\n".utf8))
                     ready.signal()
@@ -75,14 +88,17 @@ enum BenchGenerateCommand {
             }
         }
         ready.wait()
-        guard let server = made.withLock({ $0 }) else {
+        guard let (server, library, adapters) = made.withLock({ $0 }) else {
             throw failure.withLock { $0 } ?? MartletError(.internal, "the model was not loaded")
         }
-        for round in 0..<options.repeats { try measure(server, options, round) }
+        for round in 0..<options.repeats {
+            try measure(server, library, options, round, [])
+            if let adapters { try measure(server, library, options, round, adapters.references) }
+        }
         server.drain()
     }
 
-    private static func load(_ options: Options) throws -> LoadedLanguageModel {
+    private static func load(_ options: Options) throws -> (LoadedLanguageModel, BenchAdapters?) {
         let url = URL(filePath: options.folder)
         let model: any LanguageModel
         if FileManager.default.fileExists(atPath: url.appending(path: BundleFile.weights).path) {
@@ -96,7 +112,10 @@ enum BenchGenerateCommand {
         var loading = LoadedLanguageModel.Options()
         loading.format = options.format
         let geometry = model.geometry
-        return try LoadedLanguageModel(model, vocabulary: text(geometry).vocabulary, options: loading)
+        let adapters =
+            options.adapters > 0
+            ? try BenchAdapters(options.adapters, rank: options.rank, layers: options.layers, for: model) : nil
+        return (try LoadedLanguageModel(model, vocabulary: text(geometry).vocabulary, options: loading), adapters)
     }
 
     private static func text(_ geometry: LanguageGeometry) -> LanguageText {
@@ -107,7 +126,10 @@ enum BenchGenerateCommand {
             sampling: Sampling(temperature: 0))
     }
 
-    private static func measure(_ server: LanguageServer, _ options: Options, _ round: Int) throws {
+    private static func measure(
+        _ server: LanguageServer, _ library: AdapterLibrary, _ options: Options, _ round: Int,
+        _ adapters: [AdapterReference]
+    ) throws {
         struct Marks {
             var first: [ContinuousClock.Instant] = []
             var texts = 0
@@ -119,9 +141,10 @@ enum BenchGenerateCommand {
         let began = ContinuousClock.now
         for sequence in 0..<options.sequences {
             let prompt = (0..<options.prompt).map { ($0 * 7919 + (sequence + round * 64) * 104_729) % 20_000 + 300 }
-            let request = GenerationRequest(
+            var request = GenerationRequest(
                 prompt: .tokens(prompt), maxTokens: options.new, ignoreEnd: true, tenant: "bench",
                 owner: "bench")
+            if !adapters.isEmpty { request.adapter = adapters[(sequence + round) % adapters.count] }
             let isFirst = Mutex(true)
             server.generate(request) { event in
                 switch event {
@@ -151,11 +174,13 @@ enum BenchGenerateCommand {
         let total = seconds(began.duration(to: end))
         let tokens = result.usage.reduce(0) { $0 + $1.completionTokens }
         let json: JSON = [
-            "sequences": .int(Int64(options.sequences)),
+            "sequences": .int(Int64(options.sequences)), "adapters": .int(Int64(adapters.count)),
             "prompt_tokens_per_second":
                 .double(Double(options.prompt * options.sequences) / last), "first_token_seconds": .double(last),
             "decode_tokens_per_second": .double(Double(tokens - options.sequences) / (total - last)),
             "tokens_per_second": .double(Double(tokens) / total),
+            "resident_bytes": .int(Int64(ProcessMemory.residentBytes)),
+            "adapter_bytes": .int(Int64(library.resident.bytes)),
         ]
         print(json.serialized())
     }

@@ -117,7 +117,16 @@ enum EngineProcess {
             let serves: () -> Void
             var cacheBytes = 0
             var facts: [String: String]?
-            if signature.isLanguage {
+            if signature.language?.generates == false {
+                let (model, server) = try LanguageServer.loadEncoder(task)
+                facts = [
+                    "precision": model.format.rawValue, "context": String(model.contextLength),
+                    "pooling": model.pooling.rawValue,
+                ]
+                facts?["vector_error"] = model.vectorError.map { String(format: "%.2g", $0) }
+                control.serve(ReplicaServer(.language(server)))
+                serves = { server.run(model) }
+            } else if signature.isLanguage {
                 let (model, server) = try LanguageServer.load(task)
                 cacheBytes = model.cacheBytes
                 facts = ["precision": model.format.rawValue, "context": String(model.contextLength)]

@@ -22,21 +22,26 @@ struct ImportJob {
         let target = URL(filePath: task.directory).appending(path: Self.bundle)
         // What a worker before this one left unfinished.
         try? FileManager.default.removeItem(at: target)
-        let report = try ModelImport.run(from: try source(), to: target, base: task.base.map { URL(filePath: $0) })
+        let report = try ModelImport.run(from: try source(), to: target, base: task.base.map { URL(filePath: $0.path) })
         if link.stop() != nil { return .cancelled }
-        guard report.task == "generate" else {
+        guard ["generate", "embed"].contains(report.task) else {
             throw MartletError(
                 .unsupportedFormat,
-                "\(report.architecture) is for '\(report.task)'; only models that generate text are served")
+                "\(report.architecture) is for '\(report.task)'; only models that generate text or embed it are served")
         }
 
         link.progress(JobProgress(phase: "checking"))
-        let folder = try ModelFolder(target)
+        // An adapter answers with its base's text side.
+        let folder = try ModelFolder(report.isAdapter ? task.base.map { URL(filePath: $0.path) } ?? target : target)
         // What cannot be served is refused here, and not at the first request.
         _ = try LanguageText(folder)
-        let signature = Self.signature(report, folder)
+        var signature = Self.signature(report, folder)
+        var card = card(report)
+        if report.isAdapter, let base = task.base {
+            signature.language?.base = .init(reference: base.reference, contentHash: base.contentHash)
+            card.hashes = ["base": base.contentHash]
+        }
         try write(signature, BundleFile.signature, to: target)
-        let card = card(report)
         try write(card, BundleFile.card, to: target)
         for (index, finding) in report.findings.enumerated() {
             link.event(JobEvent(key: "finding-\(index)", type: "warning", level: "warning", message: finding))
@@ -67,7 +72,7 @@ struct ImportJob {
             width: (config["hidden_size"] ?? config["n_embd"])?.int ?? 0,
             layerCount: (config["num_hidden_layers"] ?? config["n_layer"])?.int ?? 0,
             storedPrecision: report.types.joined(separator: ", "), hasChatTemplate: report.hasChatTemplate,
-            generates: true)
+            generates: report.task == "generate")
         return signature
     }
 

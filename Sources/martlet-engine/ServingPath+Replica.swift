@@ -1,10 +1,13 @@
+import Foundation
 import MartletServing
 import MartletTraining
 
 extension ServingPath {
-    /// As a replica loads and computes a bundle.
+    /// As a replica loads and computes a bundle: an adapter through its base.
     static let replica = ServingPath { bundle, base, format in
-        let served = try ServedLogits(bundle: bundle, base: base, format: format)
-        return Model(format: served.format.rawValue) { try served($0) }
+        let folder = URL(filePath: bundle)
+        let probe = try LanguageProbe(
+            bundle: base.map { URL(filePath: $0) } ?? folder, adapter: base == nil ? nil : folder, format: format)
+        return Model(format: probe.format.rawValue) { try probe.logits([$0.map { Int32($0) }], partTokens: 48)[0] }
     }
 }

@@ -22,12 +22,33 @@ import Testing
             try Self.withAdapter(base) { adapter, golden in
                 try LanguageGolden(base).withFolder { folder in
                     let target = adapter.appending(path: "bundle")
-                    let report = try ModelImport.run(from: adapter, to: target, base: folder)
+                    let report = try ModelImport.merge(adapter, into: folder, to: target)
                     #expect(report.findings.contains { $0.contains("someone/\(base)") })
                     let model = try LanguageBundle.load(target).model
                     let expected = try golden.expected.tensor("logits")
                     let found = try model.logits(of: LanguageGolden.prompt(40), rows: expected.size(0))
                     #expect(try difference(found, expected) <= 1e-4)
+                }
+            }
+        }
+    }
+
+    @Test(arguments: ["llama", "gpt2"]) func `an adapter is imported and exported as it is`(_ base: String) throws {
+        try onCompute {
+            try Self.withAdapter(base) { adapter, golden in
+                try LanguageGolden(base).withFolder { folder in
+                    let (bundle, exported) = (adapter.appending(path: "bundle"), adapter.appending(path: "exported"))
+                    let report = try ModelImport.run(from: adapter, to: bundle, base: folder)
+                    #expect(report.isAdapter)
+                    #expect(try report.parameterCount == golden.weights().reduce(0) { $0 + $1.1.count })
+                    try ModelExport.run(from: bundle, to: exported)
+                    for name in ["adapter_config.json", "adapter_model.safetensors"] {
+                        let (given, back) = (
+                            try Data(contentsOf: adapter.appending(path: name)),
+                            try Data(contentsOf: exported.appending(path: name))
+                        )
+                        #expect(given == back, "\(name)")
+                    }
                 }
             }
         }

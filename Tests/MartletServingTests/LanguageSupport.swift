@@ -23,7 +23,7 @@ enum TinyLanguageModel {
         return model
     }
 
-    private static func config(_ name: String) throws -> JSON {
+    static func config(_ name: String) throws -> JSON {
         try JSONParser.parse(Data(contentsOf: folder.appending(path: name).appending(path: "config.json")))
     }
 
@@ -81,6 +81,7 @@ enum ByteTokens {
 /// A server over a small model on a compute thread of its own, until it goes.
 final class ServedModel: Sendable {
     let server: LanguageServer
+    let adapters: AdapterLibrary
     let finished = DispatchSemaphore(value: 0)
     private let gate = DispatchSemaphore(value: 0)
 
@@ -89,7 +90,7 @@ final class ServedModel: Sendable {
         held: Bool = false
     ) throws {
         let compute = ComputeThread()
-        let ready = Mutex<Result<LanguageServer, any Error>?>(nil)
+        let ready = Mutex<Result<(LanguageServer, AdapterLibrary), any Error>?>(nil)
         let started = DispatchSemaphore(value: 0)
         let (finished, gate) = (finished, gate)
         Thread.detachNewThread {
@@ -101,8 +102,9 @@ final class ServedModel: Sendable {
                     var bounds = LanguageServer.Bounds(
                         contextLength: loaded.contextLength, vocabularyCount: loaded.geometry.vocabularyCount)
                     if held { bounds.readers = 1 }
-                    let server = LanguageServer(name: "tiny", text: text, bounds: bounds)
-                    ready.withLock { $0 = .success(server) }
+                    let server = LanguageServer(
+                        name: "tiny", text: text, bounds: bounds, adapters: loaded.adapters)
+                    ready.withLock { $0 = .success((server, loaded.adapters)) }
                     started.signal()
                     if held { gate.wait() }
                     server.run(loaded)
@@ -115,7 +117,7 @@ final class ServedModel: Sendable {
         }
         started.wait()
         guard let result = ready.withLock({ $0 }) else { throw MartletError(.internal, "no server") }
-        server = try result.get()
+        (server, adapters) = try result.get()
     }
 
     deinit {

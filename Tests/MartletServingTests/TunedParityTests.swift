@@ -17,8 +17,12 @@ import Testing
     private static func path(_ change: @escaping @Sendable (String) throws -> Void = { _ in }) -> ServingPath {
         ServingPath { bundle, base, format in
             try change(bundle)
-            let served = try ServedLogits(bundle: bundle, base: base, format: format)
-            return ServingPath.Model(format: served.format.rawValue) { try served($0) }
+            let folder = URL(filePath: bundle)
+            let probe = try LanguageProbe(
+                bundle: base.map { URL(filePath: $0) } ?? folder, adapter: base == nil ? nil : folder, format: format)
+            return ServingPath.Model(format: probe.format.rawValue) {
+                try probe.logits([$0.map { Int32($0) }], partTokens: 48)[0]
+            }
         }
     }
 

@@ -109,6 +109,38 @@ typedef struct {
 // Rows [begin, end) of a `ck_norm *`.
 void ck_norm_rows(int64_t begin, int64_t end, void *norm);
 
+// Low-rank additions to a product (Hu and others, 2021), for rows of many adapters side by side.
+enum { CK_RANK_LIMIT = 1024 };
+
+// y += Bᵀ·(A·x) in some columns of y; the scale is in B.
+typedef struct {
+    const float *a;       // [rank, inputs]
+    const float *b;       // [rank, width]
+    int32_t rank;         // 1 ... CK_RANK_LIMIT
+    int32_t first, width; // columns of y
+} ck_addition;
+
+// Rows that get the same additions.
+typedef struct {
+    int64_t row;
+    int32_t count;
+    int32_t addition_count;
+    const ck_addition *additions;
+} ck_segment;
+
+typedef struct {
+    const float *x; // [rows, inputs]
+    float *y;       // [rows, ..]
+    int64_t x_stride, y_stride; // numbers from one row to the next
+    const ck_segment *segments;
+    int32_t segment_count;
+    int32_t inputs;
+} ck_adaptation;
+
+// How many pieces of work there are, and the pieces [begin, end) of them.
+int64_t ck_adapt_items(const ck_adaptation *adaptation);
+void ck_adapt_run(int64_t begin, int64_t end, void *adaptation);
+
 #ifdef __cplusplus
 }
 #endif

@@ -17,6 +17,9 @@ public struct ImportReport: Codable, Sendable, Equatable {
     public var vocabularyCount: Int = 0
     public var hasTokenizer: Bool = false
     public var hasChatTemplate: Bool = false
+    /// Whether it is an adapter, which answers through its base; what stands above is of the base then, but for the
+    /// parameters and the weights.
+    public var isAdapter: Bool = false
     /// What was left aside and why.
     public var findings: [String] = []
     public init() {}
@@ -36,7 +39,8 @@ public enum ModelImport {
     /// - Parameters:
     ///   - source: a folder in Hugging Face's form, one with a PEFT adapter, or a GGUF file.
     ///   - target: a folder that is made; it must not exist or be empty.
-    ///   - base: the folder of the model that an adapter is for; the adapter is added to its weights.
+    ///   - base: the folder of the model that an adapter is for. The adapter stays one, unless serving cannot add what
+    ///     it holds; then it is added to the base's weights, and a finding says so.
     /// - Throws: `MartletError` that names what is missing, wrong or not supported.
     public static func run(from source: URL, to target: URL, base: URL? = nil) throws -> ImportReport {
         var isFolder: ObjCBool = false
@@ -55,7 +59,7 @@ public enum ModelImport {
         if FileManager.default.fileExists(atPath: source.appending(path: AdapterFolder.configName).path) {
             let adapter = try AdapterFolder(source)
             guard let base else { throw adapter.baseMissing() }
-            return try adapter.merge(into: base, writing: target)
+            return try importAdapter(adapter, source, base, to: target)
         }
         let folder = try ModelFolder(source)
         let files = try WeightFiles(folder: source)
@@ -63,6 +67,39 @@ public enum ModelImport {
         try makeFolder(target)
         try copyWeights(files, from: source, to: target)
         try copyBeside(folder, to: target)
+        return report
+    }
+
+    /// Adds an adapter to its base's weights, in the types that the base has.
+    @discardableResult
+    public static func merge(_ adapter: URL, into base: URL, to target: URL) throws -> ImportReport {
+        try AdapterFolder(adapter).merge(into: base, writing: target)
+    }
+
+    private static func importAdapter(
+        _ adapter: AdapterFolder, _ source: URL, _ base: URL, to target: URL
+    ) throws -> ImportReport {
+        let folder = try ModelFolder(base)
+        let weights = try WeightFiles(folder: base)
+        var report = try check(folder, weights)
+        let model = try ImportedModel(config: folder.config, tensors: weights.names)
+        do {
+            guard let language = model.module as? any LanguageModel else {
+                throw MartletError(.unsupportedFormat, "\(report.architecture) is not served with adapters")
+            }
+            _ = try adapter.plan(for: AdapterSites(language))
+        } catch let error as MartletError where error.code == .unsupportedFormat {
+            var report = try adapter.merge(into: base, writing: target)
+            report.findings.append("it was merged because it cannot be served as an adapter: \(error.message)")
+            return report
+        }
+        try makeFolder(target)
+        try copyAdapter(from: source, to: target)
+        report.isAdapter = true
+        report.parameterCount = adapter.parameterCount
+        report.types = [adapter.precision]
+        report.byteCount = adapter.byteCount
+        report.findings = ["an adapter made for '\(adapter.baseName)'; it answers through its base"]
         return report
     }
 
@@ -114,6 +151,12 @@ public enum ModelImport {
         try FileManager.default.createDirectory(
             at: target.appending(path: "1_Pooling"), withIntermediateDirectories: true)
         try copy(pooling, from: folder.url, to: target)
+    }
+
+    static func copyAdapter(from source: URL, to target: URL) throws {
+        for name in [AdapterFolder.configName, AdapterFolder.weightsName] {
+            try copy(name, from: source, to: target)
+        }
     }
 
     static func makeFolder(_ url: URL) throws {

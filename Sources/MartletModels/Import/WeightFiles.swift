@@ -64,6 +64,28 @@ public final class WeightFiles {
         return try files[index].tensor(name, device: device)
     }
 
+    /// Reads one tensor's numbers as float32, without a tensor: any thread will do.
+    /// - Throws: `MartletError` where there is none of that name, it is of another type than float32, float16 or
+    ///   bfloat16, or the file was cut.
+    public func floats(_ name: String) throws -> [Float] {
+        guard let index = fileByTensor[name], let entry = files[index].entry(name) else {
+            throw MartletError(.notFound, "the tensor '\(name)' is missing from the weights")
+        }
+        func read<Element>(_ zero: Element) throws -> [Element] {
+            var elements = Array(repeating: zero, count: entry.range.count / MemoryLayout<Element>.size)
+            try elements.withUnsafeMutableBytes { try files[index].read(entry, into: $0) }
+            return elements
+        }
+        switch entry.type {
+        case .float32: return try read(Float(0))
+        case .float16: return try read(UInt16(0)).map { Float(Float16(bitPattern: $0)) }
+        case .bfloat16: return try read(UInt16(0)).map { Float(bitPattern: UInt32($0) << 16) }
+        default:
+            throw MartletError(
+                .unsupportedFormat, "the tensor '\(name)' is of \(entry.type.rawValue); float32 or 16 bits are read")
+        }
+    }
+
     /// How many bytes of elements the files hold.
     public var byteCount: Int {
         files.reduce(0) { $0 + ($1.entries.last?.range.upperBound ?? 0) }

@@ -41,6 +41,7 @@ final class SparseMLP: FeedForward {
         self.chosenCount = chosenCount
         self.normalizes = normalizes
         route = LinearGroup(gate)
+        for group in experts.flatMap(\.linearGroups) { group.isRouted = true }
     }
 
     /// The gates stay as they are: which expert is chosen must not hang on a weight format.

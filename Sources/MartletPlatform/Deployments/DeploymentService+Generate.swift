@@ -25,11 +25,13 @@ extension DeploymentService {
     public nonisolated func generate(
         model: String, request: GenerationRequest, by principal: Principal
     ) async throws -> Generation {
-        let place = try await languagePlace(model, by: principal, deadline: request.deadlineMicroseconds)
+        let place = try await languagePlace(
+            model, by: principal, deadline: request.deadlineMicroseconds, generates: true)
         var request = request
         request.tenant = principal.project
         request.owner = principal.keyID
         request.deadlineMicroseconds = place.microsecondsLeft
+        request.adapter = place.route.adapter?.reference
         let head: [UInt8]
         do {
             head = [UInt8](try JSONEncoder.wire.encode(PlatformRequest.generate(request)))
@@ -38,7 +40,7 @@ extension DeploymentService {
             throw error
         }
         let bill = GenerationBill(
-            ledger: ledger, principal: principal, reference: place.group.reference,
+            ledger: ledger, principal: principal, reference: place.route.model.reference,
             limit: Self.billLimit(request, place.group.model))
         let (events, continuation) = AsyncThrowingStream<GenerationEvent, any Error>.makeStream()
         let take: @Sendable ([UInt8]) -> Void = { head in
@@ -68,7 +70,7 @@ extension DeploymentService {
         }
         let limit = environment.configuration.replicaQueueLimit
         return Generation(
-            model: place.group.reference, contentHash: place.group.model.contentHash, queueLimit: limit,
+            model: place.route.model.reference, contentHash: place.route.model.contentHash, queueLimit: limit,
             queueRoom: max(0, limit - place.replica.state.withLock { $0.inFlight }), events: events,
             end: { error in
                 continuation.finish(throwing: error)
@@ -81,7 +83,12 @@ extension DeploymentService {
         model: String, request: EmbeddingRequest, by principal: Principal, deadlineMicroseconds: Int? = nil
     ) async throws -> (EmbeddingReply, [UInt8]) {
         let (reply, body, reference) = try await ask(
-            model, .embed(request), EmbeddingReply.self, by: principal, deadline: deadlineMicroseconds)
+            model, EmbeddingReply.self, by: principal, deadline: deadlineMicroseconds
+        ) { adapter in
+            var request = request
+            request.adapter = adapter
+            return .embed(request)
+        }
         let (needed, isOverflow) = reply.width.multipliedReportingOverflow(by: 4 * request.inputs.count)
         guard !isOverflow, reply.width > 0, body.count == needed else { throw Self.unreadable }
         ledger.count(
@@ -93,70 +100,79 @@ extension DeploymentService {
     public nonisolated func tokenize(
         model: String, request: TokenizeRequest, by principal: Principal
     ) async throws -> TokenizeReply {
-        try await ask(model, .tokenize(request), TokenizeReply.self, by: principal, deadline: nil).0
+        try await ask(model, TokenizeReply.self, by: principal, deadline: nil) { _ in .tokenize(request) }.0
     }
 
     public nonisolated func detokenize(
         model: String, tokens: [Int], by principal: Principal
     ) async throws -> DetokenizeReply {
-        try await ask(model, .detokenize(tokens), DetokenizeReply.self, by: principal, deadline: nil).0
+        try await ask(model, DetokenizeReply.self, by: principal, deadline: nil) { _ in .detokenize(tokens) }.0
     }
 
     // MARK: One place at a replica
 
     private struct Place: Sendable {
-        var group: ReplicaGroup
+        var route: Route
         var replica: Replica
         var connection: EngineConnection
         var microsecondsLeft: Int
+
+        var group: ReplicaGroup { route.group }
     }
 
     private nonisolated func languagePlace(
-        _ model: String, by principal: Principal, deadline: Int?
+        _ model: String, by principal: Principal, deadline: Int?, generates: Bool = false
     ) async throws -> Place {
         try principal.require(.developer, .inference)
         let arrival = ContinuousClock.now
-        let (group, limit): (ReplicaGroup, Duration)
+        let route: Route
         do {
-            (group, limit) = try await self.group(for: model, by: principal)
+            route = try await self.route(to: model, by: principal)
         } catch let error as MartletError where error.code == .notFound {
             throw MartletError(
                 .modelNotFound,
                 "the model '\(model.prefix(200))' does not exist, or this key may not use it; see GET /v1/models",
                 param: "model")
         }
+        let group = route.group
         guard group.model.signature.isLanguage else {
             throw MartletError(
                 .invalidRequest,
                 "'\(model.prefix(200))' is not a language model; ask it at "
                     + "/api/v1/deployments/NAME/predict or /v2/models/NAME/infer", param: "model")
         }
+        guard !generates || group.model.signature.language?.generates != false else {
+            throw MartletError(
+                .invalidRequest,
+                "'\(model.prefix(200))' makes vectors of texts and no text; ask it at /v1/embeddings", param: "model")
+        }
         let allowed = environment.configuration.generationTimeoutSeconds.multipliedReportingOverflow(by: 1_000_000)
         let longest = allowed.overflow ? Int.max / 2 : allowed.partialValue
         let total = min(max(deadline ?? longest, 0), longest)
-        let (replica, connection) = try await group.acquire(waitingUpTo: min(limit, .microseconds(total)))
+        let (replica, connection) = try await group.acquire(waitingUpTo: min(route.wait, .microseconds(total)))
         let left = total - Int(clamping: Int64(arrival.duration(to: .now) / .microseconds(1)))
         guard left > 0 else {
             group.release(replica)
             throw MartletError(
                 .deadlineExceeded, "the request's time ran out before '\(model)' could start it; try again later")
         }
-        return Place(group: group, replica: replica, connection: connection, microsecondsLeft: left)
+        return Place(route: route, replica: replica, connection: connection, microsecondsLeft: left)
     }
 
     private nonisolated func ask<Reply: Decodable>(
-        _ model: String, _ request: PlatformRequest, _ type: Reply.Type, by principal: Principal, deadline: Int?
+        _ model: String, _ type: Reply.Type, by principal: Principal, deadline: Int?,
+        _ request: (AdapterReference?) -> PlatformRequest
     ) async throws -> (Reply, [UInt8], reference: String) {
         let place = try await languagePlace(model, by: principal, deadline: deadline)
         defer { place.group.release(place.replica) }
         let answer: EngineConnection.Answer
         do {
-            answer = try await place.connection.request(request)
+            answer = try await place.connection.request(request(place.route.adapter?.reference))
         } catch is CancellationError {
             throw MartletError(.cancelled, "the client left before the answer was there")
         }
         guard let reply = try? JSONDecoder.wire.decode(type, from: Data(answer.head)) else { throw Self.unreadable }
-        return (reply, answer.body, place.group.reference)
+        return (reply, answer.body, place.route.model.reference)
     }
 
     private static var unreadable: MartletError {

@@ -12,7 +12,8 @@ extension DeploymentService {
     ) async throws -> (InferenceReply, [UInt8]) {
         try principal.require(.developer, .inference)
         let arrival = ContinuousClock.now
-        let (group, limit) = try await group(for: model, by: principal)
+        let route = try await route(to: model, by: principal)
+        let (group, limit) = (route.group, route.wait)
         guard !group.model.signature.isLanguage else {
             throw MartletError(
                 .invalidRequest,

@@ -3,38 +3,47 @@ import MartletStore
 import MartletWire
 
 extension DeploymentService {
-    /// The replicas that answer for `name`, and how long a request may wait for them: those of a deployment, or of a
-    /// model that is loaded now because nobody has asked it for a while.
+    /// The replicas that answer for `name`, and how long a request may wait for them: those of a deployment, of a
+    /// model that is loaded now because nobody has asked it for a while, or of the base of an adapter.
     ///
     /// Throws `notFound`, and `unavailable` where it cannot be loaded.
-    nonisolated func group(for name: String, by principal: Principal) async throws -> (ReplicaGroup, Duration) {
+    nonisolated func route(to name: String, by principal: Principal) async throws -> Route {
         if let found = router.group(Router.Key(project: principal.project, name: name)) {
             // One whose first load still runs is worth a longer wait than a restart.
-            return (found, found.report == nil ? ReplicaGroup.loadWait : ReplicaGroup.restartWait)
+            return Route(group: found, wait: found.report == nil ? ReplicaGroup.loadWait : ReplicaGroup.restartWait)
         }
-        return try await load(name, projectID: principal.project)
+        return try await find(name, projectID: principal.project)
     }
 
-    private func load(_ name: String, projectID: String) async throws -> (ReplicaGroup, Duration) {
+    private func find(_ name: String, projectID: String) async throws -> Route {
         guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
         if let entry = entries[Router.Key(project: projectID, name: name)] {
-            if let group = entry.group { return (group, ReplicaGroup.restartWait) }
-            if let next = entry.next { return (next, ReplicaGroup.restartWait) }
+            if let group = entry.group { return Route(group: group, wait: ReplicaGroup.restartWait) }
+            if let adapter = entry.adapter { return try await route(through: adapter, projectID: projectID) }
+            if let next = entry.next { return Route(group: next, wait: ReplicaGroup.restartWait) }
+            if let next = entry.nextAdapter { return try await route(through: next, projectID: projectID) }
             let reason = entry.stored.error ?? "it has no replicas; see 'martlet deployments scale'"
             throw MartletError(.unavailable, "the deployment '\(name)' cannot answer: \(reason)")
         }
         let model = try await model(name, projectID: projectID)
+        if model.base != nil { return try await route(through: model, projectID: projectID) }
+        let group = try await loadedGroup(of: model, projectID: projectID)
+        return Route(group: group, wait: ReplicaGroup.loadWait)
+    }
+
+    /// The replicas of a model that is not deployed, made now where there are none.
+    func loadedGroup(of model: ModelInfo, projectID: String) async throws -> ReplicaGroup {
         let key = Router.Key(project: projectID, name: model.reference)
-        if let group = loaded[key], !group.hasGivenUp { return (group, ReplicaGroup.loadWait) }
+        if let group = loaded[key], !group.hasGivenUp { return group }
         try await makeRoom(for: model, key)
         // Another request may have loaded it while this one waited.
-        if let group = loaded[key], !group.hasGivenUp { return (group, ReplicaGroup.loadWait) }
+        if let group = loaded[key], !group.hasGivenUp { return group }
         let group = ReplicaGroup(model: model, environment: environment)
         let failed = loaded.updateValue(group, forKey: key)
         router.set(group, for: key)
         await failed?.stop()
         await group.scale(to: 1)
-        return (group, ReplicaGroup.loadWait)
+        return group
     }
 
     // MARK: Room

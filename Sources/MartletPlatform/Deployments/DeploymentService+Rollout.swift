@@ -11,6 +11,7 @@ extension DeploymentService {
     ) async throws -> Task<Void, any Error> {
         guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
         let key = Router.Key(project: projectID, name: name)
+        if model.base != nil { return try await roll(outAdapter: model, as: key, replicas: replicas) }
         var entry =
             entries[key]
             ?? Entry(
@@ -23,6 +24,7 @@ extension DeploymentService {
         entry.stored.replicas = replicas
         entry.stored.error = nil
         entry.next = group
+        entry.nextAdapter = nil
         entry.rollout = Task {
             earlier?.cancel()
             await abandoned?.stop()
@@ -46,6 +48,7 @@ extension DeploymentService {
             return
         }
         let old = entry.group
+        entry.adapter = nil
         if old != nil || entry.stored.model != group.reference, entry.stored.model != group.reference {
             entry.stored.previousModel = entry.stored.model
             entry.stored.model = group.reference
@@ -90,26 +93,38 @@ extension DeploymentService {
             EngineProcess(adopting: pid, start: start)?.send(9)
             try await store.removeProcess(pid: pid, start: start)
         }
-        for stored in try await store.deployments() {
-            let key = Router.Key(project: stored.projectID, name: stored.name)
-            entries[key] = Entry(stored: stored)
-            guard stored.replicas > 0 else { continue }
-            do {
-                let current = try await model(stored.model, projectID: stored.projectID)
-                let rollout = try await roll(
-                    out: current, as: stored.name, replicas: stored.replicas, projectID: stored.projectID)
-                guard let next = stored.nextModel, next != stored.model else { continue }
-                Task {
-                    try? await rollout.value
-                    let model = try await self.model(next, projectID: stored.projectID)
-                    _ = try await self.roll(
-                        out: model, as: stored.name, replicas: stored.replicas, projectID: stored.projectID)
-                }
-            } catch {
-                let reason = (error as? MartletError)?.message ?? "\(error)"
-                environment.logger.error("the deployment \(stored.name) was not started: \(reason)")
-                entries[key]?.stored.error = reason
+        let deployments = try await store.deployments()
+        for stored in deployments {
+            entries[Router.Key(project: stored.projectID, name: stored.name)] = Entry(stored: stored)
+        }
+        var adapters: [StoredDeployment] = []
+        for stored in deployments where stored.replicas > 0 {
+            if try await self.isAdapter(stored) { adapters.append(stored) } else { await start(stored) }
+        }
+        // After the others: a base that is deployed is not loaded a second time.
+        for stored in adapters { await start(stored) }
+    }
+
+    private func isAdapter(_ stored: StoredDeployment) async throws -> Bool {
+        try await store.resolveModel(stored.model, projectID: stored.projectID)?.base != nil
+    }
+
+    private func start(_ stored: StoredDeployment) async {
+        do {
+            let current = try await model(stored.model, projectID: stored.projectID)
+            let rollout = try await roll(
+                out: current, as: stored.name, replicas: stored.replicas, projectID: stored.projectID)
+            guard let next = stored.nextModel, next != stored.model else { return }
+            Task {
+                try? await rollout.value
+                let model = try await self.model(next, projectID: stored.projectID)
+                _ = try await self.roll(
+                    out: model, as: stored.name, replicas: stored.replicas, projectID: stored.projectID)
             }
+        } catch {
+            let reason = (error as? MartletError)?.message ?? "\(error)"
+            environment.logger.error("the deployment \(stored.name) was not started: \(reason)")
+            entries[Router.Key(project: stored.projectID, name: stored.name)]?.stored.error = reason
         }
     }
 

@@ -20,6 +20,9 @@ public actor DeploymentService {
         var stored: StoredDeployment
         var group: ReplicaGroup?
         var next: ReplicaGroup?
+        /// Where the deployment's model is an adapter: it has no replicas of its own.
+        var adapter: ModelInfo?
+        var nextAdapter: ModelInfo?
         var rollout: Task<Void, any Error>?
     }
     let store: Store
@@ -31,6 +34,8 @@ public actor DeploymentService {
     var entries: [Router.Key: Entry] = [:]
     /// Models that are loaded without being deployed, by `name@version`.
     var loaded: [Router.Key: ReplicaGroup] = [:]
+    /// Content hashes of adapters whose stored bytes were found whole.
+    var checkedAdapters: Set<String> = []
     var isStopping = false
     /// Requests that wait until a model's place is free, in the order in which they came.
     var tickets: [Int] = []
@@ -91,7 +96,13 @@ public actor DeploymentService {
     public func scale(_ name: String, to replicas: Int, by principal: Principal) async throws -> DeploymentInfo {
         try principal.require(.developer)
         try Self.check(replicas: replicas, from: 0)
-        let (key, _) = try entry(name, principal)
+        let (key, found) = try entry(name, principal)
+        if let base = (found.adapter ?? found.nextAdapter)?.base {
+            throw MartletError(
+                .conflict,
+                "'\(key.name)' answers through the replicas of its base '\(base.reference)'; scale the base's deployment"
+            )
+        }
         try await audit.record("deployment.scale", on: "\(key.name) to \(replicas)", by: principal)
         entries[key]?.stored.replicas = replicas
         try await save(key)
@@ -138,7 +149,7 @@ public actor DeploymentService {
         let isReady: Bool
         if let entry = entries[key] {
             found = try await self.model(entry.stored.model, projectID: principal.project)
-            isReady = entry.group?.isReady ?? false
+            isReady = self.isReady(entry)
         } else {
             found = try await self.model(model, projectID: principal.project)
             // A model is loaded at its first request, so it can be asked.
@@ -192,14 +203,29 @@ public actor DeploymentService {
     private func info(_ entry: Entry) -> DeploymentInfo {
         let stored = entry.stored
         var info = DeploymentInfo(
-            name: stored.name, model: stored.model, replicas: stored.replicas, ready: entry.group?.isReady ?? false,
+            name: stored.name, model: stored.model, replicas: stored.replicas, ready: isReady(entry),
             createdAt: stored.createdAt, updatedAt: stored.updatedAt)
         info.previousModel = stored.previousModel
         // The first rollout has nothing to take over from.
-        info.nextModel = entry.group == nil && stored.nextModel == stored.model ? nil : stored.nextModel
+        let isFirst = entry.group == nil && entry.adapter == nil
+        info.nextModel = isFirst && stored.nextModel == stored.model ? nil : stored.nextModel
         info.error = stored.error
-        info.replicaStates = (entry.group?.replicas ?? []) + (entry.next?.replicas ?? [])
+        let groups = [entry.group ?? baseGroup(entry), entry.next]
+        info.replicaStates = groups.compactMap { $0 }.flatMap(\.replicas)
         return info
+    }
+
+    /// Whether it answers; an adapter's base is loaded at its first request.
+    private func isReady(_ entry: Entry) -> Bool {
+        if entry.adapter != nil { return baseGroup(entry)?.isReady ?? true }
+        return entry.group?.isReady ?? false
+    }
+
+    /// The replicas through which an adapter's deployment answers at this moment.
+    private func baseGroup(_ entry: Entry) -> ReplicaGroup? {
+        guard let base = entry.adapter?.base else { return nil }
+        return deployedGroup(of: base.reference, projectID: entry.stored.projectID)
+            ?? loaded[Router.Key(project: entry.stored.projectID, name: base.reference)]
     }
 
     private static func check(replicas: Int, from least: Int = 1) throws {

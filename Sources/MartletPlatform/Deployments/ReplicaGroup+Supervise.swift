@@ -51,7 +51,8 @@ extension ReplicaGroup {
                 maxBatch: configuration.maxBatch, queueLimit: configuration.replicaQueueLimit,
                 language: LanguageServing(
                     maxSequences: configuration.maxSequences, cacheBytes: configuration.languageCacheBytes,
-                    queuedTokenLimit: configuration.queuedTokenLimit, precision: configuration.languagePrecision)))
+                    queuedTokenLimit: configuration.queuedTokenLimit, precision: configuration.languagePrecision,
+                    adapterBytes: configuration.languageAdapterBytes, maxAdapters: configuration.maxAdapters)))
         let token = try [UInt8].random(count: 32).hex
         let hash = ContentHash.of(token)
         environment.control.expect(

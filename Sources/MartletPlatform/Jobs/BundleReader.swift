@@ -12,7 +12,7 @@ struct BundleReader: Sendable {
         [
             BundleFile.weights, BundleFile.preprocessing, BundleFile.config, BundleFile.adapterConfig,
             BundleFile.adapterWeights,
-        ] + BundleFile.language
+        ] + BundleFile.language + BundleFile.pooling
     private static let shardLimit = 4096
     private static let documentLimit = 64 << 20
 

@@ -122,6 +122,19 @@ struct JobInputs: Sendable {
         return inputs
     }
 
+    /// A whole language model, which an adapter can be for. Throws `invalidRequest` for another.
+    func adaptable(_ reference: String, projectID: String) async throws -> JobInput {
+        let input = try await model(reference, projectID: projectID)
+        let found = try await store.model(input.name, version: input.version, projectID: projectID)
+        guard let language = found?.signature.language, language.base == nil else {
+            throw MartletError(
+                .invalidRequest,
+                "'\(reference.prefix(200))' cannot be a base: it is no whole language model; see "
+                    + "'martlet models show'", param: "base")
+        }
+        return input
+    }
+
     private static func missing(_ field: String, _ kind: JobKind) -> MartletError {
         MartletError(.invalidRequest, "a job of kind '\(kind.rawValue)' needs '\(field)'; add it", param: field)
     }

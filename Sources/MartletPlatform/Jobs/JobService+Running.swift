@@ -230,9 +230,11 @@ extension JobService {
         switch run.job.info.kind {
         case .import:
             if let upload = run.inputs.first(where: { $0.kind == JobInput.upload }) {
-                var base: String?
+                var base: BaseModel?
                 if let model = run.inputs.first(where: { $0.kind == "model" }) {
-                    base = try await folders.folder(ofTree: model.treeHash, in: store)
+                    base = BaseModel(
+                        reference: model.resolved, contentHash: model.treeHash,
+                        path: try await folders.folder(ofTree: model.treeHash, in: store))
                 }
                 return .importModel(
                     ImportTask(

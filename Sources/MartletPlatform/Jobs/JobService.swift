@@ -100,7 +100,7 @@ public actor JobService {
         let input = JobInput(
             kind: JobInput.upload, reference: name, name: name, version: 0, treeHash: treeHash)
         var inputs = [input]
-        if let base { inputs.append(try await JobInputs(store: store).model(base, projectID: principal.project)) }
+        if let base { inputs.append(try await JobInputs(store: store).adaptable(base, projectID: principal.project)) }
         return try await accept(
             JobRequest(kind: .import, name: name, model: base), name: name, inputs: inputs, idempotencyKey: nil,
             retryCount: 0,

@@ -21,10 +21,17 @@ public struct GenerationPlan: Sendable {
     public var echo: String?
     public var tenant: String
     public var owner: String
+    /// Whether it waits for the gaps of what somebody waits for.
+    public var isBackground = false
+    /// The adapter that the answer goes through.
+    var adapter: AdapterLease?
     /// Nanoseconds of a monotonic clock.
     public var deadline: UInt64?
     public var arrived: UInt64
     public var emit: @Sendable (Result<GenerationEvent, MartletError>) -> Void
+
+    /// Whose cached prefixes it may read: those of its project that went through the same weights.
+    var cacheScope: String { adapter.map { tenant + "\u{0}" + $0.key } ?? tenant }
 
     /// Whether each of the prompt's tokens gets a log probability.
     var measuresPrompt: Bool { echo != nil && settings.topLogprobs != nil }

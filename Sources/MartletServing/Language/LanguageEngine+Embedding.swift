@@ -8,6 +8,7 @@ import MartletWire
 /// Texts to be made vectors, and those that are.
 struct EmbeddingWork {
     let inputs: [[Int32]]
+    let adapter: AdapterLease?
     let done: @Sendable (Result<[[Float]], MartletError>) -> Void
     var vectors: [[Float]] = []
 }
@@ -23,7 +24,7 @@ extension LanguageEngine {
             var work = embeddings.removeFirst()
             do {
                 let tokens = work.inputs[work.vectors.count]
-                work.vectors.append(try vector(tokens))
+                work.vectors.append(try vector(tokens, work.adapter?.weights))
                 budget -= tokens.count
                 if work.vectors.count < work.inputs.count {
                     embeddings.append(work)
@@ -41,16 +42,10 @@ extension LanguageEngine {
     }
 
     /// The mean of a text's last hidden states, scaled to length 1.
-    private func vector(_ tokens: [Int32]) throws -> [Float] {
+    private func vector(_ tokens: [Int32], _ adapter: AdapterWeights?) throws -> [Float] {
         try Tensor.inference {
-            let attention = try SequenceAttention(lengths: [tokens.count])
-            let hidden_ND = try model.hidden(Tensor(tokens.map(Int64.init)), attention, .inference())
-            let mean = try hidden_ND.mean([0]).array(of: Float.self)
-            let length = mean.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-            guard length.isFinite else {
-                throw MartletError(.internal, "the model's result is not a number; its weights may be damaged")
-            }
-            return length > 0 ? mean.map { Float(Double($0) / length) } : mean
+            let hidden_ND = try pass.hidden(alone: tokens, adapter)
+            return try UnitVector.scaled(hidden_ND.mean([0]).array(of: Float.self))
         }
     }
 }

@@ -9,9 +9,8 @@ import MartletWire
 
 /// Computes answers of one model, pass after pass. Lives on the compute thread.
 final class LanguageEngine {
-    let model: any LanguageModel
+    let pass: LanguagePass
     let vocabulary: TokenVocabulary
-    private let attention: PagedAttention
     let sampler = Sampler()
     var scheduler: LanguageScheduler
     var generations: [LanguageScheduler.RequestID: Generation] = [:]
@@ -31,12 +30,9 @@ final class LanguageEngine {
         var count: Int
     }
 
-    init(
-        _ model: any LanguageModel, vocabulary: TokenVocabulary, limits: LanguageScheduler.Limits, pageCount: Int
-    ) throws {
-        self.model = model
+    init(_ pass: LanguagePass, vocabulary: TokenVocabulary, limits: LanguageScheduler.Limits, pageCount: Int) {
+        self.pass = pass
         self.vocabulary = vocabulary
-        attention = try PagedAttention(model.geometry, pageCount: pageCount)
         scheduler = LanguageScheduler(limits: limits, pageCount: pageCount)
     }
 
@@ -57,7 +53,8 @@ final class LanguageEngine {
     private func handle(_ item: LanguageInbox.Item) {
         switch item {
         case .ping(let done): done()
-        case .embed(let inputs, let done): embeddings.append(EmbeddingWork(inputs: inputs, done: done))
+        case .embed(let inputs, let adapter, let done):
+            embeddings.append(EmbeddingWork(inputs: inputs, adapter: adapter, done: done))
         case .cancel(let id):
             scheduler.cancel(id)
             if let generation = generations.removeValue(forKey: id) {
@@ -68,8 +65,8 @@ final class LanguageEngine {
                 try scheduler.submit(
                     .init(
                         id: plan.id, prompt: plan.prompt, choiceCount: plan.choiceCount, maxTokens: plan.maxTokens,
-                        tenant: plan.tenant, owner: plan.owner, deadline: plan.deadline,
-                        needsWholePrompt: plan.measuresPrompt))
+                        tenant: plan.cacheScope, owner: plan.owner, deadline: plan.deadline,
+                        needsWholePrompt: plan.measuresPrompt, isBackground: plan.isBackground))
                 generations[plan.id] = Generation(plan)
             } catch {
                 outgoing.append((plan.emit, .failure(LanguageServer.wire(error))))
@@ -130,26 +127,39 @@ final class LanguageEngine {
 
     /// The logits of the rows that are due.
     private func compute(_ rows: [LanguageScheduler.Row]) throws -> [DueRow] {
-        try Tensor.inference {
-            try attention.begin(rows)
-            let tokens = try Tensor(rows.flatMap { $0.tokens.map(Int64.init) })
-            let hidden_ND = try model.hidden(tokens, attention, .inference())
+        let rows = adapted(rows)
+        return try Tensor.inference {
+            let hidden_ND = try pass.hidden(rows)
             var picked: [Int64] = []
-            var found: [(row: LanguageScheduler.Row, index: Int, count: Int)] = []
+            var found: [(row: LanguagePass.Row, index: Int, count: Int)] = []
             var end = 0
             for row in rows {
-                end += row.tokens.count
-                let measures = measuresPrompt(row)
-                guard row.samples || measures else { continue }
-                let count = measures ? row.tokens.count : 1
+                end += row.row.tokens.count
+                let measures = measuresPrompt(row.row)
+                guard row.row.samples || measures else { continue }
+                let count = measures ? row.row.tokens.count : 1
                 found.append((row, picked.count, count))
                 for place in end - count..<end { picked.append(Int64(place)) }
             }
             guard !picked.isEmpty else { return [] }
             let hidden_MD = picked.count == end ? hidden_ND : try hidden_ND.indexSelect(0, Tensor(picked))
-            let logits_MV = try model.logits(hidden_MD, .inference()).to(.float32).contiguous()
-            return found.map { DueRow(row: $0.row, logits: logits_MV, index: $0.index, count: $0.count) }
+            let logits_MV = try pass.logits(hidden_MD, found.map { ($0.row.adapter, $0.count) })
+            return found.map { DueRow(row: $0.row.row, logits: logits_MV, index: $0.index, count: $0.count) }
         }
+    }
+
+    /// The rows with their adapters, those of one adapter side by side.
+    private func adapted(_ rows: [LanguageScheduler.Row]) -> [LanguagePass.Row] {
+        var order: [ObjectIdentifier: Int] = [:]
+        let rows = rows.map { row in
+            let adapter = generations[row.id.request]?.plan.adapter?.weights
+            if let adapter, order[ObjectIdentifier(adapter)] == nil { order[ObjectIdentifier(adapter)] = order.count }
+            return LanguagePass.Row(row: row, adapter: adapter)
+        }
+        guard !order.isEmpty else { return rows }
+        let place = { (row: LanguagePass.Row) in row.adapter.flatMap { order[ObjectIdentifier($0)] } ?? -1 }
+        return rows.enumerated().sorted { (place($0.element), $0.offset) < (place($1.element), $1.offset) }
+            .map(\.element)
     }
 
     private func measuresPrompt(_ row: LanguageScheduler.Row) -> Bool {

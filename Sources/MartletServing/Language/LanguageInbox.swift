@@ -7,7 +7,7 @@ final class LanguageInbox: @unchecked Sendable {
     enum Item: Sendable {
         case submit(GenerationPlan)
         case cancel(LanguageScheduler.RequestID)
-        case embed([[Int32]], @Sendable (Result<[[Float]], MartletError>) -> Void)
+        case embed([[Int32]], AdapterLease?, @Sendable (Result<[[Float]], MartletError>) -> Void)
         /// Answered between two passes, so that a stuck one shows.
         case ping(@Sendable () -> Void)
     }

@@ -46,9 +46,14 @@ extension LanguageScheduler {
     /// Parts of prompts: those of the keys that were served least come first.
     private mutating func prefill(_ budget: inout Int) {
         let order = running.filter { $0.computed + 1 < $0.tokens.count }.map { sequence in
-            (id: sequence.id, served: owners[owner(of: sequence)]?.served ?? 0)
+            (
+                id: sequence.id, rank: sequence.isBackground ? 1 : 0,
+                served: owner(of: sequence).flatMap { owners[$0]?.served } ?? 0
+            )
         }
-        for (_, item) in order.enumerated().sorted(by: { ($0.1.served, $0.0) < ($1.1.served, $1.0) }) {
+        for (_, item) in order.enumerated().sorted(by: {
+            ($0.1.rank, $0.1.served, $0.0) < ($1.1.rank, $1.1.served, $1.0)
+        }) {
             guard budget > 0 else { return }
             guard let index = running.firstIndex(where: { $0.id == item.id }) else { continue }
             let count = min(budget, running[index].tokens.count - running[index].computed)
@@ -58,16 +63,16 @@ extension LanguageScheduler {
         }
     }
 
-    /// New sequences, from the keys that were served least.
+    /// New sequences, from the keys that were served least; background work only where nobody else waits.
     private mutating func admit(_ budget: inout Int) {
         while budget > 0, let owner = nextOwner() {
             guard let sequence = owners[owner]?.waiting.first else { return }
             while running.count >= limits.sequences || !fits(sequence) {
-                guard displace(for: owner) else { return }
+                guard owner.isBackground ? false : displaceBackground() || displace(for: owner) else { return }
             }
+            if owner.isBackground, running.count(where: \.isBackground) >= limits.backgroundSequences { return }
             owners[owner]?.waiting.removeFirst()
-            start(sequence, owner)
-            let index = running.count - 1
+            guard let index = start(sequence, owner) else { continue }
             let count = min(budget, running[index].tokens.count - running[index].computed)
             guard makeRoom(count, for: index) else { return }
             running[index].underway = count
@@ -75,15 +80,19 @@ extension LanguageScheduler {
         }
     }
 
-    private func nextOwner() -> String? {
-        owners.filter { !$0.value.waiting.isEmpty }.min { first, second in
+    private func nextOwner() -> Owner.ID? {
+        let waiting = owners.filter { !$0.value.waiting.isEmpty }
+        let isIdle = !waiting.keys.contains { !$0.isBackground }
+        return waiting.filter { $0.key.isBackground == isIdle }.min { first, second in
             let (a, b) = (first.value, second.value)
             return (a.served, a.running, first.key) < (b.served, b.running, second.key)
         }?.key
     }
 
-    private mutating func start(_ sequence: Sequence, _ owner: String) {
-        guard let request = requests[sequence.id.request] else { return }
+    /// Gives a sequence its place.
+    /// - Returns: its index in `running`.
+    private mutating func start(_ sequence: Sequence, _ owner: Owner.ID) -> Int? {
+        guard let request = requests[sequence.id.request] else { return nil }
         var sequence = sequence
         let root = pages.root(of: request.submission.tenant)
         let isWhole = request.submission.needsWholePrompt && sequence.id.choice == 0
@@ -93,9 +102,11 @@ extension LanguageScheduler {
         sequence.remembered = sequence.pages.count
         sequence.computed = sequence.pages.count * CachePages.size
         sequence.cached = min(sequence.computed, request.submission.prompt.count)
-        running.append(sequence)
+        let index = sequence.isBackground ? running.count : running.count { !$0.isBackground }
+        running.insert(sequence, at: index)
         owners[owner]?.running += 1
         noteWaiting(owner, -1, tokens: sequence.id.choice == 0 ? -request.submission.prompt.count : 0)
+        return index
     }
 
     /// Whether a sequence's tokens have room besides what the running ones still need for theirs.
@@ -118,12 +129,19 @@ extension LanguageScheduler {
         return true
     }
 
+    /// Takes the place of the youngest background sequence.
+    private mutating func displaceBackground() -> Bool {
+        guard running.last?.isBackground == true else { return false }
+        preempt(running.count - 1)
+        return true
+    }
+
     /// Takes a place from the key that holds most, for one that holds none, where that is more than its share.
-    private mutating func displace(for owner: String) -> Bool {
+    private mutating func displace(for owner: Owner.ID) -> Bool {
         guard owners[owner]?.running == 0,
             let heaviest = owners.max(by: { ($0.value.running, $0.key) < ($1.value.running, $1.key) })
         else { return false }
-        let sharing = owners.values.filter { $0.waitingCount + $0.running > 0 }.count
+        let sharing = owners.filter { !$0.key.isBackground && $0.value.waitingCount + $0.value.running > 0 }.count
         guard heaviest.value.running > max(1, limits.sequences / max(1, sharing)),
             let index = running.lastIndex(where: { self.owner(of: $0) == heaviest.key })
         else { return false }
@@ -134,7 +152,7 @@ extension LanguageScheduler {
     /// Puts a running sequence back to wait, at the head of its key's queue. Its pages stay known while they can.
     private mutating func preempt(_ index: Int) {
         var sequence = running.remove(at: index)
-        let owner = owner(of: sequence)
+        guard let owner = owner(of: sequence) else { return pages.release(sequence.pages) }
         leave(sequence, owner)
         sequence.pages = []
         sequence.computed = 0
@@ -145,5 +163,5 @@ extension LanguageScheduler {
         noteWaiting(owner, 1, tokens: sequence.id.choice == 0 ? prompt : 0)
     }
 
-    func owner(of sequence: Sequence) -> String { requests[sequence.id.request]?.submission.owner ?? "" }
+    func owner(of sequence: Sequence) -> Owner.ID? { requests[sequence.id.request]?.submission.queue }
 }

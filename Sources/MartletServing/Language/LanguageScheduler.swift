@@ -6,10 +6,15 @@ import MartletWire
 /// Every pass takes one token of each sequence that is being answered and, up to a budget, parts of prompts. Sequences
 /// join and leave between passes. Where the cache is full, the youngest sequence gives its pages back and is computed
 /// again later; a key that waits gets a place from a key that holds more than its share.
+///
+/// Background sequences fill gaps: one starts only where nobody else waits, they hold a share of the places at most, and
+/// they give place and pages back to whoever comes.
 public struct LanguageScheduler {
     public struct Limits: Sendable {
         /// Sequences that are computed side by side.
         public var sequences = 32
+        /// The part of them that background work may hold, one at least.
+        public var backgroundShare = 0.75
         /// Tokens of one pass, where nobody waits for a next token and where somebody does.
         public var passTokens = 512
         public var mixedPassTokens = 128
@@ -21,6 +26,8 @@ public struct LanguageScheduler {
         /// What a token of an answer counts against one of a prompt, by the time that they take.
         public var answerWeight = 4.0
         public init() {}
+
+        var backgroundSequences: Int { max(1, Int(Double(sequences) * min(max(backgroundShare, 0), 1))) }
     }
 
     public typealias RequestID = UInt64
@@ -46,9 +53,11 @@ public struct LanguageScheduler {
         public var deadline: UInt64?
         /// Whether the results of all the prompt's tokens are wanted, so that none may come from the cache.
         public var needsWholePrompt: Bool
+        /// Whether it waits for gaps.
+        public var isBackground: Bool
         public init(
             id: RequestID, prompt: [Int32], choiceCount: Int = 1, maxTokens: Int, tenant: String = "",
-            owner: String = "", deadline: UInt64? = nil, needsWholePrompt: Bool = false
+            owner: String = "", deadline: UInt64? = nil, needsWholePrompt: Bool = false, isBackground: Bool = false
         ) {
             self.id = id
             self.prompt = prompt
@@ -58,7 +67,11 @@ public struct LanguageScheduler {
             self.owner = owner
             self.deadline = deadline
             self.needsWholePrompt = needsWholePrompt
+            self.isBackground = isBackground
         }
+
+        /// A key's background work queues apart from what it waits for.
+        var queue: Owner.ID { Owner.ID(key: owner, isBackground: isBackground) }
     }
 
     /// One sequence's part of a pass.
@@ -104,6 +117,7 @@ public struct LanguageScheduler {
         var cached = 0
         /// Tokens of the pass that is being computed.
         var underway = 0
+        var isBackground = false
     }
 
     struct Request {
@@ -115,6 +129,14 @@ public struct LanguageScheduler {
     }
 
     struct Owner {
+        struct ID: Hashable, Sendable, Comparable {
+            var key: String
+            var isBackground: Bool
+
+            static func < (a: ID, b: ID) -> Bool {
+                a.isBackground == b.isBackground ? a.key < b.key : b.isBackground
+            }
+        }
         /// Weighted tokens computed, lifted to the others' level on coming back.
         var served = 0.0
         var waiting: [Sequence] = []
@@ -125,8 +147,8 @@ public struct LanguageScheduler {
     public let limits: Limits
     public internal(set) var pages: CachePages
     var requests: [RequestID: Request] = [:]
-    var owners: [String: Owner] = [:]
-    /// In the order in which they got their places.
+    var owners: [Owner.ID: Owner] = [:]
+    /// In the order in which they got their places, background work behind the rest.
     var running: [Sequence] = []
     public private(set) var waitingCount = 0
     public private(set) var waitingTokens = 0
@@ -152,34 +174,41 @@ public struct LanguageScheduler {
                 "a prompt of \(submission.prompt.count) tokens and an answer of \(submission.maxTokens) are more than "
                     + "the \(pages.count * CachePages.size) that the cache holds; ask for a shorter answer")
         }
-        guard (owners[submission.owner]?.waitingCount ?? 0) + count <= limits.waitingPerOwner else {
+        let queue = submission.queue
+        guard (owners[queue]?.waitingCount ?? 0) + count <= limits.waitingPerOwner else {
             throw MartletError(
                 .rateLimited,
-                "this key has \(owners[submission.owner]?.waitingCount ?? 0) answers waiting, and \(count) more are "
+                "this key has \(owners[queue]?.waitingCount ?? 0) answers waiting, and \(count) more are "
                     + "over its limit of \(limits.waitingPerOwner); try again when some have come")
         }
-        guard waitingCount + count <= limits.waiting else {
+        // Background work leaves half of the queue to those that somebody waits for.
+        let part = submission.isBackground ? 2 : 1
+        let (most, mostTokens) = (max(1, limits.waiting / part), limits.waitingTokens / part)
+        guard waitingCount + count <= most else {
             throw MartletError(
-                .unavailable, "\(waitingCount) answers wait already, and \(limits.waiting) may; try again in a moment")
+                .unavailable, "\(waitingCount) answers wait already, and \(most) may; try again in a moment")
         }
-        guard waitingTokens + submission.prompt.count <= limits.waitingTokens || waitingCount == 0 else {
+        guard waitingTokens + submission.prompt.count <= mostTokens || waitingCount == 0 else {
             throw MartletError(
                 .unavailable,
-                "prompts of \(waitingTokens) tokens wait already, and \(limits.waitingTokens) may; "
-                    + "try again in a moment")
+                "prompts of \(waitingTokens) tokens wait already, and \(mostTokens) may; try again in a moment")
         }
         requests[submission.id] = Request(submission: submission, open: count, holdsChoices: count > 1)
-        arrive(submission.owner)
-        let sequence = Sequence(
-            id: SequenceID(request: submission.id, choice: 0), tokens: submission.prompt)
-        owners[submission.owner, default: Owner()].waiting.append(sequence)
-        noteWaiting(submission.owner, count, tokens: submission.prompt.count)
+        arrive(queue)
+        owners[queue, default: Owner()].waiting.append(Self.sequence(submission, choice: 0))
+        noteWaiting(queue, count, tokens: submission.prompt.count)
+    }
+
+    private static func sequence(_ submission: Submission, choice: Int) -> Sequence {
+        Sequence(
+            id: SequenceID(request: submission.id, choice: choice), tokens: submission.prompt,
+            isBackground: submission.isBackground)
     }
 
     /// Forgets a request; its places are free from the next pass on.
     public mutating func cancel(_ id: RequestID) {
         guard let request = requests.removeValue(forKey: id) else { return }
-        let owner = request.submission.owner
+        let owner = request.submission.queue
         let waiting = owners[owner]?.waiting.filter { $0.id.request == id } ?? []
         owners[owner]?.waiting.removeAll { $0.id.request == id }
         let held = request.holdsChoices ? request.submission.choiceCount - 1 : 0
@@ -203,7 +232,7 @@ public struct LanguageScheduler {
         guard let index = running.firstIndex(where: { $0.id == id }), var request = requests[id.request] else { return }
         releaseChoices(of: id.request)
         request.holdsChoices = false
-        let owner = request.submission.owner
+        let owner = request.submission.queue
         leave(running.remove(at: index), owner)
         request.open -= 1
         requests[id.request] = request.open == 0 ? nil : request
@@ -214,8 +243,9 @@ public struct LanguageScheduler {
     public mutating func computed() {
         for index in running.indices where running[index].underway > 0 {
             let count = running[index].underway
-            let owner = requests[running[index].id.request]?.submission.owner ?? ""
-            owners[owner]?.served += count == 1 ? limits.answerWeight : Double(count)
+            if let owner = owner(of: running[index]) {
+                owners[owner]?.served += count == 1 ? limits.answerWeight : Double(count)
+            }
             running[index].underway = 0
             running[index].computed += count
             remember(index)
@@ -238,26 +268,24 @@ public struct LanguageScheduler {
     private mutating func releaseChoices(of id: RequestID) {
         guard let request = requests[id], request.holdsChoices else { return }
         requests[id]?.holdsChoices = false
-        let others = (1..<request.submission.choiceCount).map {
-            Sequence(id: SequenceID(request: id, choice: $0), tokens: request.submission.prompt)
-        }
-        owners[request.submission.owner]?.waiting.insert(contentsOf: others, at: 0)
+        let others = (1..<request.submission.choiceCount).map { Self.sequence(request.submission, choice: $0) }
+        owners[request.submission.queue]?.waiting.insert(contentsOf: others, at: 0)
     }
 
     /// Gives a running sequence's pages and place back.
-    mutating func leave(_ sequence: Sequence, _ owner: String) {
+    mutating func leave(_ sequence: Sequence, _ owner: Owner.ID) {
         pages.release(sequence.pages)
         owners[owner]?.running -= 1
     }
 
-    mutating func noteWaiting(_ owner: String, _ count: Int, tokens: Int) {
+    mutating func noteWaiting(_ owner: Owner.ID, _ count: Int, tokens: Int) {
         owners[owner]?.waitingCount += count
         waitingCount += count
         waitingTokens += tokens
     }
 
     /// A key that was away starts level with the one that was served least, and so gains nothing by pausing.
-    private mutating func arrive(_ owner: String) {
+    private mutating func arrive(_ owner: Owner.ID) {
         if requests.count == 1 { owners = owners.filter { $0.value.waitingCount + $0.value.running > 0 } }
         guard (owners[owner]?.waitingCount ?? 0) + (owners[owner]?.running ?? 0) == 0 else { return }
         let least = owners.filter { $0.value.waitingCount + $0.value.running > 0 }.map(\.value.served).min() ?? 0
@@ -265,7 +293,7 @@ public struct LanguageScheduler {
     }
 
     /// A key with nothing left is remembered only while it is ahead of the others.
-    private mutating func depart(_ owner: String) {
+    private mutating func depart(_ owner: Owner.ID) {
         guard let state = owners[owner], state.waitingCount + state.running == 0 else { return }
         let least = owners.filter { $0.value.waitingCount + $0.value.running > 0 }.map(\.value.served).min()
         if state.served <= least ?? .infinity { owners[owner] = nil }

@@ -9,32 +9,55 @@ extension LanguageServer {
     /// - Throws: `invalidData` or `unsupportedFormat` that names what is wrong with the bundle, `invalidRequest` where
     ///   the precision is not one that there is.
     public static func load(_ task: ServeTask) throws -> (model: LoadedLanguageModel, server: LanguageServer) {
-        guard task.share.device == "cpu" else {
-            throw MartletError(
-                .unsupportedFormat, "language models are served on the cpu; '\(task.share.device)' is not supported yet"
-            )
-        }
+        try checkDevice(task)
         var options = LoadedLanguageModel.Options()
-        if task.language.precision != "auto" {
-            guard let format = WeightFormat(rawValue: task.language.precision) else {
-                let known = WeightFormat.allCases.map(\.rawValue).joined(separator: ", ")
-                throw MartletError(
-                    .invalidRequest, "'\(task.language.precision)' is not a precision; use auto, \(known)",
-                    param: "precision")
-            }
-            options.format = format
-        }
+        options.format = try format(task)
         options.cacheBytes = max(0, task.language.cacheBytes)
         options.limits.sequences = max(1, task.language.maxSequences)
         options.limits.waiting = max(1, task.queueLimit)
         options.limits.waitingPerOwner = options.limits.waiting
         options.limits.waitingTokens = max(1, task.language.queuedTokenLimit)
+        options.adapterBytes = max(0, task.language.adapterBytes)
+        options.adapterCount = max(1, task.language.maxAdapters)
         let bundle = try LanguageBundle.load(URL(filePath: task.bundle))
         let text = try LanguageText(bundle.folder)
         try bundle.model.setTrainable(false)
         let model = try LoadedLanguageModel(bundle.model, vocabulary: text.vocabulary, options: options)
         var bounds = Bounds(contextLength: model.contextLength, vocabularyCount: model.geometry.vocabularyCount)
         bounds.preparing = max(1, task.queueLimit)
+        return (model, LanguageServer(name: task.model, text: text, bounds: bounds, adapters: model.adapters))
+    }
+
+    /// The same for an encoder's bundle.
+    public static func loadEncoder(_ task: ServeTask) throws -> (model: LoadedEncoder, server: LanguageServer) {
+        try checkDevice(task)
+        let bundle = try EncoderBundle.load(URL(filePath: task.bundle))
+        let text = try LanguageText(bundle.folder)
+        try bundle.model.setTrainable(false)
+        let model = try LoadedEncoder(bundle, format: format(task))
+        var bounds = Bounds(contextLength: model.contextLength, vocabularyCount: model.vocabularyCount)
+        bounds.preparing = max(1, task.queueLimit)
+        bounds.generates = false
         return (model, LanguageServer(name: task.model, text: text, bounds: bounds))
+    }
+
+    private static func checkDevice(_ task: ServeTask) throws {
+        guard task.share.device == "cpu" else {
+            throw MartletError(
+                .unsupportedFormat, "language models are served on the cpu; '\(task.share.device)' is not supported yet"
+            )
+        }
+    }
+
+    /// nil where the engine is to choose.
+    private static func format(_ task: ServeTask) throws -> WeightFormat? {
+        guard task.language.precision != "auto" else { return nil }
+        guard let format = WeightFormat(rawValue: task.language.precision) else {
+            let known = WeightFormat.allCases.map(\.rawValue).joined(separator: ", ")
+            throw MartletError(
+                .invalidRequest, "'\(task.language.precision)' is not a precision; use auto, \(known)",
+                param: "precision")
+        }
+        return format
     }
 }

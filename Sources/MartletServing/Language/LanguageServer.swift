@@ -18,6 +18,8 @@ public final class LanguageServer: Sendable {
         public var vocabularyCount: Int
         /// Requests that are being read and tokenized.
         public var preparing = 1024
+        /// Whether the model goes on with text; an encoder only makes vectors.
+        public var generates = true
         /// Requests that are read at the same time; with 1 they stay in order.
         public var readers = 2
         public init(contextLength: Int, vocabularyCount: Int) {
@@ -29,6 +31,7 @@ public final class LanguageServer: Sendable {
     private let name: String
     private let text: LanguageText
     private let bounds: Bounds
+    private let adapters: AdapterLibrary?
     private let inbox = LanguageInbox()
     private let lastID = Atomic<UInt64>(0)
     private let preparing = Atomic<Int>(0)
@@ -37,8 +40,11 @@ public final class LanguageServer: Sendable {
     /// Requests that are being read, with whether they were cancelled meanwhile.
     private let unread = Mutex<[RequestID: Bool]>([:])
 
-    /// - Parameter name: the model's, for messages.
-    public init(name: String, text: LanguageText, bounds: Bounds) {
+    /// - Parameters:
+    ///   - name: the model's, for messages.
+    ///   - adapters: where requests find theirs; without it such requests are refused.
+    public init(name: String, text: LanguageText, bounds: Bounds, adapters: AdapterLibrary? = nil) {
+        self.adapters = adapters
         self.name = name
         self.text = text
         self.bounds = bounds
@@ -106,8 +112,9 @@ public final class LanguageServer: Sendable {
                 guard tokens.count <= bounds.contextLength else { throw tooLong(tokens.count, "input") }
                 return tokens
             }
+            let adapter = try request.adapter.map(lease)
             let accepted = inbox.put(
-                .embed(inputs) { result in
+                .embed(inputs, adapter) { result in
                     done(result.flatMap { vectors in Self.embedded(vectors, inputs, request.dimensions) })
                 })
             guard accepted else { throw leaving }
@@ -153,6 +160,11 @@ public final class LanguageServer: Sendable {
         model.engine.run(inbox)
     }
 
+    /// The same for an encoder.
+    public func run(_ encoder: LoadedEncoder) {
+        encoder.run(inbox)
+    }
+
     private func prepare(
         _ failed: @escaping @Sendable (MartletError) -> Void, _ body: @escaping @Sendable () throws -> Void
     ) {
@@ -173,6 +185,10 @@ public final class LanguageServer: Sendable {
         _ request: GenerationRequest, id: RequestID, arrived: UInt64,
         emit: @escaping @Sendable (Result<GenerationEvent, MartletError>) -> Void
     ) throws -> GenerationPlan {
+        guard bounds.generates else {
+            throw MartletError(
+                .invalidRequest, "\(name) makes vectors of texts and no text; ask it at /v1/embeddings", param: "model")
+        }
         let settings = try SamplingSettings(
             request, defaults: text.sampling, endTokens: text.vocabulary.endTokens,
             vocabularyCount: bounds.vocabularyCount)
@@ -199,8 +215,17 @@ public final class LanguageServer: Sendable {
                 arrived &+ UInt64(clamping: min(max($0, 0), 86_400_000_000)) &* 1_000
             },
             arrived: arrived, emit: emit)
+        plan.isBackground = request.isBackground
         try constraints.apply(request, to: &plan)
+        plan.adapter = try request.adapter.map(lease)
         return plan
+    }
+
+    private func lease(_ reference: AdapterReference) throws -> AdapterLease {
+        guard let adapters else {
+            throw MartletError(.invalidRequest, "\(name) is served without adapters", param: "model")
+        }
+        return try adapters.lease(reference)
     }
 
     private func tokens(of prompt: GenerationRequest.Prompt) throws -> [Int32] {

@@ -12,6 +12,10 @@ public final class LoadedLanguageModel {
         public var format: WeightFormat?
         /// Bytes of keys and values; 0 chooses by the model and the machine.
         public var cacheBytes = 0
+        /// Bytes of adapters' matrices; 0 is a quarter of the model's weights in float32, and 256 MiB at least.
+        public var adapterBytes = 0
+        /// Most adapters in memory.
+        public var adapterCount = 64
         public var limits = LanguageScheduler.Limits()
         public init() {}
     }
@@ -24,7 +28,10 @@ public final class LoadedLanguageModel {
     public let cacheBytes: Int
     /// Most tokens of a prompt and its answer that the cache holds.
     public let contextLength: Int
+    /// The adapters that requests name.
+    public let adapters: AdapterLibrary
     let engine: LanguageEngine
+    let pageCount: Int
 
     /// Packs a model's weights and makes its cache. The model's own weights are gone then.
     public init(_ model: any LanguageModel, vocabulary: TokenVocabulary, options: Options = Options()) throws {
@@ -32,9 +39,30 @@ public final class LoadedLanguageModel {
         let page = PagedAttention.pageBytes(geometry)
         let pages = Self.pageCount(geometry, page, options)
         cacheBytes = pages * page
+        pageCount = pages
         contextLength = min(geometry.contextLength, pages * CachePages.size)
+        let sites = AdapterSites(model)
+        let weightBytes = model.parameters().reduce(0) { $0 + $1.parameter.value.count * 4 }
+        adapters = AdapterLibrary(
+            sites,
+            bounds: .init(
+                bytes: options.adapterBytes > 0 ? options.adapterBytes : max(256 << 20, weightBytes / 4),
+                count: options.adapterCount))
         (format, logitError) = try Self.pack(model, options.format)
-        engine = try LanguageEngine(model, vocabulary: vocabulary, limits: options.limits, pageCount: pages)
+        let pass = try LanguagePass(model, Self.adapt(model), pageCount: pages)
+        engine = LanguageEngine(pass, vocabulary: vocabulary, limits: options.limits, pageCount: pages)
+    }
+
+    /// Lets adapters add to the products of every group but those of experts.
+    private static func adapt(_ model: any LanguageModel) -> AdapterPass {
+        let pass = AdapterPass()
+        for (number, group) in model.linearGroups.enumerated() where !group.isRouted {
+            let base =
+                group.packed
+                ?? SeparateWeights(weights: group.layers.map { DenseWeight($0.weight.value, bias: $0.bias?.value) })
+            group.packed = AdaptedWeight(base: base, group: number, pass: pass)
+        }
+        return pass
     }
 
     private static func pageCount(_ geometry: LanguageGeometry, _ page: Int, _ options: Options) -> Int {
@@ -52,18 +80,7 @@ public final class LoadedLanguageModel {
         let shared = model.sharedParameters()
         let groups = model.linearGroups
         let exact = try probe(model)
-        var format = asked ?? .half
-        do {
-            for group in groups { try group.pack(format) }
-        } catch  where asked == nil {
-            format = .packed
-            do {
-                for group in groups { try group.pack(format) }
-            } catch {
-                format = .dense
-                for group in groups { group.packed = nil }
-            }
-        }
+        let format = try groups.pack(asked)
         let logitError = format == .half ? try exact.sub(probe(model)).abs().max().item() : nil
         if let logitError, !(logitError < 1e9) {
             throw MartletError(.invalidData, "the model's results are not finite in \(format.rawValue)")

@@ -200,6 +200,8 @@ public struct EmbeddingRequest: Codable, Sendable, Equatable {
     public var inputs: [Input]
     /// Keep this many numbers of each vector and scale it to length 1 again.
     public var dimensions: Int?
+    /// The adapter that they go through; nil is the base itself. Set by the platform.
+    public var adapter: AdapterReference?
     public init(inputs: [Input], dimensions: Int? = nil) {
         self.inputs = inputs
         self.dimensions = dimensions

@@ -178,13 +178,13 @@ public struct ImportTask: Codable, Sendable {
     public var name: String
     /// The folder with the files as they were sent.
     public var source: String
-    /// The folder of the bundle that an adapter is added to.
-    public var base: String?
+    /// The model that an adapter is for.
+    public var base: BaseModel?
     /// The job's folder: `bundle/` is made in it.
     public var directory: String
     public var share: MachineShare
     public init(
-        jobID: String, name: String, source: String, base: String? = nil, directory: String, share: MachineShare
+        jobID: String, name: String, source: String, base: BaseModel? = nil, directory: String, share: MachineShare
     ) {
         self.jobID = jobID
         self.name = name
@@ -231,13 +231,20 @@ public struct LanguageServing: Codable, Sendable, Equatable {
     public var queuedTokenLimit: Int
     /// `auto` by what the processor does well, or a weight format's name.
     public var precision: String
+    /// Bytes of the adapters that are kept in memory beside the model; 0 lets the engine choose by the model.
+    public var adapterBytes: Int
+    /// Most adapters that are kept in memory.
+    public var maxAdapters: Int
     public init(
-        maxSequences: Int = 32, cacheBytes: Int = 0, queuedTokenLimit: Int = 1 << 20, precision: String = "auto"
+        maxSequences: Int = 32, cacheBytes: Int = 0, queuedTokenLimit: Int = 1 << 20, precision: String = "auto",
+        adapterBytes: Int = 0, maxAdapters: Int = 64
     ) {
         self.maxSequences = maxSequences
         self.cacheBytes = cacheBytes
         self.queuedTokenLimit = queuedTokenLimit
         self.precision = precision
+        self.adapterBytes = adapterBytes
+        self.maxAdapters = maxAdapters
     }
 }
 

@@ -50,7 +50,8 @@ struct Models: AsyncParsableCommand {
             abstract: "Register a language model of another tool: a Hugging Face folder, or a GGUF file.")
         @Argument(help: "The folder or file.") var path: String
         @Option(help: "The model's name here.") var name: String
-        @Option(help: "For an adapter (PEFT, LoRA): the model here that it is added to.") var base: String?
+        @Option(help: "For an adapter (PEFT, LoRA): the model here that it is for and answers through.") var base:
+            String?
         @OptionGroup var options: GlobalOptions
 
         func run() async throws {
