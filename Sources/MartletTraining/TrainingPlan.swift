@@ -73,6 +73,12 @@ public struct PlannedTraining {
 
     /// Prepares the data in a folder that must outlive the session, as a job does.
     public init(_ recipe: Recipe, _ sources: ResolvedSources, cacheDirectory: String) throws {
+        if let base = recipe.base {
+            throw MartletError(
+                .unsupportedFormat,
+                "the base '\(base)' is a model of the server's, which plan does not ask; martlet train reads and checks the "
+                    + "data first and says what it chose before the first step", param: "base")
+        }
         if let config = recipe.model {
             let (texts, data) = try LanguageTexts.prepare(
                 recipe, config, sources: sources, cacheDirectory: cacheDirectory)

@@ -26,7 +26,9 @@ import Testing
         }
     }
 
-    private static func tune(_ kind: String, _ folder: String, _ serving: ServingPath) throws -> JobResult {
+    private static func tune(
+        _ kind: String, _ folder: String, _ serving: ServingPath, base: String = tiny, steps: Int = 8
+    ) throws -> JobResult {
         let lines = (0..<12).map { index in
             """
             {"messages": [{"role": "user", "content": "the tree \(index) in the wind"}, \
@@ -42,13 +44,13 @@ import Testing
                 base: tiny
                 \(kind)
                 data: {source: {train: lines.jsonl, validation: lines.jsonl}}
-                training: {steps: 8, batch_size: 4, optimizer: {learning_rate: 0.01}}
+                training: {steps: \(steps), batch_size: 4, optimizer: {learning_rate: 0.01}}
                 """, file: "recipe.yaml"
         ).tree
         let task = TrainTask(
             jobID: "job", recipe: tree,
             datasets: [DatasetMount(reference: "lines.jsonl", resolved: "lines@1", contentHash: "h", path: file)],
-            base: BaseModel(reference: "tiny@1", contentHash: "b", path: tiny), directory: folder + "/job",
+            base: BaseModel(reference: "tiny@1", contentHash: "b", path: base), directory: folder + "/job",
             share: MachineShare(threads: 1))
         return try compute.run {
             let link = JobLink(event: { _ in }, progress: { _ in }, stop: { nil })
@@ -80,6 +82,32 @@ import Testing
             #expect(card.hashes?["base"] == "b" && card.hashes?["tokenizer"] != nil && card.hashes?["template"] != nil)
             #expect(FileManager.default.fileExists(atPath: folder + "/job/bundle/card.json"))
             #expect(!FileManager.default.fileExists(atPath: folder + "/job/candidate"))
+        }
+    }
+
+    /// Architectures whose layers differ: packed queries, exchanged weights, caps, windows, experts, shared embeddings.
+    static let architectures = ["gemma2", "gpt2", "mixtral", "phi3", "qwen2-window", "qwen3", "llama-tied-bias"]
+
+    @Test(arguments: architectures, ["", "adapter: {rank: 2}"])
+    func `every architecture is tuned and served alike`(name: String, kind: String) throws {
+        try Self.withFolder { folder in
+            let base = URL(filePath: folder).appending(path: "base")
+            try FileManager.default.createDirectory(at: base, withIntermediateDirectories: true)
+            try Self.compute.run {
+                let tests = URL(filePath: Self.tiny).deletingLastPathComponent().deletingLastPathComponent()
+                let file = tests.appending(path: "MartletModelsTests/Golden/language/\(name)/config.json")
+                var config = try #require(try JSONParser.parse(Data(contentsOf: file)).object)
+                config["vocab_size"] = 263
+                config["eos_token_id"] = 262
+                let model = try LanguageModelCatalog.make(config: .object(config))
+                try model.initialize(seed: 7)
+                try LanguageBundle.save(model, config: .object(config), to: base)
+            }
+            for name in ["tokenizer.json", "tokenizer_config.json"] {
+                try FileManager.default.copyItem(atPath: "\(Self.tiny)/\(name)", toPath: base.path + "/\(name)")
+            }
+            let card = try #require(try Self.tune(kind, folder, Self.path(), base: base.path, steps: 2).card)
+            #expect(try #require(card.parity?["float32"]) <= 1e-4)
         }
     }
 
