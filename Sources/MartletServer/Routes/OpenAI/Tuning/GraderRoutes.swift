@@ -38,7 +38,8 @@ struct GraderRoutes {
         let sample = try fields.requiredString("model_sample")
         let item = try fields.object("item") ?? [:]
         try fields.finish()
-        let (started, caller, tokens) = (ContinuousClock.now, try call.caller(), Mutex<[String: Int]>([:]))
+        let (started, caller) = (ContinuousClock.now, try call.caller())
+        let tokens = Mutex<[String: Int]>([:])
         var score = GraderScore(0)
         var errors = Self.errors
         do {
