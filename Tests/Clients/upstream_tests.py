@@ -257,8 +257,9 @@ def run(test, objects, url, key):
 
 
 def failure(test, error, left_out):
-    known = upstream_values.CLIENT.get((test.call, type(error).__name__))
+    known = upstream_values.client_limit(test.call, error)
     if known:
         return Outcome("client", known, left_out)
-    return Outcome("failed", f"{type(error).__name__}: {error}".split("\n")[0][:300], left_out)
+    told = f"{type(error).__name__}: {error}; {error.__cause__ or ''}"
+    return Outcome("failed", " ".join(told.split())[:300], left_out)
 
