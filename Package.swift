@@ -98,7 +98,7 @@ let package = Package(
         target(
             "MartletServer",
             [
-                "MartletPlatform", "MartletStore", "MartletWire", "CZlib",
+                "MartletPlatform", "MartletStore", "MartletText", "MartletWire", "CZlib",
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"), nio("NIOCore"), nio("NIOPosix"),

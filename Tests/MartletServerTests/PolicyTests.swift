@@ -103,6 +103,7 @@ enum FrozenRoutes {
         "DELETE /v1/files/{file}", "GET /v1/files", "GET /v1/files/{file}", "GET /v1/files/{file}/content",
         "GET /v1/fine_tuning/jobs", "GET /v1/fine_tuning/jobs/{job}", "GET /v1/fine_tuning/jobs/{job}/checkpoints",
         "GET /v1/fine_tuning/jobs/{job}/events", "POST /v1/files", "POST /v1/fine_tuning/jobs",
+        "POST /v1/fine_tuning/alpha/graders/run", "POST /v1/fine_tuning/alpha/graders/validate",
         "POST /v1/fine_tuning/jobs/{job}/cancel", "POST /v1/fine_tuning/jobs/{job}/pause",
         "POST /v1/fine_tuning/jobs/{job}/resume", "POST /v1/uploads", "POST /v1/uploads/{upload}/cancel",
         "POST /v1/uploads/{upload}/complete", "POST /v1/uploads/{upload}/parts",
