@@ -9,7 +9,7 @@ import pytest
 import openai_coverage
 import openai_routes
 import upstream_tests
-import upstream_values
+from upstream_objects import Objects
 
 OUTCOMES = []
 TESTS = upstream_tests.tests()
@@ -18,7 +18,7 @@ TESTS = upstream_tests.tests()
 @pytest.fixture(scope="session")
 def objects(server):
     with openai.OpenAI(base_url=server.url + "/v1", api_key=server.key) as client:
-        yield upstream_values.Objects(server, client, upstream_tests.ROOT / "Tests/Golden/tiny-llama")
+        yield Objects(server, client, upstream_tests.ROOT / "Tests/Golden/tiny-llama")
 
 
 @pytest.mark.parametrize("test", TESTS, ids=[test.id for test in TESTS])
