@@ -180,8 +180,9 @@ def test_an_eval_of_a_model(client, lenient):
              "passing_labels": ["a", "b"], "input": [{"role": "user", "content": "Label {{sample.output_text}}"}]}],
         metadata={"use": "test"})
     assert made.name == "sayings" and client.evals.retrieve(made.id).id == made.id
+    # The client's type of a file does not know the purpose that its own parameters have.
     file = upload(
-        client, [{"item": {"question": question, "answer": answer}} for question, answer in answers.items()], "evals")
+        lenient, [{"item": {"question": question, "answer": answer}} for question, answer in answers.items()], "evals")
     run = lenient.evals.runs.create(
         made.id, name="first",
         data_source={

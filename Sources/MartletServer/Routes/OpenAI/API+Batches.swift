@@ -12,7 +12,8 @@ extension API {
             Route(.post, base, .developers, "Run a file of requests in the background.") { call in
                 try call.checkQuery()
                 let request = try Self.batchRequest(await call.json())
-                let view = try await platform.batches.create(request, isRetry: try call.retryCount() > 0, by: call.caller())
+                let isRetry = try call.retryCount() > 0
+                let view = try await platform.batches.create(request, isRetry: isRetry, by: call.caller())
                 return .document(Self.document(view))
             },
             Route(.get, base, .developers, "List batches.") { call in
