@@ -3,7 +3,7 @@
 
     python3 scripts/golden/make_tiny_encoder.py
 
-Needs torch, transformers and safetensors (versions in the README). `expected.json` holds the mean of each text's last
+Needs torch==2.13.0, transformers==5.23.0 and safetensors. `expected.json` holds the mean of each text's last
 hidden states, scaled to length 1.
 """
 import json
