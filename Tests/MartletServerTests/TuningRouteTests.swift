@@ -146,6 +146,10 @@ import Testing
         (#"{"method":{"type":"dpo","supervised":{}}}"#, "method.supervised"),
         (#"{"method":{"type":"dpo","dpo":{"hyperparameters":{"beta":-1}}}}"#, "method.dpo.hyperparameters.beta"),
         (#"{"method":{"type":"reinforcement"}}"#, "method.reinforcement"),
+        (
+            #"{"method":{"type":"reinforcement","reinforcement":{"grader":{"type":"python","name":"p"}}}}"#,
+            "method.reinforcement.grader.type"
+        ),
         (#"{"method":{"type":"supervised"},"hyperparameters":{}}"#, "hyperparameters"),
         (#"{"adapter":"loro"}"#, "adapter"), (#"{"adapter":{"type":"lora","rank":0}}"#, "adapter.rank"),
         (#"{"adapter":{"type":"lora","ranks":8}}"#, "adapter.ranks"),
