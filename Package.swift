@@ -89,11 +89,17 @@ let package = Package(
         // The platform side, which does not.
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         target("MartletStore", ["MartletWire", .product(name: "GRDB", package: "GRDB.swift")]),
-        target("MartletPlatform", ["MartletStore", "MartletWire", "Yams", nio("NIOPosix"), nio("NIOCore"), logging]),
+        target(
+            "MartletPlatform",
+            [
+                "MartletStore", "MartletText", "MartletWire", "Yams", nio("NIOPosix"), nio("NIOCore"), logging,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ]),
         target(
             "MartletServer",
             [
-                "MartletPlatform", "MartletWire", "CZlib", .product(name: "Hummingbird", package: "hummingbird"),
+                "MartletPlatform", "MartletStore", "MartletText", "MartletWire", "CZlib",
+                .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HummingbirdTLS", package: "hummingbird"), nio("NIOCore"), nio("NIOPosix"),
                 nio("NIOHTTP1"), .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
@@ -148,7 +154,7 @@ let package = Package(
         tests(
             "MartletPlatformTests",
             [
-                "MartletPlatform", "MartletTesting", "MartletWire",
+                "MartletPlatform", "MartletStore", "MartletTesting", "MartletWire", nio("NIOPosix"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "Logging", package: "swift-log"),
             ]),
     ],

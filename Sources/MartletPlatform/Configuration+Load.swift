@@ -96,10 +96,13 @@ extension Configuration {
                 .usage,
                 "max_running_jobs, max_side_jobs, replica_threads, max_batch and max_connections must be 1 or more")
         }
-        guard maxSequences > 0, generationTimeoutSeconds > 0, maxChoices > 0, queuedTokenLimit > 0 else {
+        guard maxSequences > 0, generationTimeoutSeconds > 0, maxChoices > 0, queuedTokenLimit > 0,
+            backgroundRequests > 0
+        else {
             throw MartletError(
                 .usage,
-                "max_sequences, generation_timeout_seconds, max_choices and queued_token_limit must be 1 or more")
+                "max_sequences, generation_timeout_seconds, max_choices, queued_token_limit and background_requests "
+                    + "must be 1 or more")
         }
         guard tlsCertificate.isEmpty == tlsKey.isEmpty else {
             throw MartletError(.usage, "tls_certificate and tls_key go together; set both or neither")

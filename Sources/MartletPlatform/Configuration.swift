@@ -48,6 +48,12 @@ public struct Configuration: Codable, Sendable, Equatable {
     public var generationTimeoutSeconds = 600
     /// Answers that one request may ask for with `n`.
     public var maxChoices = 64
+    /// Requests of batches and evals that are under way at once.
+    public var backgroundRequests = 16
+    /// A YAML file of the endpoints that are told of what ended; empty tells nobody. See docs/batches-and-evals.md.
+    public var webhookFile = ""
+    /// Hosts that the server may call, with commas between them; empty is none.
+    public var outboundHosts = ""
     /// A request's body, other than an upload.
     public var bodyLimitBytes = 64 << 20
     public var uploadLimitBytes = 64 << 30
@@ -78,6 +84,7 @@ public struct Configuration: Codable, Sendable, Equatable {
         case languageAdapterBytes = "language_adapter_bytes", maxAdapters = "max_adapters"
         case queuedTokenLimit = "queued_token_limit", generationTimeoutSeconds = "generation_timeout_seconds"
         case maxChoices = "max_choices"
+        case backgroundRequests = "background_requests", webhookFile = "webhook_file", outboundHosts = "outbound_hosts"
         case bodyLimitBytes = "body_limit_bytes", uploadLimitBytes = "upload_limit_bytes"
         case jsonDepthLimit = "json_depth_limit", headerCountLimit = "header_count_limit"
         case headerLimitBytes = "header_limit_bytes", headerTimeoutSeconds = "header_timeout_seconds"

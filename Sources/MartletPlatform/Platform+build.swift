@@ -36,6 +36,13 @@ extension Platform {
             store: store, audit: audit, control: control, launcher: launcher, folders: folders,
             deployments: deployments, ledger: ledger, configuration: configuration, home: home, clock: clock,
             logger: logger)
+        let executor = ExecutorSlot()
+        let background = BackgroundEnvironment(
+            store: store, files: WorkFiles(store: store, blobs: blobs, clock: clock), audit: audit,
+            executor: executor, gate: BackgroundGate(limit: configuration.backgroundRequests),
+            configuration: configuration, clock: clock, logger: logger)
+        let evals = EvalService(background)
+        let policy = OutboundPolicy(hosts: configuration.outboundHosts)
         let uploads = Uploads(blobs: blobs, byteLimit: configuration.uploadLimitBytes)
         let files = FileService(
             store: store, blobs: blobs, jobs: jobs, audit: audit, clock: clock, logger: logger,
@@ -50,7 +57,25 @@ extension Platform {
             deployments: deployments, ledger: ledger, audit: audit,
             garbage: GarbageCollector(
                 store: store, blobs: blobs, folders: folders, jobs: jobs, audit: audit, home: home),
+            completions: ChatCompletionService(store: store), batches: BatchService(background), evals: evals,
+            gates: GateService(deployments: deployments, evals: evals, store: store),
+            webhooks: WebhookService(
+                store: store, endpoints: try webhookEndpoints(configuration, home: home, policy: policy),
+                policy: policy,
+                clock: clock, logger: logger), executor: executor,
             store: store, control: control, lock: lock, clock: clock, logger: logger)
+    }
+
+    private static func webhookEndpoints(
+        _ configuration: Configuration, home: String, policy: OutboundPolicy
+    ) throws -> [WebhookEndpoint] {
+        guard !configuration.webhookFile.isEmpty else { return [] }
+        let path = URL(fileURLWithPath: configuration.webhookFile, relativeTo: URL(fileURLWithPath: home + "/")).path
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+            throw MartletError(
+                .usage, "the webhook file '\(configuration.webhookFile)' cannot be read; check webhook_file")
+        }
+        return try WebhookEndpoint.read(text, policy: policy)
     }
 
     /// The project `default` and the admin key that HOME's owner uses. A lost key file gets a new key, and the one of

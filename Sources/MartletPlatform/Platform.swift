@@ -22,6 +22,13 @@ public final class Platform: Sendable {
     public let ledger: Ledger
     public let audit: AuditLog
     public let garbage: GarbageCollector
+    public let completions: ChatCompletionService
+    public let batches: BatchService
+    public let evals: EvalService
+    public let gates: GateService
+    public let webhooks: WebhookService
+    /// Where the transport leaves what answers background requests.
+    public let executor: ExecutorSlot
 
     private let store: Store
     private let control: ControlServer
@@ -42,7 +49,9 @@ public final class Platform: Sendable {
         configuration: Configuration, projects: ProjectService, keys: KeyService, datasets: DatasetService,
         models: ModelService, imports: ModelImportService, responses: ResponseService, files: FileService,
         uploads: UploadService, tuning: TuningService, jobs: JobService,
-        deployments: DeploymentService, ledger: Ledger, audit: AuditLog, garbage: GarbageCollector, store: Store,
+        deployments: DeploymentService, ledger: Ledger, audit: AuditLog, garbage: GarbageCollector,
+        completions: ChatCompletionService, batches: BatchService, evals: EvalService, gates: GateService,
+        webhooks: WebhookService, executor: ExecutorSlot, store: Store,
         control: ControlServer, lock: HomeLock,
         clock: PlatformClock, logger: Logger
     ) {
@@ -61,6 +70,12 @@ public final class Platform: Sendable {
         self.ledger = ledger
         self.audit = audit
         self.garbage = garbage
+        self.completions = completions
+        self.batches = batches
+        self.evals = evals
+        self.gates = gates
+        self.webhooks = webhooks
+        self.executor = executor
         self.store = store
         self.control = control
         self.lock = lock
@@ -75,7 +90,11 @@ public final class Platform: Sendable {
     public func announce(url: String) throws { try lock.announce(url: url) }
 
     /// Whether a job runs or waits, for a `serve` that leaves when it is idle.
-    public func hasWork() async throws -> Bool { await jobs.hasWork() }
+    public func hasWork() async throws -> Bool {
+        if await jobs.hasWork() { return true }
+        if await batches.hasWork() { return true }
+        return await evals.hasWork()
+    }
 
     /// Runs until `shutdown` or cancellation. Then requests in flight are answered (30 seconds at most), replicas end,
     /// workers write a checkpoint and end (the next `serve` goes on with their jobs), and what is buffered is written.
@@ -91,9 +110,12 @@ public final class Platform: Sendable {
             try await control.start(group: MultiThreadedEventLoopGroup.singleton)
             await jobs.proceed()
             try await deployments.start()
+            try await batches.start()
+            try await evals.start()
             life.withLock { $0.isReady = true }
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await self.tick() }
+                group.addTask { await self.webhooks.run() }
                 await self.untilShutdown()
                 group.cancelAll()
             }
@@ -148,6 +170,10 @@ public final class Platform: Sendable {
         life.withLock { $0.phase = .stopping }
         // A task of its own: the caller's is often cancelled already, and this must still be done.
         await Task {
+            // Background requests first, so that replicas have only to answer those that someone waits for.
+            async let lines: Void = batches.stop()
+            async let items: Void = evals.stop()
+            _ = await (lines, items)
             async let replicas: Void = deployments.stop()
             async let workers: Void = jobs.stop()
             _ = await (replicas, workers)

@@ -31,6 +31,7 @@ public struct MartletServer: Sendable {
         self.idleExitSeconds = idleExitSeconds
         self.shutdownSeconds = shutdownSeconds
         let api = API(platform: platform, version: version)
+        platform.executor.set(InnerExecutor(platform: platform))
         let routes = api.routes
         let described = routes + api.descriptions(of: routes, metrics: ServerMetrics(routes: []))
         let metrics = ServerMetrics(routes: described)

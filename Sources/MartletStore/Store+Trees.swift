@@ -60,7 +60,7 @@ extension Store {
         return version ?? 1
     }
 
-    /// Forgets trees that no dataset, model, file or unfinished job refers to; their hashes.
+    /// Forgets trees that no dataset, model, file, unfinished batch or job refers to; their hashes.
     package func removeUnreferencedTrees(dryRun: Bool) async throws -> [String] {
         try await write { db in
             let hashes = try String.fetchAll(
@@ -70,6 +70,8 @@ extension Store {
                     AND hash NOT IN (SELECT tree_hash FROM models) AND hash NOT IN (SELECT tree_hash FROM files)
                     AND hash NOT IN (SELECT i.tree_hash FROM job_inputs i JOIN jobs j ON j.id = i.job_id
                         WHERE j.state NOT IN ('succeeded', 'failed', 'cancelled'))
+                    AND hash NOT IN (SELECT tree_hash FROM batches
+                        WHERE state IN ('validating', 'in_progress', 'finalizing', 'cancelling'))
                     """)
             if !dryRun {
                 for hash in hashes { try db.execute(sql: "DELETE FROM trees WHERE hash = ?", arguments: [hash]) }

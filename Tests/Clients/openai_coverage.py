@@ -5,7 +5,6 @@ Run by scripts/openai-coverage, and by test_api_resources.py against what is com
 
 import collections
 import re
-import sys
 
 import openai
 
@@ -22,7 +21,8 @@ STATES = {
 
 def steady(text):
     """Without what differs from run to run: ids and numbers of times."""
-    text = re.sub(r"\b(resp|chatcmpl|cmpl|file|upload|part|batch|eval|evalrun|ftjob|job|msg|fc|outputitem)[_-][0-9A-Za-z_-]{6,}", r"\1…", text)
+    kinds = "resp|chatcmpl|cmpl|file|upload|part|batch|eval|evalrun|ftjob|job|msg|fc|outputitem"
+    text = re.sub(rf"\b({kinds})[_-][0-9A-Za-z_-]{{6,}}", r"\1…", text)
     return re.sub(r"spare-\d+|\b\d{9,}\b", "…", text)
 
 
@@ -109,4 +109,3 @@ def told(outcomes, routes):
 
 def write(outcomes, routes):
     PAGE.write_text(page(outcomes, routes), encoding="utf-8")
-    print("\n".join(told(outcomes, routes)), file=sys.stderr)

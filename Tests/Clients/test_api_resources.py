@@ -9,7 +9,7 @@ import pytest
 import openai_coverage
 import openai_routes
 import upstream_tests
-import upstream_values
+from upstream_objects import Objects
 
 OUTCOMES = []
 TESTS = upstream_tests.tests()
@@ -18,7 +18,7 @@ TESTS = upstream_tests.tests()
 @pytest.fixture(scope="session")
 def objects(server):
     with openai.OpenAI(base_url=server.url + "/v1", api_key=server.key) as client:
-        yield upstream_values.Objects(server, client, upstream_tests.ROOT / "Tests/Golden/tiny-llama")
+        yield Objects(server, client, upstream_tests.ROOT / "Tests/Golden/tiny-llama")
 
 
 @pytest.mark.parametrize("test", TESTS, ids=[test.id for test in TESTS])
@@ -30,14 +30,15 @@ def test_upstream(test, objects, server):
     assert outcome.state != "failed", outcome.reason
 
 
-def test_the_page_is_current(server):
+def test_the_page_is_current(server, capsys):
     """Written anew where MARTLET_COVERAGE is set, as scripts/openai-coverage does; else compared."""
     if len(OUTCOMES) < len(TESTS):
         pytest.skip("only some of the client's tests ran")
     routes = openai_routes.coverage(server.url, server.key)
     if os.environ.get("MARTLET_COVERAGE"):
         openai_coverage.write(OUTCOMES, routes)
-    print("\n".join(openai_coverage.told(OUTCOMES, routes)))
+    with capsys.disabled():
+        print("\n" + "\n".join(openai_coverage.told(OUTCOMES, routes)))
     made = openai_coverage.page(OUTCOMES, routes).splitlines()
     kept = openai_coverage.PAGE.read_text(encoding="utf-8").splitlines()
     new, gone = [l for l in made if l not in kept], [l for l in kept if l not in made]

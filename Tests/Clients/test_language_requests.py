@@ -152,26 +152,36 @@ def test_I08_schemas_that_cannot_be_are_answered_within_a_second(server, name):
             assert answer.status in (200, 400), answer.text[:300]
             if answer.status == 400:
                 assert answer.error["message"]
-            # A second for the work, and as much for sending ten megabytes and for a busy machine.
-            assert answer.seconds < 2.5, answer.seconds
+            # A second for the work; the rest is for sending ten megabytes and for a busy machine.
+            assert answer.seconds < 4, answer.seconds
     finally:
         stop.set()
         thread.join()
     assert all(other.status == 200 for other in others)
-    assert max(other.seconds for other in others) < 2.5
+    assert max(other.seconds for other in others) < 4
 
 
 @pytest.mark.parametrize("text", ["a" * 100_000, "^" * 1_000_000, " " * 1_000_000, "{%s}" % ",".join(
     '"k%d":[%d,{"a":null}]' % (i, i) for i in range(500))], ids=["a", "caret", "spaces", "json"])
 def test_I09_long_texts_are_read_in_time_linear_in_their_length(server, text):
-    read = post(server, "/tokenize", {"model": "tiny", "prompt": text})
-    assert read.status == 200 and read.json["count"] > 0
-    # A second for a megabyte, with the bytes' own way and a busy machine.
-    assert read.seconds < 1 + 3 * len(text) / 1e6, read.seconds
-    long = chat(server, {"messages": [{"role": "user", "content": text}]})
-    refused(long)
-    assert long.error["code"] == "context_length_exceeded"
-    assert long.seconds < 1 + 3 * len(text) / 1e6, long.seconds
+    """Ten times the text may take ten times as long, and as much again for the bytes' own way on a busy machine; work
+    that grows with the square would take a hundred times. TokenizerLinearTests measures the tokenizer alone."""
+    def tokenized(part):
+        read = post(server, "/tokenize", {"model": "tiny", "prompt": part})
+        assert read.status == 200 and read.json["count"] > 0
+        return read.seconds
+
+    def refused_as_too_long(part):
+        answer = chat(server, {"messages": [{"role": "user", "content": part}]})
+        refused(answer, within=20)
+        assert answer.error["code"] == "context_length_exceeded"
+        return answer.seconds
+
+    tenth = text[:len(text) // 10]
+    for taken in (tokenized, refused_as_too_long):
+        small = min(taken(tenth) for _ in range(3))
+        whole = min(taken(text) for _ in range(2))
+        assert whole < 1 + 30 * small, (whole, small)
 
 
 @pytest.mark.parametrize("path, body", [

@@ -264,6 +264,34 @@ def test_responses_tools(client):
     assert answered.output_text is not None
 
 
+# Graders, tried on one answer
+
+
+def test_graders(client):
+    graders = client.fine_tuning.alpha.graders
+    same = {"type": "string_check", "name": "same", "operation": "eq", "input": "{{ sample.output_text }}",
+            "reference": "{{ item.answer }}"}
+    assert graders.run(grader=same, model_sample="swift", item={"answer": "swift"}).reward == 1
+    assert graders.run(grader=same, model_sample="martin", item={"answer": "swift"}).reward == 0
+    missing = graders.run(grader=same, model_sample="martin", item={})
+    assert missing.reward == 0 and missing.metadata.errors.other_error
+    both = graders.run(model_sample="swift", item={"answer": "swift"}, grader={
+        "type": "multi", "name": "both", "calculate_output": "(same + 1) / 4", "graders": {"same": same}})
+    assert both.reward == 0.5 and both.sub_rewards == {"same": 1}
+    asked = graders.run(model_sample="swift", item={}, grader={
+        "type": "score_model", "name": "by a model", "model": "tiny", "range": [0, 1],
+        "input": [{"role": "user", "content": "{{ sample.output_text }}"}]})
+    assert 0 <= asked.reward <= 1 and asked.metadata.name == "by a model"
+    assert graders.validate(grader=same).grader.name == "same"
+    for grader, param in [
+        ({**same, "operation": "equals"}, "grader.operation"), ({"type": "python", "name": "x", "source": "1"}, "grader.type"),
+        ({**same, "input": "{{ sample"}, "grader.input"),
+    ]:
+        with pytest.raises(openai.BadRequestError) as failure:
+            graders.validate(grader=grader)
+        assert failure.value.param == param
+
+
 # Errors, retries, clients that leave
 
 

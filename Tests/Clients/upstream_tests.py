@@ -146,7 +146,7 @@ class Fitting(ast.NodeTransformer):
         given = {keyword.arg for keyword in node.keywords}
         for name in upstream_values.ADDED.get(method, []):
             if name not in given:
-                node.keywords.append(ast.keyword(name, self.real(method, name)))
+                node.keywords.append(ast.keyword(name, self.real(method, name, ast.Constant(None))))
         for path in self.left_out:
             leave_out(node, path)
         return node
@@ -155,11 +155,11 @@ class Fitting(ast.NodeTransformer):
         if not upstream_values.has(method, name):
             return node
         # An empty id is what some tests are about.
-        return node if isinstance(node, ast.Constant) and node.value == "" else self.real(method, name)
+        return node if isinstance(node, ast.Constant) and node.value == "" else self.real(method, name, node)
 
     @staticmethod
-    def real(method, name):
-        return ast.Call(ast.Name("real", ast.Load()), [ast.Constant(method), ast.Constant(name)], [])
+    def real(method, name, given):
+        return ast.Call(ast.Name("real", ast.Load()), [ast.Constant(method), ast.Constant(name), given], [])
 
 
 def leave_out(call, path):
@@ -169,6 +169,8 @@ def leave_out(call, path):
     if keyword is None:
         return
     node = keyword.value
+    if isinstance(node, ast.Call):
+        node = node.args[-1]
     for step in rest[:-1]:
         node = inside(node, step)
     if rest and isinstance(node, ast.Dict) and inside(node, rest[-1]) is not None:
@@ -187,7 +189,7 @@ def inside(node, step):
 
 
 def function(test, left_out, real):
-    """The test as a function of (self, client…), with `real(method, argument)` giving the values."""
+    """The test as a function of (self, client…), with `real(method, argument, given)` giving the values."""
     whole = tree(test.module)
     holder, found = next(
         (holder, found) for holder, found in functions(test.module)
@@ -205,7 +207,7 @@ def function(test, left_out, real):
 
 def attempt(test, left_out, real, url, key):
     call, names = function(test, left_out, real)
-    options = {"base_url": url, "api_key": key, "admin_api_key": key, "timeout": 60, "max_retries": 0}
+    options = {"base_url": url, "api_key": key, "admin_api_key": key, "timeout": 300, "max_retries": 0}
     # Answers of the server take the place of the few that the client's tests make up.
     others = {name: unittest.mock.MagicMock() for name in names if name not in ("self", "client", "async_client")}
 
@@ -227,7 +229,8 @@ def run(test, objects, url, key):
     while True:
         try:
             objects.begin()
-            attempt(test, left_out, objects.value, url, key)
+            real = functools.partial(upstream_values.value, objects)
+            attempt(test, left_out, real, url, key)
             return Outcome("partly", left_out=left_out) if left_out else Outcome("passed")
         except (openai.APIStatusError, pytest.fail.Exception) as error:
             # An expected warning that did not come hides the error that came in its place.
@@ -254,8 +257,9 @@ def run(test, objects, url, key):
 
 
 def failure(test, error, left_out):
-    known = upstream_values.CLIENT.get((test.call, type(error).__name__))
+    known = upstream_values.client_limit(test.call, error)
     if known:
         return Outcome("client", known, left_out)
-    return Outcome("failed", f"{type(error).__name__}: {error}".split("\n")[0][:300], left_out)
+    told = f"{type(error).__name__}: {error}; {error.__cause__ or ''}"
+    return Outcome("failed", " ".join(told.split())[:300], left_out)
 

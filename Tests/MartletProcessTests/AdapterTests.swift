@@ -109,8 +109,7 @@ extension ProcessTests {
             }
         }
 
-        /// M13: what does not fit the base is a 400 that names it, before anything is registered.
-        @Test func anAdapterOfAnotherBaseIsRefused() async throws {
+        @Test func `M13: an adapter of another base is refused before anything is registered`() async throws {
             try await TestHome.with { home in
                 try home.json("models", "import", Language.tiny, "--name", "tiny")
                 for (layer, outputs, part) in [("q_proj", 48, "[48, 32]"), ("w_proj", 32, "w_proj")] {
@@ -125,6 +124,41 @@ extension ProcessTests {
                 let nested = try home.run("models", "import", folder, "--name", "bad", "--base", "tuned")
                 #expect(nested.code == 65 && nested.errors.contains("cannot be a base"), "\(nested.errors)")
                 #expect(try home.json("models", "list")["data"]?.array?.count == 2)
+            }
+        }
+    }
+
+    /// An encoder from a folder to vectors.
+    @Suite struct Encoders {
+        private static let tiny = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .deletingLastPathComponent().appendingPathComponent("Golden/tiny-bert").path
+
+        @Test func anEncoderAnswersWithTheVectorsThatTransformersMakes() async throws {
+            try await TestHome.with { home in
+                let model = try home.json("models", "import", Self.tiny, "--name", "encoder")
+                #expect(model["signature"]?["language"]?["generates"]?.bool == false)
+                let data = try #require(FileManager.default.contents(atPath: Self.tiny + "/expected.json"))
+                let expected = try #require(try JSONParser.parse(data, limits: .trusted).object)
+                let http = try home.http()
+                for (text, wanted) in expected {
+                    let answer = try http.post(
+                        "/v1/embeddings", json: JSON.object(["model": "encoder", "input": .string(text)]).serialized())
+                    #expect(answer.status == 200, "\(answer.text)")
+                    let found = try answer.json()
+                    #expect(found["usage"]?["prompt_tokens"]?.int == wanted["tokens"]?.int)
+                    let vector = found["data"]?.array?.first?["embedding"]?.array?.compactMap(\.double) ?? []
+                    let numbers = wanted["vector"]?.array?.compactMap(\.double) ?? []
+                    #expect(vector.count == 16 && zip(vector, numbers).allSatisfy { abs($0 - $1) < 5e-3 }, "\(text)")
+                }
+                #expect(try home.json("models", "show", "encoder")["serving"]?["pooling"]?.string == "mean")
+                for (path, body) in [
+                    ("/v1/chat/completions", #"{"model":"encoder","messages":[{"role":"user","content":"a"}]}"#),
+                    ("/v1/completions", #"{"model":"encoder","prompt":"a"}"#),
+                    ("/v1/responses", #"{"model":"encoder","input":"a"}"#),
+                ] {
+                    let refused = try http.post(path, json: body)
+                    #expect(refused.status == 400 && refused.text.contains("/v1/embeddings"), "\(refused.text)")
+                }
             }
         }
     }

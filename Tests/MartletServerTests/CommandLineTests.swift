@@ -91,7 +91,7 @@ enum FrozenCommands {
     static let all = [
         "audit list --before", "audit verify", "chat DEPLOYMENT", "config --config --listen --tls-cert --tls-key",
         "data add NAME PATHS",
-        "data delete REFERENCE --force", "data list", "data show REFERENCE", "deploy MODEL --as --replicas",
+        "data delete REFERENCE --force", "data list", "data show REFERENCE", "deploy MODEL --as --replicas --gate",
         "deployments delete NAME", "deployments list", "deployments rollback NAME", "deployments scale NAME REPLICAS",
         "deployments show NAME", "doctor", "evaluate MODEL DATASET", "gc --dry-run", "jobs cancel ID", "jobs list",
         "jobs logs ID --follow", "jobs pause ID", "jobs resume ID", "jobs show ID",

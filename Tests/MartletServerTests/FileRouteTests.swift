@@ -202,8 +202,8 @@ import Testing
         }
     }
 
-    /// A05: another project's file is not there, in the same words as an unknown one, and the try is written down.
-    @Test func anotherProjectsFileIsNotThere() async throws {
+    @Test("A05: another project's file is not there, in the words of an unknown one, and the try is written down")
+    func anotherProjectsFileIsNotThere() async throws {
         try await LiveServer.with { live in
             let file = try Self.id(try await Self.upload(live))
             let begun = try await live.post(

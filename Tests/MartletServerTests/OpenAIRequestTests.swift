@@ -23,7 +23,7 @@ struct OpenAIRequestTests {
         (["stream_options": ["include_usage": true]], "stream_options"),
         (["stream": true, "stream_options": ["usage": true]], "stream_options.usage"),
         (["chat_template": "{{ 1 }}"], "chat_template"), (["chat_template_kwargs": ["a": 1]], "chat_template_kwargs"),
-        (["best_of": 2], "best_of"), (["functions": [["name": "f"]]], "functions"), (["store": true], "store"),
+        (["best_of": 2], "best_of"), (["functions": [["name": "f"]]], "functions"), (["store": 1], "store"),
         (["modalities": ["text", "audio"], "audio": ["voice": "x"]], "modalities"), (["audio": "loud"], "audio"),
         (["functions": [["name": "f"]], "function_call": ["name": "f"]], "functions"),
         (["prediction": 1], "prediction"),

@@ -51,7 +51,7 @@ import Testing
                 made["hyperparameters"] == ["n_epochs": 2, "batch_size": "auto", "learning_rate_multiplier": "auto"]
                     || tuner.count > 0)
             let job = try await wait(fake, id, for: "succeeded")
-            let alias = "ft:tiny:default:my-birds:\(id.dropFirst(6).prefix(8))"
+            let alias = "ft:tiny:default:my-birds:\(id.dropFirst(6).prefix(12))"
             #expect(job["fine_tuned_model"]?.string == alias && job["trained_tokens"] == 1234 && job["error"] == .null)
             #expect(
                 job["hyperparameters"] == ["n_epochs": 2, "batch_size": 32, "learning_rate_multiplier": 1.5])
@@ -146,6 +146,10 @@ import Testing
         (#"{"method":{"type":"dpo","supervised":{}}}"#, "method.supervised"),
         (#"{"method":{"type":"dpo","dpo":{"hyperparameters":{"beta":-1}}}}"#, "method.dpo.hyperparameters.beta"),
         (#"{"method":{"type":"reinforcement"}}"#, "method.reinforcement"),
+        (
+            #"{"method":{"type":"reinforcement","reinforcement":{"grader":{"type":"python","name":"p"}}}}"#,
+            "method.reinforcement.grader.type"
+        ),
         (#"{"method":{"type":"supervised"},"hyperparameters":{}}"#, "hyperparameters"),
         (#"{"adapter":"loro"}"#, "adapter"), (#"{"adapter":{"type":"lora","rank":0}}"#, "adapter.rank"),
         (#"{"adapter":{"type":"lora","ranks":8}}"#, "adapter.ranks"),
@@ -211,8 +215,8 @@ import Testing
         }
     }
 
-    /// J09: the client's own retry makes no second job; a second run does; an Idempotency-Key means its body.
-    @Test func aRetryIsTheSameJobAndASecondRunIsAnother() async throws {
+    @Test("J09: the client's own retry makes no second job and a second run does")
+    func aRetryIsTheSameJobAndASecondRunIsAnother() async throws {
         let tuner = FakeTuner(stepCount: 1, isOpen: false)
         try await with(tuner) { fake, file in
             let first = try FileRouteTests.id(try await create(fake, file, headers: [("x-stainless-retry-count", "0")]))
@@ -236,8 +240,8 @@ import Testing
         }
     }
 
-    /// J16: a job is cancelled in each state; a file that it still needs is not deleted from under it.
-    @Test func jobsAreSteeredAndKeepTheirFiles() async throws {
+    @Test("J16: a job is cancelled in each state, and its file is not deleted from under it")
+    func jobsAreSteeredAndKeepTheirFiles() async throws {
         let tuner = FakeTuner(stepCount: 1, isOpen: false)
         try await with(tuner) { fake, file in
             let running = try FileRouteTests.id(try await create(fake, file, ["metadata": ["n": "1 2"]]))
@@ -288,8 +292,9 @@ import Testing
         }
     }
 
-    /// A05, and jobs of another kind: not there.
-    @Test func anotherProjectsJobIsNotThere() async throws {
+    @Test("A05: another project's job is not there, nor is one of another kind") func anotherProjectsJobIsNotThere()
+        async throws
+    {
         try await with(FakeTuner(stepCount: 1)) { fake, file in
             let id = try FileRouteTests.id(try await create(fake, file))
             let alias = try #require(try await wait(fake, id, for: "succeeded")["fine_tuned_model"]?.string)

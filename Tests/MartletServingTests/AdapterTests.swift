@@ -186,8 +186,7 @@ private let compute = ComputeThread()
         withExtendedLifetime(fixture) {}
     }
 
-    /// L03: a client that leaves gives its adapter's place back with its own.
-    @Test func aCancelledRequestGivesItsAdapterBack() async throws {
+    @Test func `L03: a client that leaves gives its adapter back`() async throws {
         let (fixture, adapters) = try compute.run {
             let fixture = try AdapterFixture("llama")
             return (fixture, try (1...8).map { try fixture.adapter($0, layers: ["q_proj"]) })
@@ -206,9 +205,9 @@ private let compute = ComputeThread()
         withExtendedLifetime(fixture) {}
     }
 
-    // MARK: M13: what does not fit is refused by name, alone
+    // MARK: What does not fit is refused by name, alone
 
-    @Test func anAdapterOfAnotherBaseOrABrokenOneRefusesOnlyItsOwnRequests() async throws {
+    @Test func `M13: an adapter of another base or a broken one refuses only its own requests`() async throws {
         let (fixture, good, bad) = try compute.run {
             let fixture = try AdapterFixture("llama")
             let good = try fixture.adapter(1, layers: ["q_proj"])

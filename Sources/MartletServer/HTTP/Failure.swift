@@ -35,13 +35,18 @@ package enum Failure {
     package static func body(_ error: MartletError, dialect: Route.Dialect) -> String {
         switch dialect {
         case .openInference: return JSON.object(["error": .string(error.message)]).serialized()
-        case .native:
-            let fields: JSONObject = [
+        case .native: return document(error).serialized()
+        }
+    }
+
+    /// As OpenAI's API has it.
+    static func document(_ error: MartletError) -> JSON {
+        [
+            "error": [
                 "message": .string(error.message), "type": .string(type(of: error)),
                 "param": error.param.map { .string($0) } ?? .null, "code": .string(error.code.rawValue),
             ]
-            return JSON.object(["error": .object(fields)]).serialized()
-        }
+        ]
     }
 
     /// OpenAI's coarse classes.

@@ -13,10 +13,10 @@ extension API {
             Route(.post, base, .developers, "Deploy a model; answers once it is ready (?wait=false: at once).") {
                 call in
                 try call.checkQuery("wait")
-                let request = try await call.decode(DeploymentRequest.self, fields: "model", "name", "replicas")
+                let request = try await call.decode(DeploymentRequest.self, fields: "model", "name", "replicas", "gate")
                 let wait = try call.query("wait") == nil || call.queryFlag("wait")
                 return try await .json(
-                    platform.deployments.deploy(request, wait: wait, by: call.caller()), status: .created)
+                    platform.gates.deploy(request, wait: wait, by: call.caller()), status: .created)
             },
             Route(.get, base, .inference, "List deployments.") { call in
                 try call.checkQuery()

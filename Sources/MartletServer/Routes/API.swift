@@ -11,6 +11,7 @@ struct API: Sendable {
     var routes: [Route] {
         healthRoutes + consoleRoutes + datasetRoutes + jobRoutes + modelRoutes + deploymentRoutes + projectRoutes
             + accountingRoutes + openInferenceRoutes + openAIRoutes + responseRoutes + fileRoutes + tuningRoutes
+            + chatCompletionRoutes + batchRoutes + evalRoutes + graderRoutes
     }
 }
 

@@ -50,7 +50,8 @@ public final class LanguageProbe {
             let pages = CachePages.count(for: tokens.count)
             guard !tokens.isEmpty, tokens.count <= geometry.contextLength, pages <= pageCount else {
                 throw MartletError(
-                    .invalidRequest, "a sequence of \(tokens.count) tokens is not within 1 to \(geometry.contextLength)")
+                    .invalidRequest, "a sequence of \(tokens.count) tokens is not within 1 to \(geometry.contextLength)"
+                )
             }
             if let token = tokens.first(where: { $0 < 0 || Int($0) >= geometry.vocabularyCount }) {
                 throw MartletError(

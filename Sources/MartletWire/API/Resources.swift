@@ -276,10 +276,13 @@ public struct DeploymentRequest: Codable, Sendable {
     public var model: String
     public var name: String?
     public var replicas: Int?
-    public init(model: String, name: String? = nil, replicas: Int? = nil) {
+    /// An eval, by id or name, that the model must pass before it takes over.
+    public var gate: String?
+    public init(model: String, name: String? = nil, replicas: Int? = nil, gate: String? = nil) {
         self.model = model
         self.name = name
         self.replicas = replicas
+        self.gate = gate
     }
 }
 

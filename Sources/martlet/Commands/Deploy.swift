@@ -7,12 +7,14 @@ struct Deploy: AsyncParsableCommand {
     @Argument(help: "NAME or NAME@VERSION of the model.") var model: String
     @Option(name: .customLong("as"), help: "The deployment's name; the model's where left out.") var deployment: String?
     @Option(help: "How many processes answer.") var replicas: Int?
+    @Option(help: "An eval, by id or name, that the model must pass before it takes over.") var gate: String?
     @OptionGroup var options: GlobalOptions
 
     func run() async throws {
         let info: DeploymentInfo = try await Connection.with(options) { client in
             let begun: DeploymentInfo = try await client.send(
-                .POST, "/api/v1/deployments", DeploymentRequest(model: model, name: deployment, replicas: replicas))
+                .POST, "/api/v1/deployments",
+                DeploymentRequest(model: model, name: deployment, replicas: replicas, gate: gate))
             return try await Self.waitUntilReady(begun, client, options.output)
         }
         try options.output.show(info) { DeploymentText.whole($0) }

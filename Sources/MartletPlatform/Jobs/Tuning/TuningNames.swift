@@ -31,7 +31,7 @@ struct TuningNames: Sendable, Equatable {
     /// `ft:base:org:suffix:id`.
     func alias(organization: String, jobID: String) -> String {
         let id = jobID.split(whereSeparator: { $0 == "-" || $0 == "_" }).last ?? Substring(jobID)
-        return "ft:\(base):\(organization):\(suffix):\(id.prefix(8))"
+        return "ft:\(base):\(organization):\(suffix):\(id.prefix(12))"
     }
 
     static func checkpoint(_ alias: String, step: Int) -> String { "\(alias):ckpt-step-\(step)" }

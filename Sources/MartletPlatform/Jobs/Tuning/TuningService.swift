@@ -1,5 +1,6 @@
 import Foundation
 import MartletStore
+import MartletText
 import MartletWire
 
 /// Fine-tuning jobs, as OpenAI's API has them: the same jobs that `martlet jobs` and the native API show.
@@ -24,6 +25,7 @@ public final class TuningService: Sendable {
         _ request: TuningRequest, idempotencyKey: String? = nil, retryCount: Int = 0, by principal: Principal
     ) async throws -> TuningJob {
         try principal.require(.developer)
+        if let grader = request.grader { _ = try Grader(grader, path: "method.reinforcement.grader") }
         try await checkFile(request.trainingFile, "training_file", by: principal)
         if let file = request.validationFile { try await checkFile(file, "validation_file", by: principal) }
         let info = try await jobs.submit(

@@ -9,7 +9,9 @@ extension API {
         let base = "/v1/responses"
         return [
             Route(.post, base, .inference, "Answer a conversation, whole or as a stream.", isLogged: false) { call in
-                try await respond(call)
+                try call.checkQuery()
+                let request = try await TextRequests(platform: platform).response(call.json(), by: call.caller())
+                return try await answer(call, request)
             },
             Route(.get, base + "/{response}", .inference, "Show a kept response.", isLogged: false) { call in
                 try call.checkQuery("include", "include[]", "include_obfuscation", "starting_after", "stream")
@@ -43,53 +45,6 @@ extension API {
         ]
     }
 
-    private func respond(_ call: Call) async throws -> Response {
-        try call.checkQuery()
-        let id = "resp_" + (try [UInt8].random(count: 20).hex)
-        let request = try ResponseRequest(await call.json(), responseID: id)
-        let caller = try call.caller()
-        let before = try await conversation(request.previousID, caller)
-        let (departure, set) = try await begin(call, request, after: before)
-        let answer = ResponseAnswer(
-            AnswerHead(id: id, model: request.model, generation: set.generation), echo: request.echo,
-            hasLogprobs: request.hasLogprobs)
-        let responses = platform.responses
-        let keep: @Sendable (ResponseAnswer) async throws -> Void = { answer in
-            guard request.isStored else { return }
-            try await responses.keep(
-                ResponseService.Kept(
-                    body: answer.whole, input: .array(request.input.items),
-                    conversation: .array(before + request.input.messages + answer.messages)),
-                id: id, createdAt: Date(), by: caller)
-        }
-        if request.isStreamed {
-            return try AnswerStream(call, keys: platform.keys, departure: departure)
-                .response(set, answer, finished: keep)
-        }
-        return try await departure.whileClientStays {
-            var answer = answer
-            try await set.collect { answer.take($0) }
-            try await keep(answer)
-            return .whole(answer.whole, set.generation)
-        }
-    }
-
-    /// With `truncation: auto` the oldest messages make room where the conversation is too long.
-    private func begin(
-        _ call: Call, _ request: ResponseRequest, after conversation: [JSON]
-    ) async throws -> (Departure, GenerationSet) {
-        var messages = conversation + request.input.messages
-        while true {
-            do {
-                return try await begin(call, [request.request(messages)], model: request.model)
-            } catch let error as MartletError
-                where error.code == .contextLengthExceeded && request.isTruncated && messages.count > 1
-            {
-                messages.removeFirst(max(1, messages.count / 4))
-            }
-        }
-    }
-
     private func inputTokens(_ call: Call) async throws -> Response {
         try call.checkQuery()
         guard var body = try await call.json().object else {
@@ -97,25 +52,15 @@ extension API {
         }
         // It chooses among system prompts that models here do not have.
         body["personality"] = nil
-        let request = try ResponseRequest(.object(body), responseID: "resp_")
-        let before = try await conversation(request.previousID, call.caller())
-        guard case .chat(let messages, let tools) = request.request(before + request.input.messages).prompt else {
+        let prepared = try await TextRequests(platform: platform).response(.object(body), by: call.caller())
+        guard case .chat(let messages, let tools)? = prepared.prompts.first?.prompt else {
             throw MartletError(.internal, "a response's prompt is no chat; report this")
         }
         let input = TokenizeRequest.Input.chat(
             VerbatimJSON(.array(messages)), tools: VerbatimJSON(.array(tools)))
         let reply = try await platform.deployments.tokenize(
-            model: request.model, request: TokenizeRequest(input: input, addSpecialTokens: true), by: call.caller())
+            model: prepared.model, request: TokenizeRequest(input: input, addSpecialTokens: true), by: call.caller())
         return .document(["object": "response.input_tokens", "input_tokens": JSON(reply.tokens.count)])
-    }
-
-    private func conversation(_ id: String?, _ caller: Principal) async throws -> [JSON] {
-        guard let id else { return [] }
-        do {
-            return try await platform.responses.show(id, by: caller).conversation.array ?? []
-        } catch let error as MartletError where error.code == .notFound {
-            throw MartletError(.invalidRequest, error.message, param: "previous_response_id")
-        }
     }
 
     private func inputItems(_ call: Call) async throws -> Response {

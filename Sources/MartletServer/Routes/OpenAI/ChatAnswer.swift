@@ -1,7 +1,7 @@
 import MartletWire
 
 /// A chat completion, whole or in chunks.
-struct ChatAnswer: StreamedAnswer {
+struct ChatAnswer: TextAnswer {
     private let head: AnswerHead
     private let hasLogprobs: Bool
     private let includesUsage: Bool

@@ -1,15 +1,18 @@
+import MartletPlatform
 import MartletWire
 
 /// `POST /v1/chat/completions`, read strictly.
-struct ChatRequest {
+struct ChatRequest: TextRequest {
     var model: String
     var generation: GenerationRequest
+    /// Where the answer is kept; nil where that was not asked for.
+    var kept: KeptChat?
     var isStreamed: Bool
     var includesUsage: Bool
     var hasLogprobs: Bool
 
     /// Throws `invalidRequest` with the field as `param`.
-    init(_ body: JSON, choiceLimit: Int) throws {
+    init(_ body: JSON, choiceLimit: Int, completions: ChatCompletionService) throws {
         var fields = try RequestFields(body)
         model = try fields.requiredString("model")
         let messages = try ChatMessages.read(&fields)
@@ -29,9 +32,13 @@ struct ChatRequest {
         if let older, let newer, older != newer {
             throw fields.fault("max_tokens", "is \(older) and max_completion_tokens \(newer); give one of them")
         }
-        _ = try fields.object("metadata")
+        let metadata = try StoredMetadata.read(&fields)
+        if try fields.bool("store") ?? false {
+            kept = KeptChat(
+                metadata: metadata ?? [:], messages: fields.object["messages"] ?? [], request: fields.object,
+                completions: completions)
+        }
         fields.ignore("reasoning_effort", "verbosity")
-        try fields.unsupported("store", neutral: [false], "answers are kept by /v1/responses with store: true")
         try fields.unsupported("modalities", neutral: [["text"]], "models here answer with text")
         // How sound is made, of an answer that has none; and a guess that would only make the same answer faster.
         _ = try fields.object("audio")
@@ -47,5 +54,16 @@ struct ChatRequest {
             maxTokens: newer ?? older, minTokens: common.minTokens, sampling: common.sampling, stop: common.stop,
             topLogprobs: hasLogprobs ? top ?? 0 : nil, ignoreEnd: common.ignoreEnd, form: tools.form,
             parallelToolCalls: tools.parallel, tenant: "", owner: "")
+    }
+    var prompts: [GenerationRequest] { [generation] }
+
+    func answer(_ generation: Generation) throws -> ChatAnswer {
+        ChatAnswer(
+            try AnswerHead(prefix: "chatcmpl-", model: model, generation: generation),
+            choiceCount: self.generation.choiceCount, hasLogprobs: hasLogprobs, includesUsage: includesUsage)
+    }
+
+    func finished(_ answer: ChatAnswer, by principal: Principal) async throws {
+        try await kept?.keep(answer.whole, model: model, by: principal)
     }
 }

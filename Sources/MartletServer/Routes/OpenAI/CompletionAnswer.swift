@@ -1,7 +1,7 @@
 import MartletWire
 
 /// A text completion, whole or in chunks: the answers of the first prompt, then those of the next.
-struct CompletionAnswer: StreamedAnswer {
+struct CompletionAnswer: TextAnswer {
     private let head: AnswerHead
     private let choiceCount: Int
     private let hasLogprobs: Bool

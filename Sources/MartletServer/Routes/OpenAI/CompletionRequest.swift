@@ -1,7 +1,8 @@
+import MartletPlatform
 import MartletWire
 
 /// `POST /v1/completions`, read strictly.
-struct CompletionRequest {
+struct CompletionRequest: TextRequest {
     var model: String
     /// One for each prompt, in order; each has `choiceCount` answers.
     var generations: [GenerationRequest]
@@ -43,6 +44,14 @@ struct CompletionRequest {
                 sampling: common.sampling, stop: common.stop, topLogprobs: top, echo: echo,
                 ignoreEnd: common.ignoreEnd, tenant: "", owner: "")
         }
+    }
+
+    var prompts: [GenerationRequest] { generations }
+
+    func answer(_ generation: Generation) throws -> CompletionAnswer {
+        CompletionAnswer(
+            try AnswerHead(prefix: "cmpl-", model: model, generation: generation), promptCount: generations.count,
+            choiceCount: generations.first?.choiceCount ?? 1, hasLogprobs: hasLogprobs, includesUsage: includesUsage)
     }
 
     /// A text, texts, token ids, or lists of token ids.

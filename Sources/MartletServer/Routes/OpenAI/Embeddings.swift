@@ -9,7 +9,7 @@ struct Embeddings {
     let platform: Platform
     private static let inputLimit = 2048
 
-    private struct Request {
+    private struct Request: Sendable {
         var model: String
         var embedding: EmbeddingRequest
         var isBase64: Bool
@@ -54,12 +54,23 @@ struct Embeddings {
     func answer(_ call: Call) async throws -> Response {
         try call.checkQuery()
         let request = try Request(await call.json())
-        let (deployments, caller) = (platform.deployments, try call.caller())
+        let caller = try call.caller()
         let deadline = try call.deadlineMicroseconds()
-        let (reply, bytes) = try await call.departure().whileClientStays {
-            try await deployments.embed(
-                model: request.model, request: request.embedding, by: caller, deadlineMicroseconds: deadline)
+        let text = try await call.departure().whileClientStays {
+            try await write(request, deadline: deadline, by: caller)
         }
+        return .bytes(ByteBuffer(string: text), type: "application/json")
+    }
+
+    /// The same in process.
+    func answer(_ body: JSON, deadline: Int?, by caller: Principal) async throws -> JSON {
+        try JSONParser.parse(try await write(try Request(body), deadline: deadline, by: caller), limits: .trusted)
+    }
+
+    /// The answer as JSON text: vectors are many numbers, so they are written without a tree in between.
+    private func write(_ request: Request, deadline: Int?, by caller: Principal) async throws -> String {
+        let (reply, bytes) = try await platform.deployments.embed(
+            model: request.model, request: request.embedding, by: caller, deadlineMicroseconds: deadline)
         var text = "{\"object\":\"list\",\"data\":["
         let byteCount = reply.width * 4
         for index in request.embedding.inputs.indices {
@@ -72,7 +83,7 @@ struct Embeddings {
         text += "],\"model\":"
         JSON.quote(request.model, to: &text)
         text += ",\"usage\":{\"prompt_tokens\":\(reply.tokens),\"total_tokens\":\(reply.tokens)}}"
-        return .bytes(ByteBuffer(string: text), type: "application/json")
+        return text
     }
 
     /// float32, little-endian, as a JSON list.

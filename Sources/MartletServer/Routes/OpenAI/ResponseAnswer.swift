@@ -3,7 +3,7 @@ import MartletPlatform
 import MartletWire
 
 /// A response as its events build it up: the same for one that is streamed and one that is not.
-struct ResponseAnswer: StreamedAnswer {
+struct ResponseAnswer: TextAnswer {
     private let head: AnswerHead
     private let echo: JSONObject
     private let hasLogprobs: Bool

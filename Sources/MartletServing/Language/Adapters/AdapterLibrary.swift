@@ -51,7 +51,7 @@ public final class AdapterLibrary: @unchecked Sendable {
         do {
             let folder = try AdapterFolder(URL(filePath: reference.path))
             let plan = try folder.plan(for: sites)
-            try reserve(AdapterWeights.byteCount(plan), for: key, reference.reference)
+            try reserve(AdapterWeights.byteCount(plan), for: key)
             let weights = try AdapterWeights(folder, plan, groupCount: sites.groupCount)
             condition.withLock {
                 entries[key]?.weights = weights
@@ -93,21 +93,22 @@ public final class AdapterLibrary: @unchecked Sendable {
     }
 
     /// Makes room by dropping what nobody uses, the longest unused first.
-    private func reserve(_ needed: Int, for key: String, _ name: String) throws {
+    private func reserve(_ needed: Int, for key: String) throws {
         condition.lock()
         defer { condition.unlock() }
         guard needed <= bounds.bytes else {
             throw MartletError(
-                .tooLarge, "it takes \(needed >> 10) KiB, and \(bounds.bytes >> 10) KiB are for adapters; raise the bound"
-            )
+                .tooLarge,
+                "it takes \(needed >> 10) KiB, and \(bounds.bytes >> 10) KiB are for adapters; raise "
+                    + "language_adapter_bytes")
         }
         while bytes + needed > bounds.bytes || entries.count > bounds.count {
             let idle = entries.filter { $0.value.users == 0 }.min { $0.value.lastUsed < $1.value.lastUsed }
             guard let idle else {
                 throw MartletError(
                     .unavailable,
-                    "requests use \(entries.count - 1) other adapters with \(bytes >> 10) KiB, and there is no room for "
-                        + "one more; try again in a moment")
+                    "requests use \(entries.count - 1) other adapters with \(bytes >> 10) KiB, and there is no room "
+                        + "for one more; try again in a moment")
             }
             bytes -= idle.value.bytes
             entries[idle.key] = nil

@@ -75,10 +75,12 @@ enum TuningAnswer {
             case "error": "error"
             default: event.event.type == "warning" ? "warn" : "info"
             }
+        // Scripts read `data.step` of whatever is `metrics`; what measures no step is a message here.
+        let isStep = event.event.type == "metrics" && event.event.data["step"]?.int != nil
         return [
             "object": "fine_tuning.job.event", "id": .string(eventID(event, jobID: jobID)),
             "created_at": JSON(event.createdAt), "level": .string(level), "message": .string(event.event.message),
-            "type": event.event.type == "metrics" ? "metrics" : "message", "data": event.event.data,
+            "type": isStep ? "metrics" : "message", "data": event.event.data,
         ]
     }
 

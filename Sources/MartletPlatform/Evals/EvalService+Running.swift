@@ -1,0 +1,204 @@
+import Foundation
+import MartletStore
+import MartletWire
+
+extension StoredEvalItem: WorkUnit {}
+
+extension EvalService {
+    private static var pageCount: Int { 500 }
+
+    /// Goes on with what an earlier `serve` left.
+    func start() async throws {
+        for run in try await store.unfinishedEvalRuns() { proceed(run) }
+    }
+
+    /// Ends what runs without a result; the next `serve` goes on.
+    func stop() async {
+        isStopping = true
+        let all = runs
+        for run in all.values { run.loading?.cancel() }
+        for run in all.values {
+            await run.work?.stop()
+            await run.loading?.value
+        }
+        for id in waiters.keys { release(id) }
+    }
+
+    func hasWork() -> Bool { !runs.isEmpty }
+
+    func proceed(_ run: StoredEvalRun) {
+        runs[run.id] = Run(run: run)
+        runs[run.id]?.loading = Task { await self.prepare(run) }
+    }
+
+    /// Ends a run's work; its state is the caller's to store.
+    func end(_ id: String) async {
+        guard let run = runs.removeValue(forKey: id) else { return }
+        run.loading?.cancel()
+        await run.work?.stop()
+        release(id)
+    }
+
+    /// Returns once the run is over, or the server stops.
+    func untilOver(_ id: String) async {
+        guard runs[id] != nil, !isStopping else { return }
+        await withCheckedContinuation { waiters[id, default: []].append($0) }
+    }
+
+    private func release(_ id: String) {
+        for waiter in waiters.removeValue(forKey: id) ?? [] { waiter.resume() }
+    }
+
+    // MARK: Items
+
+    private func prepare(_ run: StoredEvalRun) async {
+        var run = run
+        while !isStopping, !Task.isCancelled {
+            do {
+                guard let eval = try await store.eval(run.evalID, projectID: run.projectID) else { return }
+                let definition = try eval.definition()
+                let data = try EvalDataSource(run.info.dataSource.value, definition: definition)
+                if run.state == .queued {
+                    try await loadItems(of: run, data, definition)
+                    try Task.checkCancellation()
+                    run.state = .inProgress
+                    guard try await store.save(run) else { return }
+                    runs[run.id]?.run = run
+                }
+                begin(run, definition, data)
+                return
+            } catch is CancellationError {
+                return
+            } catch let error as MartletError where error.httpStatus < 500 {
+                run.state = .failed
+                run.info.error = error
+                if (try? await store.save(run)) != nil { return over(run.id) }
+            } catch {
+                environment.logger.error("the eval run \(run.id) could not begin, and begins again: \(error)")
+            }
+            guard (try? await environment.clock.sleep(.seconds(1))) != nil else { return }
+        }
+    }
+
+    /// Off the actor: a large file takes seconds.
+    private nonisolated func loadItems(
+        of run: StoredEvalRun, _ data: EvalDataSource, _ definition: EvalDefinition
+    ) async throws {
+        let store = environment.store
+        try await store.deleteItems(ofRun: run.id)
+        var page: [StoredEvalItem] = []
+        var count = 0
+        func add(_ source: JSON, isCustom: Bool = true) async throws {
+            guard count < EvalDataSource.itemLimit else {
+                throw MartletError(
+                    .invalidData, "the data has more than \(EvalDataSource.itemLimit) items; use several runs")
+            }
+            if isCustom { try definition.check(item: source["item"] ?? .null, number: count) }
+            page.append(
+                StoredEvalItem(
+                    id: "outputitem_\(ContentHash.of("\(run.id)/\(count)").prefix(24))", number: count, source: source))
+            count += 1
+            guard page.count >= Self.pageCount else { return }
+            try await store.insert(page, ofRun: run.id)
+            page = []
+            try Task.checkCancellation()
+        }
+        switch data.source {
+        case .content(let content): for item in content { try await add(item) }
+        case .file(let id):
+            let file = try await environment.files.file(
+                id, purposes: Set(FilePurpose.allCases), param: "data_source.source.id", projectID: run.projectID)
+            let limit = environment.configuration.bodyLimitBytes
+            try await environment.files.open(tree: file.contentHash).forEachLine(byteLimit: limit) { line in
+                guard !line.isBlank else { return true }
+                guard let bytes = line.bytes else {
+                    throw MartletError(.invalidData, "line \(line.number) has more than \(limit) bytes; cut it")
+                }
+                let value: JSON
+                do {
+                    value = try JSONParser.parse(bytes)
+                    try EvalDataSource.check(value, path: "line \(line.number)")
+                } catch let error as MartletError {
+                    throw MartletError(.invalidData, "line \(line.number) of the file: \(error.message)")
+                }
+                try await add(value)
+                return true
+            }
+        case .storedCompletions(let filter, let limit):
+            var after: String?
+            while count < limit {
+                let kept = try await store.chatCompletions(
+                    projectID: run.projectID, filter: filter, after: after, limit: min(Self.pageCount, limit - count),
+                    isNewestFirst: true)
+                guard let last = kept.last else { break }
+                for completion in kept { try await add(Self.item(completion), isCustom: false) }
+                after = last.id
+            }
+        }
+        guard count > 0 else {
+            throw MartletError(
+                .invalidData, "the data source has no items; keep chats with store: true, or mend the file")
+        }
+        try await store.insert(page, ofRun: run.id)
+    }
+
+    /// A kept chat as an item: what was asked is `item.input`, what was answered is the sample.
+    private static func item(_ kept: StoredChatCompletion) -> JSON {
+        let message = kept.body["choices"]?.array?.first?["message"]
+        return [
+            "item": [
+                "input": kept.messages, "output": message ?? nil, "metadata": kept.metadata, "id": .string(kept.id),
+            ],
+            "sample": [
+                "output_text": .string(message?["content"]?.string ?? ""),
+                "output_tools": message?["tool_calls"] ?? [], "model": .string(kept.model),
+            ],
+        ]
+    }
+
+    // MARK: Running
+
+    private func begin(_ run: StoredEvalRun, _ definition: EvalDefinition, _ data: EvalDataSource) {
+        guard runs[run.id] != nil else { return }
+        let id = run.id
+        let (store, clock, logger) = (environment.store, environment.clock, environment.logger)
+        let judge = EvalJudge(
+            definition: definition, data: data,
+            principal: Principal(keyID: run.keyID, project: run.projectID, projectName: "", role: .developer),
+            executor: environment.executor, clock: clock)
+        let work = WorkRun<StoredEvalItem>.Work(
+            load: { try await store.waitingItems(ofRun: id, after: $0, limit: $1) },
+            perform: { item, tries in
+                let verdict: EvalJudge.Verdict
+                do {
+                    verdict = try await judge.judge(item, tries: tries)
+                } catch is EvalJudge.Busy {
+                    return .busy
+                } catch is CancellationError {
+                    return .dropped
+                }
+                guard !Task.isCancelled else { return .dropped }
+                try await WorkPace.insist(clock) {
+                    _ = try await store.finish(
+                        item: item.id, state: verdict.state, result: verdict.result, at: clock.now())
+                }
+                return .finished
+            },
+            end: { _ in
+                guard var run = try await store.evalRun(id, projectID: nil) else { return }
+                run.state = .completed
+                try await store.save(run)
+            })
+        let started = WorkRun(
+            WorkMachine(widest: environment.configuration.backgroundRequests), work, gate: environment.gate,
+            clock: clock, note: { logger.warning("the eval run \(id) goes on after a failure: \($0)") },
+            whenOver: { Task { await self.over(id) } })
+        runs[id]?.work = started
+        Task { await started.handle(.started) }
+    }
+
+    private func over(_ id: String) {
+        runs[id] = nil
+        release(id)
+    }
+}

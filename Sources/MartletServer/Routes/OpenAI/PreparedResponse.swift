@@ -1,0 +1,49 @@
+import Foundation
+import MartletPlatform
+import MartletWire
+
+/// A request for a response with the conversation that it goes on from.
+struct PreparedResponse: TextRequest {
+    let id: String
+    let request: ResponseRequest
+    let before: [JSON]
+    let responses: ResponseService
+
+    var model: String { request.model }
+    var isStreamed: Bool { request.isStreamed }
+    var prompts: [GenerationRequest] { [request.request(before + request.input.messages)] }
+
+    /// With `truncation: auto` the oldest messages make room where the conversation is too long.
+    func begin(
+        _ deployments: DeploymentService, deadline: Int?, isBackground: Bool, by principal: Principal
+    ) async throws -> GenerationSet {
+        var messages = before + request.input.messages
+        while true {
+            var prompt = request.request(messages)
+            prompt.deadlineMicroseconds = deadline
+            prompt.isBackground = isBackground
+            do {
+                return try await GenerationSet.begin([prompt], model: model, deployments: deployments, by: principal)
+            } catch let error as MartletError
+                where error.code == .contextLengthExceeded && request.isTruncated && messages.count > 1
+            {
+                messages.removeFirst(max(1, messages.count / 4))
+            }
+        }
+    }
+
+    func answer(_ generation: Generation) -> ResponseAnswer {
+        ResponseAnswer(
+            AnswerHead(id: id, model: request.model, generation: generation), echo: request.echo,
+            hasLogprobs: request.hasLogprobs)
+    }
+
+    func finished(_ answer: ResponseAnswer, by principal: Principal) async throws {
+        guard request.isStored else { return }
+        try await responses.keep(
+            ResponseService.Kept(
+                body: answer.whole, input: .array(request.input.items),
+                conversation: .array(before + request.input.messages + answer.messages)),
+            id: id, createdAt: Date(), by: principal)
+    }
+}

@@ -1,0 +1,193 @@
+import Foundation
+import Logging
+import MartletPlatform
+import MartletStore
+import MartletWire
+import Synchronization
+import Testing
+
+@Suite("Batches over restarts and time", .serialized)
+struct BatchRestartTests {
+    /// Answers after a moment and counts who was asked; what is cancelled before is not an answer.
+    private final class Executor: RequestExecutor {
+        let answered = Mutex<[String: Int]>([:])
+        let pause: Duration
+        init(pause: Duration) { self.pause = pause }
+
+        func execute(_ request: InnerRequest) async -> InnerReply {
+            let text = request.body["messages"]?.array?.last?["content"]?.string ?? ""
+            guard (try? await Task.sleep(for: pause)) != nil else {
+                return InnerReply(status: 499, body: [:], requestID: "r")
+            }
+            answered.withLock { $0[text, default: 0] += 1 }
+            return InnerReply(
+                status: 200,
+                body: [
+                    "choices": [["message": ["content": .string("answer \(text)")], "finish_reason": "stop"]],
+                    "usage": ["prompt_tokens": 2, "completion_tokens": 3],
+                ], requestID: "r")
+        }
+    }
+
+    private static func lines(_ count: Int) -> String {
+        (1...count).map { number in
+            let line: JSON = [
+                "custom_id": .string("r-\(number)"), "method": "POST", "url": "/v1/chat/completions",
+                "body": ["model": "m", "messages": [["role": "user", "content": .string("\(number)")]]],
+            ]
+            return line.serialized() + "\n"
+        }.joined()
+    }
+
+    /// A platform on a home for the length of `body`; it ends in order.
+    private func withPlatform(
+        _ home: String, _ executor: Executor, clock: PlatformClock = .system,
+        _ body: (Platform, Principal) async throws -> Void
+    ) async throws {
+        var configuration = Configuration()
+        configuration.enginePath = "/bin/false"
+        configuration.backgroundRequests = 4
+        var logger = Logger(label: "test")
+        logger.logLevel = .critical
+        let platform = try await Platform.build(home: home, configuration: configuration, logger: logger, clock: clock)
+        platform.executor.set(executor)
+        let running = Task { try await platform.run() }
+        let key = try String(contentsOfFile: home + "/admin.key", encoding: .utf8)
+        let admin = try await platform.keys.authenticate(key.trimmingCharacters(in: .whitespacesAndNewlines))
+        while !platform.isReady { try await Task.sleep(for: .milliseconds(5)) }
+        try await body(platform, admin)
+        platform.shutdown()
+        try await running.value
+    }
+
+    private func withHome(_ body: (String) async throws -> Void) async throws {
+        let home = FileManager.default.temporaryDirectory.appendingPathComponent("batch-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: home) }
+        try await body(home)
+    }
+
+    private func begin(_ platform: Platform, _ text: String, _ principal: Principal) async throws -> String {
+        let incoming = try platform.files.begin(by: principal)
+        try incoming.append(Array(text.utf8))
+        let file = try await platform.files.create(incoming, filename: "in.jsonl", purpose: .batch, by: principal)
+        let request = BatchService.Request(
+            inputFile: file.id, endpoint: "/v1/chat/completions", metadata: nil, fileSeconds: nil)
+        return try await platform.batches.create(request, by: principal).batch.id
+    }
+
+    private func until(_ condition: () async throws -> Bool) async throws {
+        for _ in 0..<3000 {
+            if try await condition() { return }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        Issue.record("it did not come to that")
+    }
+
+    private func output(_ platform: Platform, _ id: String?, _ principal: Principal) async throws -> [JSON] {
+        let content = try await platform.files.content(of: id ?? "none", by: principal)
+        let text = try String(contentsOfFile: content.localPath, encoding: .utf8)
+        return try text.split(separator: "\n").map { try JSONParser.parse(String($0)) }
+    }
+
+    @Test("J15: a server that stops four times; each line's answer is there once")
+    func eachLineOnce() async throws {
+        try await withHome { home in
+            let executor = Executor(pause: .milliseconds(4))
+            var id = ""
+            for turn in 0..<5 {
+                try await withPlatform(home, executor) { platform, admin in
+                    if turn == 0 { id = try await begin(platform, Self.lines(400), admin) }
+                    let seen = executor.answered.withLock { $0.count }
+                    guard turn == 4 else {
+                        return try await until { executor.answered.withLock { $0.count } >= seen + 30 }
+                    }
+                    try await until { try await platform.batches.show(id, by: admin).batch.state.isFinal }
+                    let view = try await platform.batches.show(id, by: admin)
+                    #expect(view.batch.state == .completed)
+                    #expect(view.tally.completed == 400 && view.tally.failed == 0 && view.tally.outputTokens == 1200)
+                    let lines = try await output(platform, view.batch.info.outputFile, admin)
+                    #expect(lines.compactMap { $0["custom_id"]?.string } == (1...400).map { "r-\($0)" })
+                }
+            }
+            // A line whose answer was stored is never asked again; at most those under way at a stop are.
+            let again = executor.answered.withLock { $0.values.filter { $0 > 1 }.count }
+            #expect(again <= 16)
+        }
+    }
+
+    @Test("J15: what is not done in 24 hours expires, and what is done stays") func expiry() async throws {
+        try await withHome { home in
+            let day = Mutex(0.0)
+            let clock = PlatformClock(
+                now: { Date() + day.withLock { $0 } },
+                sleep: { duration in
+                    let (before, end) = (day.withLock { $0 }, ContinuousClock.now + duration)
+                    while ContinuousClock.now + .seconds(day.withLock { $0 } - before) < end {
+                        try await Task.sleep(for: .milliseconds(10))
+                    }
+                })
+            let executor = Executor(pause: .milliseconds(20))
+            try await withPlatform(home, executor, clock: clock) { platform, admin in
+                let id = try await begin(platform, Self.lines(2000), admin)
+                try await until { try await platform.batches.show(id, by: admin).tally.completed >= 20 }
+                day.withLock { $0 = 86_401 }
+                try await until { try await platform.batches.show(id, by: admin).batch.state.isFinal }
+                let view = try await platform.batches.show(id, by: admin)
+                #expect(view.batch.state == .expired && view.batch.info.times["expired"] != nil)
+                #expect(view.tally.completed >= 20 && view.tally.completed + view.tally.failed == 2000)
+                let done = try await output(platform, view.batch.info.outputFile, admin)
+                let left = try await output(platform, view.batch.info.errorFile, admin)
+                #expect(done.count == view.tally.completed && left.count == view.tally.failed)
+                #expect(left.allSatisfy { $0["error"]?["code"] == "batch_expired" && $0["response"] == .null })
+                #expect(Set((done + left).compactMap { $0["custom_id"]?.string }).count == 2000)
+            }
+        }
+    }
+
+    @Test func anEvalsRunGoesOnAndJudgesEachItemOnce() async throws {
+        try await withHome { home in
+            let executor = Executor(pause: .milliseconds(4))
+            var eval = "", run = ""
+            for turn in 0..<3 {
+                try await withPlatform(home, executor) { platform, admin in
+                    if turn == 0 {
+                        (eval, run) = try await beginEval(platform, admin)
+                    }
+                    let seen = executor.answered.withLock { $0.count }
+                    guard turn == 2 else {
+                        return try await until { executor.answered.withLock { $0.count } >= seen + 30 }
+                    }
+                    try await until {
+                        try await platform.evals.showRun(run, of: eval, by: admin).run.state.isFinal
+                    }
+                    let view = try await platform.evals.showRun(run, of: eval, by: admin)
+                    #expect(view.run.state == .completed && view.counts == [.pass: 200])
+                    #expect(view.criteria.map(\.passed) == [200] && view.usage.map(\.output) == [600])
+                    let (items, hasMore) = try await platform.evals.items(
+                        ofRun: run, of: eval, passed: nil, after: nil, limit: 1000, isNewestFirst: false, by: admin)
+                    #expect(items.map(\.number) == Array(0..<200) && !hasMore)
+                }
+            }
+            #expect(executor.answered.withLock { $0.values.filter { $0 > 1 }.count } <= 8)
+        }
+    }
+
+    private func beginEval(_ platform: Platform, _ principal: Principal) async throws -> (String, String) {
+        let eval = try await platform.evals.create(
+            name: "e", metadata: nil, dataSourceConfig: ["type": "custom", "item_schema": ["type": "object"]],
+            testingCriteria: [
+                [
+                    "type": "string_check", "name": "same", "operation": "eq", "input": "{{sample.output_text}}",
+                    "reference": "answer {{item.n}}",
+                ]
+            ], by: principal)
+        let content = JSON.array((0..<200).map { ["item": ["n": .string("\($0)")]] })
+        let run = try await platform.evals.createRun(
+            eval.id, name: nil,
+            dataSource: [
+                "type": "completions", "model": "m", "source": ["type": "file_content", "content": content],
+                "input_messages": ["type": "template", "template": [["role": "user", "content": "{{item.n}}"]]],
+            ], metadata: nil, by: principal)
+        return (eval.id, run.run.id)
+    }
+}
