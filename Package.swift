@@ -59,7 +59,7 @@ let package = Package(
                 .unsafeFlags([
                     "-isystem", "\(libtorch)/include", "-isystem", "\(libtorch)/include/torch/csrc/api/include",
                     "-D_GLIBCXX_USE_CXX11_ABI=1", "-Wno-deprecated-declarations",
-                ])
+                ]),
             ],
             linkerSettings: linkTorch),
         .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3"])]),

@@ -5,7 +5,8 @@ import MartletWire
 import Testing
 
 extension LongTests {
-    /// One fine-tuning job whose workers die again and again, half of them at the system calls of a checkpoint.
+    /// One fine-tuning job whose workers die again and again, half of them at the system calls of a checkpoint, and at
+    /// times the server with them.
     @Suite struct FineTuning {
         private static let strace = "/usr/bin/strace"
         private static let tiny = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
@@ -68,7 +69,7 @@ extension LongTests {
         }
 
         @Test(.enabled(if: access(strace, X_OK) == 0, "strace is not installed"))
-        func aHundredKillsEndWithTheSameBits() async throws {
+        func J01_J02_J06_aHundredKillsEndWithTheSameBits() async throws {
             let kills = ProcessInfo.processInfo.environment["MARTLET_TEST_KILLS"].flatMap { Int($0) } ?? 100
             try await TestHome.with { home in
                 let script = """
@@ -112,6 +113,11 @@ extension LongTests {
                         }
                         usleep(UInt32.random(in: 0..<30_000))
                         kill(pid, SIGKILL)
+                    }
+                    if number % 10 == 0, let serve = home.owner?.pid {
+                        kill(serve, SIGKILL)
+                        try waitUntil("the server's end", seconds: 10) { !ProcessTable.isAlive(serve) }
+                        try home.serve()
                     }
                     isInjected = number % 2 == 1
                     if isInjected {
