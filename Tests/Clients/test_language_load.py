@@ -112,7 +112,7 @@ def test_L01_overload_is_refused_and_what_is_admitted_is_served(narrow, capsys):
         replies = asyncio.run(poisson(narrow, data, factor * before[0], 4, source))
         seconds = time.monotonic() - started
         after = usual()
-        slowest = max(before[1], after[1])
+        peak, slowest = min(before[0], after[0]), max(before[1], after[1])
         assert {reply.status for reply in replies} <= {200, 429, 503}
         admitted = [reply.total for reply in replies if reply.status == 200]
         refused = [reply for reply in replies if reply.status != 200]
@@ -122,7 +122,7 @@ def test_L01_overload_is_refused_and_what_is_admitted_is_served(narrow, capsys):
                   f"{len(admitted) / seconds:.0f}/s served, p50 {load.quantile(admitted, .5):.3f} s, p99 "
                   f"{load.quantile(admitted, .99):.3f} s (alone {slowest:.3f} s), {len(refused)} refused in p50 "
                   f"{load.quantile(told, .5) * 1000:.0f} ms")
-        assert admitted, "overload must not end all service"
+        assert len(admitted) / seconds > peak / 4
         # No more wait than the queue holds: three rounds of eight, and as much again for the machine.
         assert load.quantile(admitted, .99) < 8 * slowest + 2
         assert load.quantile(told, .5) < load.quantile(admitted, .5)

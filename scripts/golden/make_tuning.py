@@ -176,6 +176,7 @@ def main():
         target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])
     torch.manual_seed(11)
     adapted = get_peft_model(base(), config)
+    adapted.peft_config["default"].base_model_name_or_path = "tiny-llama"
     adapted.save_pretrained(OUT / "start")
     golden["lora"] = dict(zip(("losses", "accuracies"), train(adapted, examples, RATES["lora"])))
     golden["full"] = dict(zip(("losses", "accuracies"), train(base(), examples, RATES["full"])))
@@ -185,6 +186,7 @@ def main():
     for name, parameter in policy.named_parameters():
         if "lora_B" in name:
             parameter.data.normal_(0, 0.2)
+    policy.peft_config["default"].base_model_name_or_path = "tiny-llama"
     policy.save_pretrained(OUT / "other")
     policy.eval()
     answers = []
