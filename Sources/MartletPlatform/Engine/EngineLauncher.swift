@@ -81,8 +81,8 @@ struct EngineLauncher: Sendable {
         var result = ProcessInfo.processInfo.environment.filter { kept.contains($0.key) }
         result[EngineEnvironment.socket] = socketPath
         result[EngineEnvironment.token] = token
-        // Between two operators a thread is awaited for some 0.2 ms; to sleep and wake for each costs a quarter of the
-        // speed, and to wait on as the library would takes the core from everyone else.
+        // Between two operators a thread is awaited for a moment: hundreds of operators a step would each pay for its
+        // sleep and waking. To wait on as the library would takes the core from everyone else.
         result["OMP_WAIT_POLICY"] = "PASSIVE"
         result["GOMP_SPINCOUNT"] = "10000"
         result["OMP_NUM_THREADS"] = String(threads)

@@ -1,4 +1,3 @@
-import Foundation
 import MartletData
 import MartletModels
 import MartletNN
@@ -34,23 +33,10 @@ public struct SampleWriter {
                 let last = try hidden.narrow(0, from: window.count - 1, length: 1)
                 return try model.logits(last, .inference()).to(.float32).array(of: Float.self)
             }
-            let next = Self.pick(logits, temperature: temperature, random.uniform())
+            let next = TokenDraw.pick(logits, temperature: temperature, random.uniform())
             if next == end { break }
             all.append(Int64(next))
         }
         return all.dropFirst(prompt.count).map { Int($0) }
-    }
-
-    /// - Parameter draw: evenly from 0 ..< 1.
-    private static func pick(_ logits: [Float], temperature: Double, _ draw: Double) -> Int {
-        let best = logits.indices.max { logits[$0] < logits[$1] } ?? 0
-        guard temperature > 0 else { return best }
-        let weights = logits.map { exp(Double($0 - logits[best]) / temperature) }
-        var left = draw * weights.reduce(0, +)
-        for (index, weight) in weights.enumerated() {
-            left -= weight
-            if left < 0 { return index }
-        }
-        return best
     }
 }

@@ -1,4 +1,3 @@
-import Foundation
 import MartletData
 import MartletNN
 import MartletTensor
@@ -32,7 +31,7 @@ struct AnswerSampler {
             let logits = try tuned.nextLogits(open.map { requests[$0].prompt + answers[$0] })
             var left: [Int] = []
             for (row, index) in zip(logits, open) {
-                let token = Self.pick(row, temperature: requests[index].temperature, random[index].uniform())
+                let token = TokenDraw.pick(row, temperature: requests[index].temperature, random[index].uniform())
                 answers[index].append(Int64(token))
                 let length = requests[index].prompt.count + answers[index].count
                 if !endTokens.contains(token), length < context { left.append(index) }
@@ -40,18 +39,5 @@ struct AnswerSampler {
             open = left
         }
         return answers
-    }
-
-    /// - Parameter draw: evenly from 0 ..< 1.
-    private static func pick(_ logits: [Float], temperature: Double, _ draw: Double) -> Int {
-        let best = logits.indices.max { logits[$0] < logits[$1] } ?? 0
-        guard temperature > 0 else { return best }
-        let weights = logits.map { exp(Double($0 - logits[best]) / temperature) }
-        var left = draw * weights.reduce(0, +)
-        for (index, weight) in weights.enumerated() {
-            left -= weight
-            if left < 0 { return index }
-        }
-        return best
     }
 }
