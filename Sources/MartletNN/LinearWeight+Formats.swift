@@ -47,7 +47,7 @@ public struct PanelWeight: LinearWeight {
     public init(_ weight: Tensor, bias: Tensor?, half: Bool) throws {
         let weight = try weight.detach()
         if half {
-            let largest = weight.count == 0 ? 0 : try weight.abs().max().item()
+            let largest = weight.count == 0 ? 0 : try max(weight.max().item(), -weight.min().item())
             guard largest <= 65504 else {
                 throw TensorError(
                     .value, "a weight of \(largest) is outside the range of 16 bits, ±65504; use float32")

@@ -114,7 +114,9 @@ struct ProductCase: Sendable, CustomTestStringConvertible {
     func aGateInOnePassIsThatOfItsParts(_ width: Int) throws {
         try Tensor.inference {
             let both = try Tensor.normal([5, 2 * width], std: 3, key: RandomKey(seed: 8, purpose: 90), type: .float32)
-            let (gate, up) = (try both.narrow(1, from: 0, length: width), try both.narrow(1, from: width, length: width))
+            let (gate, up) = (
+                try both.narrow(1, from: 0, length: width), try both.narrow(1, from: width, length: width)
+            )
             let expected = try gate.to(.float64).silu().mul(up.to(.float64))
             try expectClose(gate.siluGated(up: up), expected, rtol: 1e-6, atol: 1e-6, "gate")
             #expect(try gate.siluGated(up: both) == nil)
