@@ -22,7 +22,7 @@ extension ProcessTests {
                 #expect((spent["used"]?["cpu_seconds"]?.double ?? 0) > 0.1)
                 let paused: JSON = try waitUntil("the pause", seconds: 30) {
                     let job = try home.job(id)
-                    return job["state"] == "paused" ? job : nil
+                    return job["state"] == "paused" ? job : Optional.none
                 }
                 #expect(paused["error"]?["code"] == "insufficient_quota", "\(paused.serialized())")
                 let events = try home.events(id).compactMap { $0["message"]?.string }
