@@ -10,6 +10,8 @@
 typedef struct {
     const float *x;
     const char *weight;
+    // What is wanted from memory while these panels are multiplied.
+    const char *ahead;
     const float *bias;
     float *y;
     int64_t x_stride, y_stride, inputs;
@@ -63,8 +65,15 @@ INLINE void multiply(const panel_tile *t, int rows, int panels, int form) {
     int64_t width = width_of(form), panel = t->inputs * width, stride = t->x_stride;
     const char *low = t->weight, *high = t->weight + 2 * panel;
     const float *x[3] = {t->x, t->x + 3 * stride, t->x + 6 * stride};
+    const char *ahead = t->ahead;
 #pragma clang loop unroll(disable)
     for (int64_t k = 0; k < t->inputs; ++k) {
+        // From so many rows on the multiplications take longer than the reading, and memory would wait for them.
+        if (rows >= (form == IN_WORDS ? 7 : 4)) {
+#pragma clang loop unroll(full)
+            for (int64_t line = 0; line < panels * width; line += 64) __builtin_prefetch(ahead + line, 0, 2);
+            ahead += panels * width;
+        }
         floats weights[4];
 #pragma clang loop unroll(full)
         for (int p = 0; p < panels; ++p) weights[p] = weights_at((p < 2 ? low : high) + p % 2 * panel, form);
@@ -187,10 +196,12 @@ void ck_panels_run(int64_t begin, int64_t end, void *context) {
             .y_stride = product->y_stride,
             .inputs = product->inputs,
         };
+        const char *next = tile.weight + plan->panels * panel;
         int64_t row = 0;
         for (int64_t left = blocks; left > 0; --left) {
             // Blocks of even size: one of a single row at the end would take as long as a full one.
             int32_t rows = (int32_t)((product->rows - row + left - 1) / left);
+            tile.ahead = left == 1 ? next : tile.weight;
             tile.x = product->x + row * product->x_stride;
             tile.y = product->y + row * product->y_stride + column;
             if (width < plan->panels * CK_LANES) {
