@@ -17,6 +17,17 @@ public enum WeightFormat: String, Codable, Sendable, CaseIterable {
     case half = "float16"
 }
 
+extension WeightFormat {
+    /// A weight [out, in] in float32, and its bias [out], as a product of this format reads them.
+    public func weight(_ weight: Tensor, bias: Tensor?) throws -> any LinearWeight {
+        switch self {
+        case .dense: DenseWeight(weight, bias: bias)
+        case .packed: try PackedWeight(weight, bias: bias)
+        case .half: try HalfWeight(weight, bias: bias)
+        }
+    }
+}
+
 /// A weight as it is in the checkpoint.
 public struct DenseWeight: LinearWeight {
     private let weight: Tensor
@@ -56,7 +67,7 @@ public struct HalfWeight: LinearWeight {
 
     /// - Throws: `TensorError` where FBGEMM does not run on this CPU or a number is outside what 16 bits hold.
     public init(_ weight: Tensor, bias: Tensor?) throws {
-        let largest = weight.count == 0 ? 0 : try weight.abs().max().item()
+        let largest = try Self.largest(of: weight)
         guard largest <= 65504 else {
             throw TensorError(.value, "a weight of \(largest) is outside the range of 16 bits, ±65504; use float32")
         }
@@ -64,6 +75,14 @@ public struct HalfWeight: LinearWeight {
             throw TensorError(.type, "no packed weight came back", operation: Op.linearPrepackHalf.name)
         }
         self.weight = packed
+    }
+
+    /// The largest magnitude, without a copy of the weight; any thread will do. Infinite or no number where one is.
+    private static func largest(of weight: Tensor) throws -> Float {
+        try weight.withUnsafeBytes { bytes in
+            // Magnitudes are ordered as their bits are.
+            Float(bitPattern: bytes.bindMemory(to: UInt32.self).reduce(0) { Swift.max($0, $1 & 0x7FFF_FFFF) })
+        }
     }
 
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
@@ -76,18 +95,14 @@ extension LinearGroup {
     public func pack(_ format: WeightFormat) throws {
         guard !layers.isEmpty else { return }
         let weights = try layers.map { try $0.weight.value.detach().to(.float32) }
-        let weight = try weights.count == 1 ? weights[0].contiguous() : Tensor.cat(weights)
-        var bias: Tensor?
-        if layers.contains(where: { $0.bias != nil }) {
-            bias = try Tensor.cat(
-                layers.map { try $0.bias?.value.detach().to(.float32) ?? Tensor.zeros([$0.weight.value.size(0)]) })
-        }
-        packed =
-            switch format {
-            case .dense: DenseWeight(weight, bias: bias)
-            case .packed: try PackedWeight(weight, bias: bias)
-            case .half: try HalfWeight(weight, bias: bias)
-            }
+        packed = try format.weight(weights.count == 1 ? weights[0].contiguous() : Tensor.cat(weights), bias: bias())
+    }
+
+    /// The biases of all layers, one after another, zeros for those without one; nil where none has one.
+    public func bias() throws -> Tensor? {
+        guard layers.contains(where: { $0.bias != nil }) else { return nil }
+        return try Tensor.cat(
+            layers.map { try $0.bias?.value.detach().to(.float32) ?? Tensor.zeros([$0.weight.value.size(0)]) })
     }
 
     /// Gives back the memory of weights that are packed, but for those that `isUsedElsewhere` names. The layers cannot
