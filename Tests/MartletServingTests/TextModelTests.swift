@@ -146,7 +146,7 @@ import Testing
         await #expect {
             _ = try await served.ask(.predict, JSONParser.parse(Array(body.utf8)))
         } throws: { error in
-            (error as? MartletError).map { $0.code.status == 400 && $0.message.contains(part) } ?? false
+            (error as? MartletError).map { $0.httpStatus == 400 && $0.message.contains(part) } ?? false
         }
         // It answers others.
         #expect(try await served.ask(.predict, ["rows": [["text": "a"]]])["predictions"]?.array?.count == 1)
