@@ -50,10 +50,14 @@ void ck_attention_write(int64_t begin, int64_t end, void *context) {
     }
 }
 
-// Scores of `rows` rows against the keys of one page, which lie side by side for each dimension.
-INLINE void page_scores(const tile *t, const float *keys, int32_t size, float *scores, int rows) {
+// Scores of `rows` rows against the keys of one page, which lie side by side for each dimension. Pages lie anywhere, so
+// that the CPU cannot foresee the keys of the next one and this one's values: they are asked for here.
+INLINE void page_scores(
+    const tile *t, const float *keys, const float *next, const float *values, int32_t size, float *scores, int rows) {
     floats sum[TILE] = {0};
     for (int32_t d = 0; d < size; ++d) {
+        __builtin_prefetch(next + d * CK_PAGE, 0, 2);
+        __builtin_prefetch(values + d * CK_PAGE, 0, 2);
         floats key;
         load(keys + d * CK_PAGE, &key);
 #pragma clang loop unroll(full)
@@ -128,7 +132,11 @@ INLINE void run_rows(
         int32_t end = last - place + 1 < BLOCK ? last - place + 1 : BLOCK;
         for (int32_t p = 0; p * CK_PAGE < end; ++p) {
             int64_t page = blocks[place / CK_PAGE + p] * (int64_t)a->groups + group;
-            page_scores(t, a->keys + page * size * CK_PAGE, size, t->scores + p * CK_PAGE, rows);
+            const float *keys = a->keys + page * size * CK_PAGE, *next = keys;
+            int32_t after = place / CK_PAGE + p + 1;
+            if (after <= last / CK_PAGE) next = a->keys + (blocks[after] * (int64_t)a->groups + group) * size * CK_PAGE;
+            const float *values = a->values + page * CK_PAGE * wide;
+            page_scores(t, keys, next, values, size, t->scores + p * CK_PAGE, rows);
         }
         for (int r = 0; r < rows; ++r) weigh(a, t, r, place, wide);
         for (int32_t p = 0; p * CK_PAGE < end; ++p) {

@@ -39,5 +39,26 @@ INLINE void norm_rows(const ck_norm *n, int64_t begin, int64_t end) {
     }
 }
 
+INLINE void gate_rows(const ck_gate *g, int64_t begin, int64_t end) {
+    int64_t whole = g->size / CK_LANES * CK_LANES, rest = g->size - whole;
+    for (int64_t row = begin; row < end; ++row) {
+        const float *x = g->gate + row * g->gate_stride, *up = g->up + row * g->up_stride;
+        float *y = g->output + row * g->size;
+        for (int64_t i = 0; i < g->size; i += CK_LANES) {
+            floats a = {0}, b = {0};
+            if (i < whole) {
+                load(x + i, &a);
+                load(up + i, &b);
+            } else {
+                memcpy(&a, x + i, rest * sizeof(float));
+                memcpy(&b, up + i, rest * sizeof(float));
+            }
+            a = a / (1.0f + exp_of(-a)) * b;
+            memcpy(y + i, &a, (i < whole ? CK_LANES : rest) * sizeof(float));
+        }
+    }
+}
+
+FOR_EACH_CPU void ck_gate_rows(int64_t begin, int64_t end, void *gate) { gate_rows(gate, begin, end); }
 FOR_EACH_CPU void ck_rotate(int64_t begin, int64_t end, void *rotation) { rotate_rows(rotation, begin, end); }
 FOR_EACH_CPU void ck_norm_rows(int64_t begin, int64_t end, void *norm) { norm_rows(norm, begin, end); }

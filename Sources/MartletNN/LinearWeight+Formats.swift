@@ -1,19 +1,17 @@
 import MartletTensor
 
 extension Op {
-    static let reorderLinearWeight = Op("mkldnn::_reorder_linear_weight")
-    static let linearPointwise = Op("mkldnn::_linear_pointwise")
-    static let linearPrepackHalf = Op("quantized::linear_prepack_fp16")
-    static let linearDynamicHalf = Op("quantized::linear_dynamic_fp16")
+    static let panelWeight = Op("martlet::panel_weight")
+    static let panelLinear = Op("martlet::panel_linear")
 }
 
 /// How the weights of a served model's linear layers lie in memory.
 public enum WeightFormat: String, Codable, Sendable, CaseIterable {
     /// Float32 as in the checkpoint, with the results that training has.
     case dense = "float32"
-    /// Float32 in the order that oneDNN's product reads.
+    /// Float32 in panels of outputs, which our own product reads from end to end.
     case packed = "float32-packed"
-    /// 16 bits in the order that FBGEMM's product reads; sums are in float32.
+    /// 16 bits in the same panels; sums are in float32.
     case half = "float16"
 }
 
@@ -33,41 +31,43 @@ public struct DenseWeight: LinearWeight {
     public func callAsFunction(_ x: Tensor) throws -> Tensor { try x.linear(weight, bias) }
 }
 
-/// A float32 weight in oneDNN's own order, which spares the products of few rows a pass over it.
-public struct PackedWeight: LinearWeight {
+/// A weight in panels of 16 outputs, in float32 or rounded to 16 bits: half the memory to read for each token.
+///
+/// A row's result is the same to the bit whatever rows are computed beside it. There is no gradient.
+public struct PanelWeight: LinearWeight {
     private let weight: Tensor
     private let bias: Tensor?
+    private let outputs: Int
 
-    /// - Throws: `TensorError` where the CPU or the shape is none that oneDNN packs for.
-    public init(_ weight: Tensor, bias: Tensor?) throws {
-        self.weight = try Op.reorderLinearWeight.tensor(.tensor(weight))
-        self.bias = bias
-    }
-
-    public func callAsFunction(_ x: Tensor) throws -> Tensor {
-        try Op.linearPointwise.tensor(
-            .tensor(x), .tensor(weight), .optional(bias), .string("none"), .ints([]), .none)
-    }
-}
-
-/// A weight rounded to 16 bits, in FBGEMM's own order: half the memory to read for each token.
-public struct HalfWeight: LinearWeight {
-    private let weight: OpaqueObject
-
-    /// - Throws: `TensorError` where FBGEMM does not run on this CPU or a number is outside what 16 bits hold.
-    public init(_ weight: Tensor, bias: Tensor?) throws {
-        let largest = weight.count == 0 ? 0 : try weight.abs().max().item()
-        guard largest <= 65504 else {
-            throw TensorError(.value, "a weight of \(largest) is outside the range of 16 bits, ±65504; use float32")
+    /// - Parameters:
+    ///   - weight: [out, in]; it is not kept.
+    ///   - bias: [out].
+    ///   - half: whether the weight is rounded to 16 bits.
+    /// - Throws: `TensorError` where a number is outside what 16 bits hold.
+    public init(_ weight: Tensor, bias: Tensor?, half: Bool) throws {
+        let weight = try weight.detach()
+        if half {
+            let largest = weight.count == 0 ? 0 : try max(weight.max().item(), -weight.min().item())
+            guard largest <= 65504 else {
+                throw TensorError(
+                    .value, "a weight of \(largest) is outside the range of 16 bits, ±65504; use float32")
+            }
         }
-        guard case .object(let packed)? = try Op.linearPrepackHalf.call(.tensor(weight), .optional(bias)).first else {
-            throw TensorError(.type, "no packed weight came back", operation: Op.linearPrepackHalf.name)
-        }
-        self.weight = packed
+        self.weight = try Op.panelWeight.tensor(.tensor(weight), .bool(half))
+        self.bias = try bias?.detach()
+        outputs = weight.size(0)
     }
 
-    public func callAsFunction(_ x: Tensor) throws -> Tensor {
-        try Op.linearDynamicHalf.tensor(.tensor(x), .object(weight))
+    public func callAsFunction(_ x: Tensor) throws -> Tensor { try product(x, instructions: .all) }
+
+    /// What the product may use of the CPU: a test walks all of them on one.
+    package enum Instructions: Int, CaseIterable {
+        case plain, avx2, all
+    }
+
+    package func product(_ x: Tensor, instructions: Instructions) throws -> Tensor {
+        try Op.panelLinear.tensor(
+            .tensor(x), .tensor(weight), .optional(bias), .int(outputs), .int(instructions.rawValue))
     }
 }
 
@@ -85,8 +85,8 @@ extension LinearGroup {
         packed =
             switch format {
             case .dense: DenseWeight(weight, bias: bias)
-            case .packed: try PackedWeight(weight, bias: bias)
-            case .half: try HalfWeight(weight, bias: bias)
+            case .packed: try PanelWeight(weight, bias: bias, half: false)
+            case .half: try PanelWeight(weight, bias: bias, half: true)
             }
     }
 

@@ -48,6 +48,27 @@ extension Tensor {
         return output
     }
 
+    /// `SiLU(self)·up` of rows [N, D], in one pass.
+    /// - Returns: nil where gradients are recorded or the numbers are not float32 in host memory.
+    public func siluGated(up: Tensor) throws -> Tensor? {
+        guard Tensor.canSkipRecording([self, up]), rank == 2, shape == up.shape else { return nil }
+        let output = try Tensor.empty(shape)
+        guard count > 0 else { return output }
+        try withRows(of: Float.self) { gateRows, gateStride in
+            try up.withRows(of: Float.self) { upRows, upStride in
+                var gate = ck_gate()
+                gate.gate = gateRows
+                gate.gate_stride = Int64(gateStride)
+                gate.up = upRows
+                gate.up_stride = Int64(upStride)
+                gate.output = ct_tensor_data(output.handle)?.assumingMemoryBound(to: Float.self)
+                gate.size = Int64(size(1))
+                Torch.parallel(size(0), grain: Swift.max(1, 16_384 / size(1)), ck_gate_rows, &gate)
+            }
+        }
+        return output
+    }
+
     private static func canSkipRecording(_ tensors: [Tensor]) -> Bool {
         tensors.allSatisfy { $0.scalarType == .float32 && $0.device == .cpu }
             && !(ct_grad_mode() && tensors.contains { $0.requiresGrad })

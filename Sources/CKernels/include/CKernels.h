@@ -109,6 +109,16 @@ typedef struct {
 // Rows [begin, end) of a `ck_norm *`.
 void ck_norm_rows(int64_t begin, int64_t end, void *norm);
 
+// SiLU(gate)·up of each row.
+typedef struct {
+    const float *gate, *up;
+    int64_t gate_stride, up_stride; // numbers from one row to the next
+    float *output;                  // [rows, size]
+    int64_t size;
+} ck_gate;
+// Rows [begin, end) of a `ck_gate *`.
+void ck_gate_rows(int64_t begin, int64_t end, void *gate);
+
 // Low-rank additions to a product (Hu and others, 2021), for rows of many adapters side by side.
 enum { CK_RANK_LIMIT = 1024 };
 

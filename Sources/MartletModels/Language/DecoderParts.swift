@@ -96,7 +96,8 @@ final class GatedMLP: FeedForward {
 
     func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
         let parts = try input(x, forward)
-        return try output(activation(parts[0]).mul(parts[1]), forward)[0]
+        let gated = try activation == .silu ? parts[0].siluGated(up: parts[1]) : nil
+        return try output(gated ?? activation(parts[0]).mul(parts[1]), forward)[0]
     }
 }
 

@@ -130,9 +130,9 @@ public final class PagedAttention: TokenAttention {
                 let groups = Int(attention.groups)
                 Torch.parallel(groups, grain: tokenCount < 32 ? groups : 1, ck_attention_write, &attention)
                 let items = Int(ck_attention_items(&attention))
-                // Work of some 20 µs is done before a second thread has woken up.
+                // Work of a few µs is done before a second thread, which waits between two products, has begun.
                 let products = self.chunks.reduce(0) { $0 + Int($1.count) * Int($1.start + $1.count) }
-                let isSmall = products * Int(attention.heads * attention.size) < 200_000
+                let isSmall = products * Int(attention.heads * attention.size) < 50_000
                 Torch.parallel(items, grain: isSmall ? items : 1, ck_attention_run, &attention)
             }
         }

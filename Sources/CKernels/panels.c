@@ -1,0 +1,232 @@
+// Products with a weight in panels of 16 outputs, for a few rows as for many.
+//
+// A tile of rows and panels has its sums in registers over all inputs. Each sum takes its inputs in order whatever the
+// tile, so that a row's result does not depend on the rows beside it. At one row the weight passes once from memory to
+// the registers; from some ten rows on the multiplications take longer than that.
+#include "panels.h"
+
+#include "vectors.h"
+
+typedef struct {
+    const float *x;
+    const char *weight;
+    const float *bias;
+    float *y;
+    int64_t x_stride, y_stride, inputs;
+} panel_tile;
+
+typedef void (*panel_kernel)(const panel_tile *);
+
+// A group of panels for so many rows at a time, at most `rows`: kernels[r] does r rows of `panels` panels.
+typedef struct {
+    int32_t rows, panels;
+    panel_kernel kernels[9];
+} panel_plan;
+
+enum { IN_WORDS, IN_HALVES, IN_HALVES_BY_HAND };
+
+INLINE int64_t width_of(int form) { return CK_LANES * (form == IN_WORDS ? sizeof(float) : sizeof(uint16_t)); }
+
+// Sixteen weights; by hand where no instruction widens halves: their exponent is 112 less than a float's.
+INLINE floats weights_at(const char *from, int form) {
+    if (form == IN_WORDS) {
+        floats words;
+        memcpy(&words, from, sizeof words);
+        return words;
+    }
+    if (form == IN_HALVES) {
+        _Float16 halves __attribute__((vector_size(32)));
+        memcpy(&halves, from, sizeof halves);
+        return __builtin_convertvector(halves, floats);
+    }
+    uint16_t bits __attribute__((vector_size(32)));
+    memcpy(&bits, from, sizeof bits);
+    ints wide = __builtin_convertvector(bits, ints);
+    floats size = (floats)((wide & 0x7fff) << 13) * 0x1p112f;
+    return (floats)((ints)size | (wide & 0x8000) << 16);
+}
+
+// A row is found from the one of three before it, which spares a pointer for each.
+INLINE float number_of(const float *const *x, int64_t stride, int row) {
+    return x[row / 3][(row % 3) * stride];
+}
+
+INLINE void multiply(const panel_tile *t, int rows, int panels, int form) {
+    floats sums[24];
+#pragma clang loop unroll(full)
+    for (int p = 0; p < panels; ++p) {
+        floats first = {0};
+        if (t->bias) load(t->bias + p * CK_LANES, &first);
+#pragma clang loop unroll(full)
+        for (int r = 0; r < rows; ++r) sums[r * panels + p] = first;
+    }
+    int64_t width = width_of(form), panel = t->inputs * width, stride = t->x_stride;
+    const char *low = t->weight, *high = t->weight + 2 * panel;
+    const float *x[3] = {t->x, t->x + 3 * stride, t->x + 6 * stride};
+#pragma clang loop unroll(disable)
+    for (int64_t k = 0; k < t->inputs; ++k) {
+        floats weights[4];
+#pragma clang loop unroll(full)
+        for (int p = 0; p < panels; ++p) weights[p] = weights_at((p < 2 ? low : high) + p % 2 * panel, form);
+#pragma clang loop unroll(full)
+        for (int r = 0; r < rows; ++r) {
+            float number = number_of(x, stride, r);
+#pragma clang loop unroll(full)
+            for (int p = 0; p < panels; ++p) sums[r * panels + p] += weights[p] * number;
+        }
+        low += width;
+        high += width;
+        ++x[0];
+        ++x[1];
+        ++x[2];
+    }
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; ++r) {
+#pragma clang loop unroll(full)
+        for (int p = 0; p < panels; ++p) store(&sums[r * panels + p], t->y + r * t->y_stride + p * CK_LANES);
+    }
+}
+
+#define KERNEL(cpu, target, form, panels, rows) \
+    target static void cpu##_##form##_##panels##_##rows(const panel_tile *t) { multiply(t, rows, panels, form); }
+
+#if defined(__x86_64__)
+#define FOR_AVX2 __attribute__((target("avx2,fma,f16c")))
+#define FOR_AVX512 __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")))
+
+// Registers for 24 sums of sixteen numbers.
+#define SIX(form) \
+    KERNEL(avx512, FOR_AVX512, form, 4, 1) KERNEL(avx512, FOR_AVX512, form, 4, 2) \
+    KERNEL(avx512, FOR_AVX512, form, 4, 3) KERNEL(avx512, FOR_AVX512, form, 4, 4) \
+    KERNEL(avx512, FOR_AVX512, form, 4, 5) KERNEL(avx512, FOR_AVX512, form, 4, 6)
+SIX(IN_WORDS)
+SIX(IN_HALVES)
+KERNEL(avx512, FOR_AVX512, IN_WORDS, 2, 7)
+KERNEL(avx512, FOR_AVX512, IN_WORDS, 2, 8)
+#define SIX_NAMES(form) \
+    {NULL, avx512_##form##_4_1, avx512_##form##_4_2, avx512_##form##_4_3, avx512_##form##_4_4, avx512_##form##_4_5, \
+     avx512_##form##_4_6}
+static const panel_plan avx512_plans[2] = {{6, 4, SIX_NAMES(IN_WORDS)}, {6, 4, SIX_NAMES(IN_HALVES)}};
+// Float32 that is read once from memory, where two passes over it would take longer than the multiplications.
+static const panel_plan avx512_eight = {
+    8, 2, {NULL, NULL, NULL, NULL, NULL, NULL, NULL, avx512_IN_WORDS_2_7, avx512_IN_WORDS_2_8}};
+
+// Registers for six sums of sixteen numbers.
+#define AVX2(form) \
+    KERNEL(avx2, FOR_AVX2, form, 2, 1) KERNEL(avx2, FOR_AVX2, form, 2, 2) KERNEL(avx2, FOR_AVX2, form, 1, 3) \
+    KERNEL(avx2, FOR_AVX2, form, 1, 4) KERNEL(avx2, FOR_AVX2, form, 1, 5) KERNEL(avx2, FOR_AVX2, form, 1, 6)
+AVX2(IN_WORDS)
+AVX2(IN_HALVES)
+#define AVX2_FEW(form) {2, 2, {NULL, avx2_##form##_2_1, avx2_##form##_2_2}}
+#define AVX2_MANY(form) \
+    {6, 1, {NULL, NULL, NULL, avx2_##form##_1_3, avx2_##form##_1_4, avx2_##form##_1_5, avx2_##form##_1_6}}
+static const panel_plan avx2_few[2] = {AVX2_FEW(IN_WORDS), AVX2_FEW(IN_HALVES)};
+static const panel_plan avx2_many[2] = {AVX2_MANY(IN_WORDS), AVX2_MANY(IN_HALVES)};
+#define PLAIN_HALVES IN_HALVES_BY_HAND
+#else
+#define PLAIN_HALVES IN_HALVES
+#endif
+
+#define PLAIN(form) \
+    KERNEL(plain, , form, 1, 1) KERNEL(plain, , form, 1, 2) KERNEL(plain, , form, 1, 3) KERNEL(plain, , form, 1, 4)
+#define EXPANDED(name, form) name(form)
+PLAIN(IN_WORDS)
+EXPANDED(PLAIN, PLAIN_HALVES)
+#define PLAIN_NAMES(form) \
+    {4, 1, {NULL, plain_##form##_1_1, plain_##form##_1_2, plain_##form##_1_3, plain_##form##_1_4}}
+static const panel_plan plain_plans[2] = {PLAIN_NAMES(IN_WORDS), EXPANDED(PLAIN_NAMES, PLAIN_HALVES)};
+
+static int32_t best_cpu(void) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("x86-64-v4")) return CK_CPU_AVX512;
+    if (__builtin_cpu_supports("x86-64-v3")) return CK_CPU_AVX2;
+#endif
+    return CK_CPU_PLAIN;
+}
+
+static const panel_plan *plan_of(const ck_panels *product) {
+    int32_t best = best_cpu(), cpu = product->cpu < best ? product->cpu : best;
+    int half = product->is_half != 0;
+#if defined(__x86_64__)
+    if (cpu == CK_CPU_AVX512) {
+        return !half && (product->rows == 7 || product->rows == 8) ? &avx512_eight : &avx512_plans[half];
+    }
+    if (cpu == CK_CPU_AVX2) return product->rows <= 2 ? &avx2_few[half] : &avx2_many[half];
+#endif
+    (void)cpu;
+    return &plain_plans[half];
+}
+
+// Outputs that are fewer than a group's are made beside the result, whose rows have no room for more.
+static void run_last(const panel_plan *plan, panel_tile tile, int32_t rows, int64_t width) {
+    float y[8 * CK_PANEL_GROUP * CK_LANES], bias[CK_PANEL_GROUP * CK_LANES] = {0};
+    float *result = tile.y;
+    if (tile.bias) {
+        memcpy(bias, tile.bias, width * sizeof(float));
+        tile.bias = bias;
+    }
+    tile.y = y;
+    int64_t stride = tile.y_stride;
+    tile.y_stride = plan->panels * CK_LANES;
+    plan->kernels[rows](&tile);
+    for (int32_t r = 0; r < rows; ++r) memcpy(result + r * stride, y + r * tile.y_stride, width * sizeof(float));
+}
+
+void ck_panels_run(int64_t begin, int64_t end, void *context) {
+    const ck_panels *product = context;
+    const panel_plan *plan = plan_of(product);
+    int64_t panel = product->inputs * (product->is_half ? sizeof(uint16_t) : sizeof(float)) * CK_LANES;
+    int64_t blocks = (product->rows + plan->rows - 1) / plan->rows;
+    for (int64_t p = begin * CK_PANEL_GROUP; p < end * CK_PANEL_GROUP; p += plan->panels) {
+        int64_t column = p * CK_LANES, width = product->outputs - column;
+        if (width <= 0) return;
+        panel_tile tile = {
+            .weight = (const char *)product->weight + p * panel,
+            .bias = product->bias ? product->bias + column : NULL,
+            .x_stride = product->x_stride,
+            .y_stride = product->y_stride,
+            .inputs = product->inputs,
+        };
+        int64_t row = 0;
+        for (int64_t left = blocks; left > 0; --left) {
+            // Blocks of even size: one of a single row at the end would take as long as a full one.
+            int32_t rows = (int32_t)((product->rows - row + left - 1) / left);
+            tile.x = product->x + row * product->x_stride;
+            tile.y = product->y + row * product->y_stride + column;
+            if (width < plan->panels * CK_LANES) {
+                run_last(plan, tile, rows, width);
+            } else {
+                plan->kernels[rows](&tile);
+            }
+            row += rows;
+        }
+    }
+}
+
+INLINE void pack_words(const uint32_t *from, uint32_t *to, int64_t inputs, int64_t rows) {
+    for (int64_t k = 0; k < inputs; ++k) {
+        for (int64_t r = 0; r < CK_LANES; ++r) to[k * CK_LANES + r] = r < rows ? from[r * inputs + k] : 0;
+    }
+}
+
+INLINE void pack_halves(const uint16_t *from, uint16_t *to, int64_t inputs, int64_t rows) {
+    for (int64_t k = 0; k < inputs; ++k) {
+        for (int64_t r = 0; r < CK_LANES; ++r) to[k * CK_LANES + r] = r < rows ? from[r * inputs + k] : 0;
+    }
+}
+
+void ck_panels_pack(int64_t begin, int64_t end, void *context) {
+    const ck_panel_packing *packing = context;
+    int64_t inputs = packing->inputs;
+    for (int64_t p = begin; p < end; ++p) {
+        int64_t row = p * CK_LANES, rows = packing->outputs - row;
+        rows = rows < 0 ? 0 : rows > CK_LANES ? CK_LANES : rows;
+        // A panel past the last row has nothing to read.
+        int64_t from = rows > 0 ? row * inputs : 0, to = row * inputs;
+        if (packing->is_half) {
+            pack_halves((const uint16_t *)packing->rows + from, (uint16_t *)packing->panels + to, inputs, rows);
+        } else {
+            pack_words((const uint32_t *)packing->rows + from, (uint32_t *)packing->panels + to, inputs, rows);
+        }
+    }
+}
