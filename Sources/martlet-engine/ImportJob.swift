@@ -17,13 +17,17 @@ struct ImportJob {
     }
 
     func run() throws -> JobOutcome {
+        try link.carryOut(jobID: task.jobID, directory: task.directory) { try work() }
+    }
+
+    private func work() throws -> JobOutcome {
         let started = ContinuousClock.now
         link.progress(JobProgress(phase: "reading"))
         let target = URL(filePath: task.directory).appending(path: Self.bundle)
         // What a worker before this one left unfinished.
         try? FileManager.default.removeItem(at: target)
         let report = try ModelImport.run(from: try source(), to: target, base: task.base.map { URL(filePath: $0.path) })
-        if link.stop() != nil { return .cancelled }
+        try link.goOn()
         guard ["generate", "embed"].contains(report.task) else {
             throw MartletError(
                 .unsupportedFormat,
@@ -35,6 +39,7 @@ struct ImportJob {
         let folder = try ModelFolder(report.isAdapter ? task.base.map { URL(filePath: $0.path) } ?? target : target)
         // What cannot be served is refused here, and not at the first request.
         _ = try LanguageText(folder)
+        try link.goOn()
         var signature = Self.signature(report, folder)
         var card = card(report)
         if report.isAdapter, let base = task.base {
