@@ -94,7 +94,7 @@ enum FrozenCommands {
         "data add NAME PATHS",
         "data delete REFERENCE --force", "data list", "data show REFERENCE", "deploy MODEL --as --replicas --gate",
         "deployments delete NAME", "deployments list", "deployments rollback NAME", "deployments scale NAME REPLICAS",
-        "deployments show NAME", "doctor", "evaluate MODEL DATASET", "gc --dry-run", "jobs cancel ID", "jobs errors ID",
+        "deployments show NAME", "doctor", "evaluate MODEL DATASET --graders", "gc --dry-run", "jobs cancel ID", "jobs errors ID",
         "jobs list",
         "jobs logs ID --follow", "jobs pause ID", "jobs resume ID", "jobs show ID",
         "keys create --name --project --role --expires-in", "keys list", "keys revoke ID",
