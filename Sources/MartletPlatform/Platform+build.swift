@@ -21,6 +21,7 @@ extension Platform {
         let folders = try TreeFolders(home: home, blobs: blobs)
         let audit = AuditLog(store: store, clock: clock)
         let ledger = Ledger(store: store, clock: clock, logger: logger)
+        let budgets = BudgetService(store: store, ledger: ledger, audit: audit, clock: clock, logger: logger)
         let projects = ProjectService(store: store, audit: audit, clock: clock)
         let keys = KeyService(store: store, audit: audit, clock: clock)
         try await prepare(home: home, store: store, keys: keys, clock: clock)
@@ -28,18 +29,18 @@ extension Platform {
         let control = try ControlServer(home: home, logger: logger)
         let launcher = EngineLauncher(socketPath: control.path, configuredProgram: configuration.enginePath)
         let deployments = DeploymentService(
-            store: store, audit: audit, ledger: ledger,
+            store: store, audit: audit, ledger: ledger, budgets: budgets,
             environment: .init(
                 store: store, control: control, launcher: launcher, folders: folders, configuration: configuration,
                 home: home, clock: clock, logger: logger))
         let jobs = JobService(
             store: store, audit: audit, control: control, launcher: launcher, folders: folders,
-            deployments: deployments, ledger: ledger, configuration: configuration, home: home, clock: clock,
+            deployments: deployments, budgets: budgets, configuration: configuration, home: home, clock: clock,
             logger: logger)
         let executor = ExecutorSlot()
         let background = BackgroundEnvironment(
             store: store, files: WorkFiles(store: store, blobs: blobs, clock: clock), audit: audit,
-            executor: executor, gate: BackgroundGate(limit: configuration.backgroundRequests),
+            keys: keys, executor: executor, gate: BackgroundGate(limit: configuration.backgroundRequests),
             configuration: configuration, clock: clock, logger: logger)
         let evals = EvalService(background)
         let policy = OutboundPolicy(hosts: configuration.outboundHosts)
@@ -52,13 +53,16 @@ extension Platform {
             datasets: DatasetService(store: store, uploads: uploads, jobs: jobs, audit: audit, clock: clock),
             models: ModelService(store: store, blobs: blobs, deployments: deployments, audit: audit),
             imports: ModelImportService(store: store, uploads: uploads, jobs: jobs, audit: audit, clock: clock),
-            responses: ResponseService(store: store), files: files, uploads: UploadService(files: files),
+            responses: ResponseService(store: store, audit: audit), files: files, uploads: UploadService(files: files),
             tuning: TuningService(store: store, jobs: jobs, files: files, clock: clock), jobs: jobs,
-            deployments: deployments, ledger: ledger, audit: audit,
+            deployments: deployments, ledger: ledger, budgets: budgets, audit: audit,
             garbage: GarbageCollector(
                 store: store, blobs: blobs, folders: folders, jobs: jobs, audit: audit, home: home),
-            completions: ChatCompletionService(store: store), batches: BatchService(background), evals: evals,
-            gates: GateService(deployments: deployments, evals: evals, store: store),
+            completions: ChatCompletionService(store: store, audit: audit), batches: BatchService(background),
+            evals: evals,
+            gates: GateService(
+                deployments: deployments, evals: evals, keys: keys, audit: audit, store: store, clock: clock,
+                logger: logger),
             webhooks: WebhookService(
                 store: store, endpoints: try webhookEndpoints(configuration, home: home, policy: policy),
                 policy: policy,

@@ -20,6 +20,7 @@ public final class Platform: Sendable {
     public let jobs: JobService
     public let deployments: DeploymentService
     public let ledger: Ledger
+    public let budgets: BudgetService
     public let audit: AuditLog
     public let garbage: GarbageCollector
     public let completions: ChatCompletionService
@@ -49,7 +50,8 @@ public final class Platform: Sendable {
         configuration: Configuration, projects: ProjectService, keys: KeyService, datasets: DatasetService,
         models: ModelService, imports: ModelImportService, responses: ResponseService, files: FileService,
         uploads: UploadService, tuning: TuningService, jobs: JobService,
-        deployments: DeploymentService, ledger: Ledger, audit: AuditLog, garbage: GarbageCollector,
+        deployments: DeploymentService, ledger: Ledger, budgets: BudgetService, audit: AuditLog,
+        garbage: GarbageCollector,
         completions: ChatCompletionService, batches: BatchService, evals: EvalService, gates: GateService,
         webhooks: WebhookService, executor: ExecutorSlot, store: Store,
         control: ControlServer, lock: HomeLock,
@@ -68,6 +70,7 @@ public final class Platform: Sendable {
         self.jobs = jobs
         self.deployments = deployments
         self.ledger = ledger
+        self.budgets = budgets
         self.audit = audit
         self.garbage = garbage
         self.completions = completions
@@ -106,15 +109,18 @@ public final class Platform: Sendable {
         }
         guard isFirst else { return }
         do {
+            await budgets.refresh()
             try await jobs.start()
             try await control.start(group: MultiThreadedEventLoopGroup.singleton)
             await jobs.proceed()
             try await deployments.start()
             try await batches.start()
             try await evals.start()
+            try await gates.start()
             life.withLock { $0.isReady = true }
             await withTaskGroup(of: Void.self) { group in
-                group.addTask { await self.tick() }
+                group.addTask { await self.account() }
+                group.addTask { await self.tidy() }
                 group.addTask { await self.webhooks.run() }
                 await self.untilShutdown()
                 group.cancelAll()
@@ -153,16 +159,22 @@ public final class Platform: Sendable {
         }
     }
 
-    /// Once a second: usage to disk; now and then: idle models and expired files out.
-    private func tick() async {
-        var count = 0
+    /// Once a second: usage to disk, budgets looked at, work of lost keys ended.
+    private func account() async {
         while (try? await clock.sleep(.seconds(1))) != nil {
-            await ledger.flush()
-            count += 1
-            if count % 10 == 0 {
-                await deployments.unloadIdle()
-                await files.sweep()
-            }
+            await jobs.charge()
+            await budgets.refresh()
+            await jobs.pauseSpent()
+            await batches.endThoseOfLostKeys()
+            await evals.endThoseOfLostKeys()
+        }
+    }
+
+    /// Now and then: idle models and expired files out. Both may take a while.
+    private func tidy() async {
+        while (try? await clock.sleep(.seconds(10))) != nil {
+            await deployments.unloadIdle()
+            await files.sweep()
         }
     }
 

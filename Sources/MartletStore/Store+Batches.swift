@@ -117,9 +117,10 @@ extension Store {
         }
     }
 
-    /// Keeps what came of a line; false where it has a result already.
+    /// Keeps what came of a line and what it used, in one transaction; false where it has a result already.
     package func finish(
-        line: Int, ofBatch id: String, state: StoredBatchLine.State, result: String, tokens: StoredBatch.Tally
+        line: Int, ofBatch id: String, state: StoredBatchLine.State, result: String, tokens: StoredBatch.Tally,
+        usage: [UsageRow]
     ) async throws -> Bool {
         try await write { db in
             try db.execute(
@@ -130,7 +131,9 @@ extension Store {
                 arguments: [
                     state.rawValue, result, tokens.inputTokens, tokens.cachedTokens, tokens.outputTokens, id, line,
                 ])
-            return db.changesCount > 0
+            guard db.changesCount > 0 else { return false }
+            try Self.add(usage, in: db)
+            return true
         }
     }
 

@@ -57,8 +57,10 @@ extension Store {
 
     package func deleteDeployment(_ name: String, projectID: String) async throws {
         try await write { db in
-            try db.execute(
-                sql: "DELETE FROM deployments WHERE project_id = ? AND name = ?", arguments: [projectID, name])
+            for table in ["deployments", "gates"] {
+                try db.execute(
+                    sql: "DELETE FROM \(table) WHERE project_id = ? AND name = ?", arguments: [projectID, name])
+            }
         }
     }
 
@@ -87,21 +89,23 @@ extension Store {
     /// Adds to the rows of the same hour, project, key, kind and resource. `project` and `key` are ids.
     package func add(_ usage: [UsageRow]) async throws {
         guard !usage.isEmpty else { return }
-        try await write { db in
-            for row in usage {
-                try db.execute(
-                    sql: """
-                        INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-                        requests = requests + excluded.requests, rows = rows + excluded.rows,
-                        cpu_seconds = cpu_seconds + excluded.cpu_seconds,
-                        prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-                        completion_tokens = completion_tokens + excluded.completion_tokens
-                        """,
-                    arguments: [
-                        row.hour.timeIntervalSince1970, row.project, row.key, row.kind, row.resource, row.requests,
-                        row.rows, row.cpuSeconds, row.promptTokens, row.completionTokens,
-                    ])
-            }
+        try await write { db in try Self.add(usage, in: db) }
+    }
+
+    static func add(_ usage: [UsageRow], in db: Database) throws {
+        for row in usage {
+            try db.execute(
+                sql: """
+                    INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+                    requests = requests + excluded.requests, rows = rows + excluded.rows,
+                    cpu_seconds = cpu_seconds + excluded.cpu_seconds,
+                    prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+                    completion_tokens = completion_tokens + excluded.completion_tokens
+                    """,
+                arguments: [
+                    row.hour.timeIntervalSince1970, row.project, row.key, row.kind, row.resource, row.requests,
+                    row.rows, row.cpuSeconds, row.promptTokens, row.completionTokens,
+                ])
         }
     }
 

@@ -63,18 +63,16 @@ extension Store {
 
     // MARK: Runs
 
-    package func insert(_ run: StoredEvalRun) async throws {
-        try await write { db in
-            try db.execute(
-                sql: """
-                    INSERT INTO eval_runs (id, eval_id, project_id, key_id, state, created_at, info)
-                    VALUES (?, ?, ?, ?, ?, ?, ?)
-                    """,
-                arguments: [
-                    run.id, run.evalID, run.projectID, run.keyID, run.state.rawValue,
-                    run.createdAt.timeIntervalSince1970, try Stored.text(run.info),
-                ])
-        }
+    static func insert(_ run: StoredEvalRun, in db: Database) throws {
+        try db.execute(
+            sql: """
+                INSERT INTO eval_runs (id, eval_id, project_id, key_id, state, created_at, info)
+                VALUES (?, ?, ?, ?, ?, ?, ?)
+                """,
+            arguments: [
+                run.id, run.evalID, run.projectID, run.keyID, run.state.rawValue,
+                run.createdAt.timeIntervalSince1970, try Stored.text(run.info),
+            ])
     }
 
     package func evalRun(_ id: String, projectID: String?) async throws -> StoredEvalRun? {
@@ -182,16 +180,18 @@ extension Store {
         }
     }
 
-    /// Keeps what came of an item; false where it has a result already.
+    /// Keeps what came of an item and what it used, in one transaction; false where it has a result already.
     package func finish(
-        item id: String, state: StoredEvalItem.State, result: JSON, at date: Date
+        item id: String, state: StoredEvalItem.State, result: JSON, usage: [UsageRow], at date: Date
     ) async throws -> Bool {
         try await write { db in
             try db.execute(
                 sql: """
                     UPDATE eval_items SET state = ?, result = ?, created_at = ? WHERE id = ? AND state = 'waiting'
                     """, arguments: [state.rawValue, result.serialized(), date.timeIntervalSince1970, id])
-            return db.changesCount > 0
+            guard db.changesCount > 0 else { return false }
+            try Self.add(usage, in: db)
+            return true
         }
     }
 

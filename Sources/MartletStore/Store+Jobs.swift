@@ -13,7 +13,7 @@ extension Store {
 
     /// Accepts a job, or finds the one that this request made before, in one transaction.
     ///
-    /// Throws `invalidRequest` where an idempotency key comes back with another body.
+    /// Throws `idempotencyKeyReused` where an idempotency key comes back with another body.
     package func submit(
         _ job: StoredJob, inputs: [JobInput], repetition: Repetition, bodyHash: String
     ) async throws -> (job: StoredJob, isNew: Bool) {
@@ -33,7 +33,7 @@ extension Store {
             if isRepetition, let earlier {
                 guard earlier["body_hash"] == bodyHash else {
                     throw MartletError(
-                        .invalidRequest,
+                        .idempotencyKeyReused,
                         "this Idempotency-Key came with another body before; use a new key for a new request",
                         param: "Idempotency-Key")
                 }

@@ -38,9 +38,11 @@ package struct TuningOutcome: Sendable {
 extension Store {
     /// Ends a job and registers its model in one transaction: either both are there or neither.
     ///
-    /// The answer is the model's `name@version`; a job that is final already gives what it had.
+    /// The answer is the model's `name@version`; a job that is final already gives what it had. `usage` is what the
+    /// whole job used; what it was charged while it ran is taken off.
     package func succeed(
-        job id: String, model: NewModel?, result: JSON, tuning: TuningOutcome? = nil, at date: Date
+        job id: String, model: NewModel?, result: JSON, tuning: TuningOutcome? = nil, usage: UsageRow? = nil,
+        at date: Date
     ) async throws -> String? {
         try await write { db in
             guard let row = try Row.fetchOne(db, sql: "SELECT * FROM jobs WHERE id = ?", arguments: [id]) else {
@@ -66,6 +68,10 @@ extension Store {
                     UPDATE jobs SET state = 'succeeded', error = NULL, model = ?2, result = ?3, finished_at = ?4
                     WHERE id = ?1
                     """, arguments: [id, reference, result.serialized(), date.timeIntervalSince1970])
+            if var rest = usage {
+                rest.cpuSeconds = max(0, rest.cpuSeconds - (try Self.charged(job: id, in: db)))
+                try Self.add([rest], in: db)
+            }
             return reference
         }
     }

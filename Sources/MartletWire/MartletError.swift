@@ -16,6 +16,10 @@ public struct MartletError: Error, Codable, Sendable, Equatable, CustomStringCon
         case tooLarge = "too_large"
         case unsupportedFormat = "unsupported_format"
         case rateLimited = "rate_limit_exceeded"
+        /// The project's budget is spent.
+        case insufficientQuota = "insufficient_quota"
+        /// An Idempotency-Key came again with another body.
+        case idempotencyKeyReused = "idempotency_key_reused"
         case deadlineExceeded = "deadline_exceeded"
         case unavailable = "service_unavailable"
         case storageFull = "storage_full"
@@ -57,8 +61,8 @@ public struct MartletError: Error, Codable, Sendable, Equatable, CustomStringCon
         case .conflict: 409
         case .tooLarge: 413
         case .unsupportedFormat: 415
-        case .requirementNotMet, .diverged, .parityCheckFailed: 422
-        case .rateLimited: 429
+        case .requirementNotMet, .diverged, .parityCheckFailed, .idempotencyKeyReused: 422
+        case .rateLimited, .insufficientQuota: 429
         case .headersTooLarge: 431
         case .cancelled: 499
         case .internal: 500
@@ -73,13 +77,14 @@ public struct MartletError: Error, Codable, Sendable, Equatable, CustomStringCon
         switch code {
         case .usage: 64
         case .invalidRequest, .invalidData, .invalidRecipe, .unsupportedFormat, .tooLarge, .diverged,
-            .requirementNotMet, .parityCheckFailed, .conflict, .headersTooLarge, .contextLengthExceeded:
+            .requirementNotMet, .parityCheckFailed, .conflict, .headersTooLarge, .contextLengthExceeded,
+            .idempotencyKeyReused:
             65
         case .notFound, .modelNotFound: 66
         case .unavailable, .outOfMemory, .storageFull: 69
         case .internal, .cancelled: 70
         case .rateLimited, .deadlineExceeded: 75
-        case .unauthenticated, .forbidden: 77
+        case .unauthenticated, .forbidden, .insufficientQuota: 77
         }
     }
 }

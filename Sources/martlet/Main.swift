@@ -17,7 +17,7 @@ struct Martlet: AsyncParsableCommand {
             Serve.self, Stop.self, Config.self, Doctor.self, DataCommand.self, Plan.self, Train.self, Jobs.self,
             Models.self, Evaluate.self, Deploy.self, Deployments.self, Predict.self, Chat.self, Projects.self,
             Keys.self,
-            Usage.self, Audit.self, GC.self,
+            Usage.self, Budget.self, Audit.self, GC.self,
         ])
 
     static func main() async {

@@ -32,7 +32,7 @@ extension LongTests {
             return try #require(try answer.json()["id"]?.string, "\(answer.text)")
         }
 
-        @Test("J15: 2,000 lines under 20 kills of serve; each line is in the output exactly once")
+        @Test("J15: 2,000 lines under 20 kills of serve; each line is in the output and on the bill exactly once")
         func killed() async throws {
             try await TestHome.with { home in
                 var serve = try home.serve()
@@ -67,6 +67,18 @@ extension LongTests {
                     try JSONParser.parse(String($0), limits: .trusted)["custom_id"]?.string ?? ""
                 }
                 #expect(ids == (1...Self.lineCount).map { "r-\($0)" })
+
+                // Each line is billed once, whatever was killed: a line's use is stored with its result.
+                func sum(_ rows: [JSON], _ name: String) -> Int { rows.reduce(0) { $0 + ($1[name]?.int ?? 0) } }
+                let bodies = try output.split(separator: "\n").map {
+                    try JSONParser.parse(String($0), limits: .trusted)["response"]?["body"]?["usage"] ?? .null
+                }
+                let rows = try home.get("/api/v1/usage")["data"]?.array?.filter { $0["kind"] == "inference" } ?? []
+                #expect(sum(rows, "requests") == Self.lineCount)
+                #expect(sum(rows, "prompt_tokens") == sum(bodies, "prompt_tokens") && sum(bodies, "prompt_tokens") > 0)
+                #expect(sum(rows, "completion_tokens") == sum(bodies, "completion_tokens"))
+                #expect(last["usage"]?["input_tokens"]?.int == sum(bodies, "prompt_tokens"))
+                #expect(last["usage"]?["output_tokens"]?.int == sum(bodies, "completion_tokens"))
             }
         }
     }

@@ -3,6 +3,7 @@ import Glibc
 import MartletPlatform
 import MartletTesting
 import MartletWire
+import Synchronization
 import Testing
 
 @Suite(.serialized) struct DeploymentTests {
@@ -199,7 +200,48 @@ import Testing
         try await bench.stop()
     }
 
-    @Test func aRequestWhoseTimeRanOutIsNotStarted() async throws {
+    @Test("L06: one that waits for a replica past its deadline is told so then, and does not hold up the next")
+    func aRequestWhoseTimeRunsOutWhileItWaits() async throws {
+        let bench = try await Bench()
+        _ = try await bench.importDataset("d")
+        _ = try await bench.train()
+        // The first rollout has no replica yet.
+        async let first = bench.platform.deployments.deploy(
+            DeploymentRequest(model: "m", name: "live"), by: bench.admin)
+        let replica = try #require(await bench.engine.next())
+        let start = ContinuousClock.now
+        async let patient = ask(bench, "live", "patient")
+        let late = await code {
+            _ = try await bench.platform.deployments.infer(
+                model: "live", request: InferenceRequest(api: .predict, deadlineMicroseconds: 150_000), body: [],
+                by: bench.admin)
+        }
+        #expect(late == .deadlineExceeded)
+        #expect(start.duration(to: .now) < .seconds(5))
+        let (connection, _) = try await replica.dial()
+        let asked = Mutex<[String]>([])
+        let serving = Task {
+            while let (request, frame) = try await connection.nextRequest() {
+                guard case .infer = request else {
+                    try connection.reply(to: frame, Acknowledged())
+                    if case .drain = request { replica.kill() }
+                    continue
+                }
+                asked.withLock { $0.append(String(decoding: frame.body, as: UTF8.self)) }
+                try connection.reply(
+                    to: frame, InferenceReply(rows: 1, queueMicroseconds: 1, computeMicroseconds: 1), body: frame.body)
+            }
+        }
+        try await connection.request(
+            .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
+        #expect(try await patient == "patient")
+        _ = try await first
+        #expect(asked.withLock { $0 } == ["patient"], "what was late was never started")
+        try await bench.stop()
+        serving.cancel()
+    }
+
+    @Test("L06: what comes past its deadline is not started") func aRequestWhoseTimeRanOutIsNotStarted() async throws {
         let bench = try await Bench()
         _ = try await bench.importDataset("d")
         _ = try await bench.train()

@@ -50,6 +50,31 @@ import Testing
         #expect(machine.event(.published(nil)) == [.stopTimer, .releaseSlot])
     }
 
+    @Test("J18: a spent budget pauses as a person would, with its reason, and resuming forgets it")
+    func aSpentBudgetPausesWithItsReason() {
+        let spent = MartletError(.insufficientQuota, "the budget is spent")
+        var machine = connected()
+        #expect(
+            machine.event(.budgetSpent(spent)) == [
+                .setState(.pausing, spent), .sendPause, .start(.pausing, .seconds(120)),
+            ])
+        #expect(machine.event(.budgetSpent(spent)) == [])
+        #expect(machine.event(.workerPaused) == [.setState(.paused, spent), .start(.terminate, .seconds(10))])
+        #expect(machine.event(.exited(crash)) == [.stopTimer, .releaseSlot])
+        #expect(machine.event(.resumeRequested) == [.setState(.queued, nil), .enqueue])
+
+        var queued = JobMachine(maxRestarts: 2)
+        #expect(queued.event(.budgetSpent(spent)) == [.stopTimer, .setState(.paused, spent)])
+
+        // serve was killed while the worker wrote its checkpoint.
+        var recovered = JobMachine(maxRestarts: 2, recovering: .pausing, reason: spent)
+        #expect(recovered.event(.recovered(isWorkerAlive: false)) == [.setState(.paused, spent), .releaseSlot])
+
+        var done = connected()
+        _ = done.event(.finished)
+        #expect(done.event(.budgetSpent(spent)) == [])
+    }
+
     @Test func cancellingIsFinalAtOnceInEveryPhase() {
         var queued = JobMachine(maxRestarts: 2)
         #expect(queued.event(.cancelRequested) == [.setState(.cancelled, nil), .stopTimer])

@@ -211,7 +211,8 @@ import Testing
         try await bench.stop()
     }
 
-    @Test func aRepeatedRequestGivesTheFirstJob() async throws {
+    @Test("J09: a repeated request gives the first job, also after a crash, and its key with another body is refused")
+    func aRepeatedRequestGivesTheFirstJob() async throws {
         let bench = try await Bench()
         _ = try await bench.importDataset("d")
         let jobs = bench.platform.jobs
@@ -220,7 +221,19 @@ import Testing
         #expect(try await jobs.submit(request, idempotencyKey: "a", by: bench.admin).id == first.id)
         let other = JobRequest(kind: .train, recipe: bench.recipe("other"))
         #expect(
-            await code { _ = try await jobs.submit(other, idempotencyKey: "a", by: bench.admin) } == .invalidRequest)
+            await code { _ = try await jobs.submit(other, idempotencyKey: "a", by: bench.admin) }
+                == .idempotencyKeyReused)
+        // At the same moment, from two connections: one job.
+        async let left = jobs.submit(request, idempotencyKey: "b", by: bench.admin).id
+        async let right = jobs.submit(request, idempotencyKey: "b", by: bench.admin).id
+        let both = try await [left, right]
+        #expect(both[0] == both[1] && both[0] != first.id)
+        let next = try await Bench(home: try crashCopy(bench))
+        #expect(try await next.platform.jobs.submit(request, idempotencyKey: "a", by: next.admin).id == first.id)
+        #expect(
+            await code { _ = try await next.platform.jobs.submit(other, idempotencyKey: "a", by: next.admin) }
+                == .idempotencyKeyReused)
+        try await next.stop()
         let plain = try await jobs.submit(request, by: bench.admin)
         #expect(plain.id != first.id)
         #expect(try await jobs.submit(request, retryCount: 1, by: bench.admin).id == plain.id)

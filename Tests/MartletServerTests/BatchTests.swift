@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Batches", .serialized)
 struct BatchTests {
-    private static func line(_ id: String, _ text: String, model: String = "tiny") -> String {
+    static func line(_ id: String, _ text: String, model: String = "tiny") -> String {
         let line: JSON = [
             "custom_id": .string(id), "method": "POST", "url": "/v1/chat/completions",
             "body": ["model": .string(model), "messages": [["role": "user", "content": .string(text)]]],
@@ -14,7 +14,7 @@ struct BatchTests {
         return line.serialized()
     }
 
-    private static func lines(_ count: Int) -> String {
+    static func lines(_ count: Int) -> String {
         (1...count).map { line("r-\($0)", "Hi \($0)") }.joined(separator: "\n") + "\n"
     }
 

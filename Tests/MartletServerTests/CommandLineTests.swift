@@ -90,7 +90,8 @@ struct CommandLineTests {
 /// Scripts are written against these: a change here needs an issue that says so.
 enum FrozenCommands {
     static let all = [
-        "audit list --before", "audit verify", "chat DEPLOYMENT", "config --config --listen --tls-cert --tls-key",
+        "audit list --before", "audit verify", "budget set PROJECT --cpu-seconds --tokens", "budget show PROJECT",
+        "chat DEPLOYMENT", "config --config --listen --tls-cert --tls-key",
         "data add NAME PATHS",
         "data delete REFERENCE --force", "data list", "data show REFERENCE", "deploy MODEL --as --replicas --gate",
         "deployments delete NAME", "deployments list", "deployments rollback NAME", "deployments scale NAME REPLICAS",

@@ -18,7 +18,7 @@ struct EvalTests {
         try await OpenAIFake.say(text.contains("France") ? "Paris" : "Rome")(request, exchange)
     }
 
-    private static let criteria: JSON = [
+    static let criteria: JSON = [
         [
             "type": "string_check", "name": "exact", "operation": "eq", "input": "{{ sample.output_text }}",
             "reference": "{{ item.answer }}",
@@ -36,7 +36,7 @@ struct EvalTests {
             "passing_labels": ["good"], "input": [["role": "user", "content": "Label {{ sample.output_text }}"]],
         ],
     ]
-    private static let config: JSON = [
+    static let config: JSON = [
         "type": "custom", "include_sample_schema": true,
         "item_schema": [
             "type": "object", "required": ["question"],
@@ -44,11 +44,11 @@ struct EvalTests {
         ],
     ]
 
-    private static func items(_ pairs: [(String, String)]) -> JSON {
+    static func items(_ pairs: [(String, String)]) -> JSON {
         .array(pairs.map { ["item": ["question": .string($0), "answer": .string($1)]] })
     }
 
-    private static func completions(_ source: JSON, model: String = "tiny") -> JSON {
+    static func completions(_ source: JSON, model: String = "tiny") -> JSON {
         [
             "type": "completions", "model": .string(model), "source": source,
             "sampling_params": ["temperature": 0, "max_completion_tokens": 8],
@@ -58,7 +58,7 @@ struct EvalTests {
         ]
     }
 
-    private static func make(_ fake: OpenAIFake, _ fields: JSONObject = [:]) async throws -> JSON {
+    static func make(_ fake: OpenAIFake, _ fields: JSONObject = [:]) async throws -> JSON {
         var body: JSONObject = ["name": "capitals", "data_source_config": config, "testing_criteria": criteria]
         for (key, value) in fields { body[key] = value }
         let answer = try await fake.post("/v1/evals", .object(body))

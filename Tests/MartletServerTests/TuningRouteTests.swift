@@ -215,7 +215,7 @@ import Testing
         }
     }
 
-    @Test("J09: the client's own retry makes no second job and a second run does")
+    @Test("J09: the client's own retry makes no second job, a second run does, and a key means its body")
     func aRetryIsTheSameJobAndASecondRunIsAnother() async throws {
         let tuner = FakeTuner(stepCount: 1, isOpen: false)
         try await with(tuner) { fake, file in
@@ -229,7 +229,8 @@ import Testing
             let keyed = try FileRouteTests.id(try await create(fake, file, headers: key))
             #expect(try FileRouteTests.id(try await create(fake, file, headers: key)) == keyed)
             let other = try await create(fake, file, ["suffix": "x"], headers: key)
-            #expect(other.status == 400 && other.text.contains("Idempotency-Key"))
+            #expect(other.status == 422 && other.text.contains("Idempotency-Key"))
+            #expect(try other.json()["error"]?["code"] == "idempotency_key_reused")
             let list = try await fake.live.ask(.GET, Self.path + "?limit=2").json()
             #expect(list["data"]?.array?.map { $0["id"]?.string } == [keyed, second] && list["has_more"] == true)
             let rest = try await fake.live.ask(.GET, Self.path + "?after=\(second)").json()

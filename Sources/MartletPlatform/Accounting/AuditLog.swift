@@ -28,6 +28,14 @@ public final class AuditLog: Sendable {
         }
     }
 
+    /// Writes down that someone asked for what another project has; for them it is as unknown as what nobody has.
+    func noteForeign(_ thing: OwnedThing, _ reference: String, by principal: Principal) async {
+        guard reference.utf8.count <= 300,
+            (try? await store.belongsElsewhere(thing, reference, projectID: principal.project)) == true
+        else { return }
+        try? await record("\(thing.rawValue).access", on: reference, by: principal, outcome: "denied")
+    }
+
     /// The newest rows of the caller's project (of all, for an admin) before `before`, newest first.
     public func list(before: Int? = nil, limit: Int = 100, by principal: Principal) async throws -> Page<AuditRow> {
         try principal.require(.auditor)

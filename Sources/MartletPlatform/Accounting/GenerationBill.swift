@@ -52,8 +52,8 @@ final class GenerationBill: Sendable {
 
     private func count(_ promptTokens: Int, _ completionTokens: Int, microseconds: Int) {
         ledger.count(
-            project: principal.project, key: principal.keyID, kind: "inference", resource: reference, rows: 1,
-            cpuSeconds: Double(microseconds) / 1e6, promptTokens: min(promptTokens, limit),
+            by: principal, kind: "inference", resource: reference, rows: 1, cpuSeconds: Double(microseconds) / 1e6,
+            promptTokens: min(promptTokens, limit),
             completionTokens: min(completionTokens, limit))
     }
 }

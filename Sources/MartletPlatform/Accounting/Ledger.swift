@@ -4,40 +4,15 @@ import MartletStore
 import MartletWire
 import Synchronization
 
-/// What was used: rows by hour, key, kind and resource. Counted in memory, written each second and at the end.
+/// What was used: rows by hour, key, kind and resource.
+///
+/// What someone waits for is counted in memory and written each second and at the end, so that a `kill -9` loses a second
+/// at most. What a batch's line, an eval's item or a job used is written in the transaction that keeps its result.
 public final class Ledger: Sendable {
-    private struct Slot: Hashable {
-        var hour: Date
-        var project: String
-        var key: String
-        var kind: String
-        var resource: String
-    }
-    private struct Amount {
-        var requests = 0
-        var rows = 0
-        var cpuSeconds = 0.0
-        var promptTokens = 0
-        var completionTokens = 0
-
-        /// Amounts come from engine processes: none is negative, and a sum that does not fit stays as it was.
-        mutating func add(_ other: Amount) {
-            requests = Self.sum(requests, other.requests)
-            rows = Self.sum(rows, other.rows)
-            promptTokens = Self.sum(promptTokens, other.promptTokens)
-            completionTokens = Self.sum(completionTokens, other.completionTokens)
-            if other.cpuSeconds.isFinite { cpuSeconds += max(0, other.cpuSeconds) }
-        }
-
-        private static func sum(_ left: Int, _ right: Int) -> Int {
-            let (sum, isOverflow) = left.addingReportingOverflow(max(0, right))
-            return isOverflow ? left : sum
-        }
-    }
     private let store: Store
     private let clock: PlatformClock
     private let logger: Logger
-    private let pending = Mutex<[Slot: Amount]>([:])
+    private let pending = Mutex<[UsageSlot: UsageAmount]>([:])
 
     init(store: Store, clock: PlatformClock, logger: Logger) {
         self.store = store
@@ -45,18 +20,22 @@ public final class Ledger: Sendable {
         self.logger = logger
     }
 
-    /// Counts one request or job. `project` and `key` are ids. Touches memory only.
+    /// Counts one request of `principal`: on its tab where it has one. Touches memory only.
     func count(
-        project: String, key: String, kind: String, resource: String, rows: Int, cpuSeconds: Double,
-        promptTokens: Int = 0, completionTokens: Int = 0
+        by principal: Principal, kind: String, resource: String, rows: Int, cpuSeconds: Double, promptTokens: Int = 0,
+        completionTokens: Int = 0
     ) {
-        let hour = (clock.now().timeIntervalSince1970 / 3600).rounded(.down) * 3600
-        let slot = Slot(
-            hour: Date(timeIntervalSince1970: hour), project: project, key: key, kind: kind, resource: resource)
-        let amount = Amount(
+        let slot = UsageSlot(
+            hour: UsageSlot.hour(of: clock.now()), project: principal.project, key: principal.keyID, kind: kind,
+            resource: resource)
+        let amount = UsageAmount(
             requests: 1, rows: rows, cpuSeconds: cpuSeconds, promptTokens: promptTokens,
             completionTokens: completionTokens)
-        pending.withLock { $0[slot, default: Amount()].add(amount) }
+        if let tab = principal.tab {
+            tab.add(amount, to: slot)
+        } else {
+            pending.withLock { $0[slot, default: UsageAmount()].add(amount) }
+        }
     }
 
     /// Writes what was counted; what cannot be written is kept for the next time.
@@ -67,18 +46,11 @@ public final class Ledger: Sendable {
         }
         guard !taken.isEmpty else { return }
         do {
-            try await store.add(
-                taken.map { slot, amount in
-                    UsageRow(
-                        hour: slot.hour, project: slot.project, key: slot.key, kind: slot.kind,
-                        resource: slot.resource, requests: amount.requests, rows: amount.rows,
-                        cpuSeconds: amount.cpuSeconds, promptTokens: amount.promptTokens,
-                        completionTokens: amount.completionTokens)
-                })
+            try await store.add(taken.map { $0.row($1) })
         } catch {
             logger.error("usage could not be written and is kept in memory: \(error)")
             pending.withLock { pending in
-                for (slot, amount) in taken { pending[slot, default: Amount()].add(amount) }
+                for (slot, amount) in taken { pending[slot, default: UsageAmount()].add(amount) }
             }
         }
     }

@@ -6,6 +6,7 @@ struct BackgroundEnvironment: Sendable {
     let store: Store
     let files: WorkFiles
     let audit: AuditLog
+    let keys: KeyService
     let executor: ExecutorSlot
     /// Shared by both: requests under way at once.
     let gate: BackgroundGate

@@ -1,3 +1,5 @@
+import MartletWire
+
 /// One piece of background work that is done once: a batch's line, an eval's item.
 package protocol WorkUnit: Sendable, Equatable {
     /// Its place in the whole; pieces are taken in this order.
@@ -151,7 +153,9 @@ package enum WorkPace {
 
     /// Whether what came is worth another try.
     static func isWorthAnother(_ reply: InnerReply, tries: Int) -> Bool {
-        switch reply.status {
+        // A budget may be raised, and the month ends: until then it waits, however often it asks.
+        if reply.body["error"]?["code"] == .string(MartletError.Code.insufficientQuota.rawValue) { return true }
+        return switch reply.status {
         case 429, 503: tries < tryLimit
         case 504: tries < lateLimit
         default: false

@@ -97,15 +97,18 @@ extension BatchService {
             perform: { line, tries in
                 let bytes = try await content.value.read(at: line.place, count: line.byteCount)
                 let body = try JSONParser.parse(bytes)["body"] ?? [:]
+                let tab = UsageTab()
                 let reply = await executor.execute(
-                    InnerRequest(path: batch.info.endpoint, body: body, principal: principal))
+                    InnerRequest(path: batch.info.endpoint, body: body, principal: principal.paying(on: tab)))
                 // What was asked of a model that was told to stop is not its answer.
                 guard !Task.isCancelled else { return .dropped }
                 if WorkPace.isWorthAnother(reply, tries: tries) { return .busy }
                 let result = BatchResult.line(line, batch: id, reply: reply)
+                let usage = tab.close()
                 try await WorkPace.insist(clock) {
                     _ = try await store.finish(
-                        line: line.line, ofBatch: id, state: result.state, result: result.text, tokens: result.tokens)
+                        line: line.line, ofBatch: id, state: result.state, result: result.text, tokens: result.tokens,
+                        usage: usage)
                 }
                 return .finished
             },

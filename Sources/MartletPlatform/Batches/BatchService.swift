@@ -111,19 +111,59 @@ public actor BatchService {
                 .conflict, "the batch '\(id)' is \(batch.state.rawValue) and cannot be cancelled; start a new one")
         }
         try await environment.audit.record("batch.cancel", on: id, by: principal)
+        try await stopLines(id)
+        return try await show(id, by: principal)
+    }
+
+    /// Begins no further line and ends those that run; `loss` is why, where nobody asked for it.
+    private func stopLines(_ id: String, because loss: KeyLoss? = nil) async throws {
         guard var running = runs[id]?.batch, running.state == .validating || running.state == .inProgress else {
-            return try await show(id, by: principal)
+            return
         }
         running.state = .cancelling
         running.info.times["cancelling"] = environment.clock.now()
+        if let loss {
+            running.info.errors = [
+                .init(
+                    code: MartletError.Code.unauthenticated.rawValue, line: nil,
+                    message: "the batch was cancelled because \(loss.reason); what is done stays in the output file",
+                    param: nil)
+            ]
+        }
+        let before = runs[id]?.batch
         runs[id]?.batch = running
-        try await store.save(running)
+        do {
+            try await store.save(running)
+        } catch {
+            if let before, runs[id]?.batch == running { runs[id]?.batch = before }
+            throw error
+        }
         if let work = runs[id]?.work {
             await work.handle(.cancelRequested)
         } else {
             runs[id]?.reading?.cancel()
         }
-        return try await show(id, by: principal)
+    }
+
+    /// Cancels the batches of keys that were revoked or have expired: what a key asks for ends with it.
+    func endThoseOfLostKeys() async {
+        for keyID in Set(runs.values.map(\.batch.keyID)) {
+            guard let loss = await environment.keys.loss(of: keyID) else { continue }
+            for (id, run) in runs where run.batch.keyID == keyID {
+                guard run.batch.state == .validating || run.batch.state == .inProgress else { continue }
+                do {
+                    try await environment.audit.record(
+                        "batch.cancel", on: id,
+                        by: Principal(
+                            keyID: keyID, project: run.batch.projectID, projectName: "", role: .developer),
+                        outcome: loss.outcome)
+                    try await stopLines(id, because: loss)
+                } catch {
+                    environment.logger.error(
+                        "the batch \(id), whose key is lost, is cancelled a second later: \(error)")
+                }
+            }
+        }
     }
 
     /// Whether a batch is being worked on.
@@ -133,6 +173,7 @@ public actor BatchService {
     private func batch(_ id: String, param: String? = nil, by principal: Principal) async throws -> StoredBatch {
         try principal.require(.developer)
         guard let batch = try await store.batch(id, projectID: principal.project) else {
+            await environment.audit.noteForeign(.batch, id, by: principal)
             throw MartletError(.notFound, "there is no batch '\(id.prefix(80))'; see GET /v1/batches", param: param)
         }
         return batch

@@ -92,8 +92,8 @@ extension DeploymentService {
         let (needed, isOverflow) = reply.width.multipliedReportingOverflow(by: 4 * request.inputs.count)
         guard !isOverflow, reply.width > 0, body.count == needed else { throw Self.unreadable }
         ledger.count(
-            project: principal.project, key: principal.keyID, kind: "inference", resource: reference,
-            rows: request.inputs.count, cpuSeconds: 0, promptTokens: reply.tokens)
+            by: principal, kind: "inference", resource: reference, rows: request.inputs.count, cpuSeconds: 0,
+            promptTokens: reply.tokens)
         return (reply, body)
     }
 
@@ -124,11 +124,14 @@ extension DeploymentService {
         _ model: String, by principal: Principal, deadline: Int?, generates: Bool = false
     ) async throws -> Place {
         try principal.require(.developer, .inference)
+        try budgets.check(principal.project)
         let arrival = ContinuousClock.now
         let route: Route
         do {
             route = try await self.route(to: model, by: principal)
         } catch let error as MartletError where error.code == .notFound {
+            await audit.noteForeign(.model, model, by: principal)
+            await audit.noteForeign(.deployment, model, by: principal)
             throw MartletError(
                 .modelNotFound,
                 "the model '\(model.prefix(200))' does not exist, or this key may not use it; see GET /v1/models",
@@ -149,12 +152,12 @@ extension DeploymentService {
         let allowed = environment.configuration.generationTimeoutSeconds.multipliedReportingOverflow(by: 1_000_000)
         let longest = allowed.overflow ? Int.max / 2 : allowed.partialValue
         let total = min(max(deadline ?? longest, 0), longest)
-        let (replica, connection) = try await group.acquire(waitingUpTo: min(route.wait, .microseconds(total)))
+        let (replica, connection) = try await group.acquire(
+            waitingUpTo: route.wait, deadline: .microseconds(total))
         let left = total - Int(clamping: Int64(arrival.duration(to: .now) / .microseconds(1)))
         guard left > 0 else {
             group.release(replica)
-            throw MartletError(
-                .deadlineExceeded, "the request's time ran out before '\(model)' could start it; try again later")
+            throw ReplicaGroup.late(model)
         }
         return Place(route: route, replica: replica, connection: connection, microsecondsLeft: left)
     }

@@ -11,8 +11,16 @@ extension DeploymentService {
         model: String, request: InferenceRequest, body: [UInt8], by principal: Principal
     ) async throws -> (InferenceReply, [UInt8]) {
         try principal.require(.developer, .inference)
+        try budgets.check(principal.project)
         let arrival = ContinuousClock.now
-        let route = try await route(to: model, by: principal)
+        let route: Route
+        do {
+            route = try await self.route(to: model, by: principal)
+        } catch let error as MartletError where error.code == .notFound {
+            await audit.noteForeign(.model, model, by: principal)
+            await audit.noteForeign(.deployment, model, by: principal)
+            throw error
+        }
         let (group, limit) = (route.group, route.wait)
         guard !group.model.signature.isLanguage else {
             throw MartletError(
@@ -23,14 +31,12 @@ extension DeploymentService {
         var request = request
         let allowed = environment.configuration.requestTimeoutSeconds * 1_000_000
         let total = min(max(request.deadlineMicroseconds ?? allowed, 0), allowed)
-        let (replica, connection) = try await group.acquire(
-            waitingUpTo: min(limit, .microseconds(total)))
+        let (replica, connection) = try await group.acquire(waitingUpTo: limit, deadline: .microseconds(total))
         defer { group.release(replica) }
 
         let spent = arrival.duration(to: .now)
         guard spent < .microseconds(total) else {
-            throw MartletError(
-                .deadlineExceeded, "the request's time ran out before '\(model)' could start it; try again later")
+            throw ReplicaGroup.late(model)
         }
         // Under a millisecond is nothing, and leaves the head of the message the same as the last one's.
         let lost = spent < .milliseconds(1) ? 0 : Int(spent / .microseconds(1))
@@ -43,8 +49,8 @@ extension DeploymentService {
         }
         let reply = try heads.reply(answer.head)
         ledger.count(
-            project: principal.project, key: principal.keyID, kind: "inference", resource: group.reference,
-            rows: reply.rows, cpuSeconds: Double(reply.computeMicroseconds) / 1e6)
+            by: principal, kind: "inference", resource: group.reference, rows: reply.rows,
+            cpuSeconds: Double(reply.computeMicroseconds) / 1e6)
         return (reply, answer.body)
     }
 }

@@ -28,6 +28,7 @@ public actor DeploymentService {
     let store: Store
     let audit: AuditLog
     let ledger: Ledger
+    let budgets: BudgetService
     let environment: ReplicaGroup.Environment
     let router = Router()
     let heads = InferenceHeads()
@@ -43,10 +44,13 @@ public actor DeploymentService {
 
     static let replicaLimit = 64
 
-    init(store: Store, audit: AuditLog, ledger: Ledger, environment: ReplicaGroup.Environment) {
+    init(
+        store: Store, audit: AuditLog, ledger: Ledger, budgets: BudgetService, environment: ReplicaGroup.Environment
+    ) {
         self.store = store
         self.audit = audit
         self.ledger = ledger
+        self.budgets = budgets
         self.environment = environment
     }
 
@@ -58,7 +62,7 @@ public actor DeploymentService {
         _ request: DeploymentRequest, wait: Bool = true, by principal: Principal
     ) async throws -> DeploymentInfo {
         try principal.require(.developer)
-        let model = try await model(request.model, projectID: principal.project)
+        let model = try await model(request.model, by: principal)
         guard model.card.unmetRequirements.isEmpty else {
             throw MartletError(
                 .requirementNotMet,
@@ -71,15 +75,27 @@ public actor DeploymentService {
         try Self.check(replicas: replicas)
         try await audit.record("deployment.deploy", on: "\(name): \(model.reference)", by: principal)
         let rollout = try await roll(out: model, as: name, replicas: replicas, projectID: principal.project)
-        if wait {
-            do {
-                try await rollout.value
-            } catch is CancellationError {
-                throw MartletError(
-                    .conflict, "the rollout of \(model.reference) was ended: '\(name)' was deployed again or deleted")
-            }
+        guard wait else { return try await show(name, by: principal) }
+        return try await finished(rollout, name, by: principal)
+    }
+
+    /// The deployment once what was asked for last is ready. Throws the reason where it cannot be.
+    func deployed(_ name: String, by principal: Principal) async throws -> DeploymentInfo {
+        guard let rollout = try await entry(name, principal).1.rollout else {
+            return try await show(name, by: principal)
         }
-        return try show(name, by: principal)
+        return try await finished(rollout, name, by: principal)
+    }
+
+    private func finished(
+        _ rollout: Task<Void, any Error>, _ name: String, by principal: Principal
+    ) async throws -> DeploymentInfo {
+        do {
+            try await rollout.value
+        } catch is CancellationError {
+            throw MartletError(.conflict, "this rollout was ended: '\(name)' was deployed again or deleted")
+        }
+        return try await show(name, by: principal)
     }
 
     public func list(by principal: Principal) async throws -> [DeploymentInfo] {
@@ -87,16 +103,16 @@ public actor DeploymentService {
         return entries.values.filter { $0.stored.projectID == principal.project }.map(info).sorted { $0.name < $1.name }
     }
 
-    public func show(_ name: String, by principal: Principal) throws -> DeploymentInfo {
+    public func show(_ name: String, by principal: Principal) async throws -> DeploymentInfo {
         try principal.require(.developer, .inference)
-        return info(try entry(name, principal).1)
+        return info(try await entry(name, principal).1)
     }
 
     /// 0 replicas stops it answering. Waits until the new ones are ready, or the old ones have ended.
     public func scale(_ name: String, to replicas: Int, by principal: Principal) async throws -> DeploymentInfo {
         try principal.require(.developer)
         try Self.check(replicas: replicas, from: 0)
-        let (key, found) = try entry(name, principal)
+        let (key, found) = try await entry(name, principal)
         if let base = (found.adapter ?? found.nextAdapter)?.base {
             throw MartletError(
                 .conflict,
@@ -114,16 +130,18 @@ public actor DeploymentService {
             await group.scale(to: replicas)
             try await group.untilReady()
         }
-        return try show(name, by: principal)
+        return try await show(name, by: principal)
     }
 
     /// Back to the version before.
     public func rollback(_ name: String, by principal: Principal) async throws -> DeploymentInfo {
         try principal.require(.developer)
-        let (key, entry) = try entry(name, principal)
+        let (key, entry) = try await entry(name, principal)
         guard let previous = entry.stored.previousModel else {
             throw MartletError(.conflict, "'\(key.name)' has had no other model; there is nothing to roll back to")
         }
+        // What waits for its gate must not take over what was rolled back.
+        try await store.deleteGate(key.name, projectID: key.project)
         return try await deploy(
             DeploymentRequest(model: previous, name: key.name, replicas: entry.stored.replicas), by: principal)
     }
@@ -131,7 +149,7 @@ public actor DeploymentService {
     /// Requests that it has are answered first.
     public func delete(_ name: String, by principal: Principal) async throws {
         try principal.require(.developer)
-        let (key, entry) = try entry(name, principal)
+        let (key, entry) = try await entry(name, principal)
         try await audit.record("deployment.delete", on: key.name, by: principal)
         try await store.deleteDeployment(key.name, projectID: key.project)
         router.set(nil, for: key)
@@ -151,7 +169,7 @@ public actor DeploymentService {
             found = try await self.model(entry.stored.model, projectID: principal.project)
             isReady = self.isReady(entry)
         } else {
-            found = try await self.model(model, projectID: principal.project)
+            found = try await self.model(model, by: principal)
             // A model is loaded at its first request, so it can be asked.
             isReady = true
         }
@@ -183,10 +201,11 @@ public actor DeploymentService {
 
     // MARK: Look-ups
 
-    func entry(_ name: String, _ principal: Principal) throws -> (Router.Key, Entry) {
+    func entry(_ name: String, _ principal: Principal) async throws -> (Router.Key, Entry) {
         let name = try Name.check(name, what: "deployment")
         let key = Router.Key(project: principal.project, name: name)
         guard let entry = entries[key] else {
+            await audit.noteForeign(.deployment, name, by: principal)
             throw MartletError(.notFound, "there is no deployment '\(name)'; see 'martlet deployments list'")
         }
         return (key, entry)
@@ -198,6 +217,16 @@ public actor DeploymentService {
             throw ModelService.unknown(reference)
         }
         return model
+    }
+
+    /// The same for someone who asks; that it is another project's is written down.
+    private func model(_ reference: String, by principal: Principal) async throws -> ModelInfo {
+        do {
+            return try await model(reference, projectID: principal.project)
+        } catch let error as MartletError where error.code == .notFound {
+            await audit.noteForeign(.model, reference, by: principal)
+            throw error
+        }
     }
 
     private func info(_ entry: Entry) -> DeploymentInfo {

@@ -65,9 +65,13 @@ final class ReplicaGroup: Sendable {
 
     /// The ready replica with the fewest requests; `release` gives it back.
     ///
-    /// Waits a short while where all are being started again. Throws `unavailable` where none can answer, `rateLimited`
-    /// never: a full queue is the server's fault.
-    func acquire(waitingUpTo limit: Duration) async throws -> (Replica, EngineConnection) {
+    /// Waits a short while where all are being started again. Throws `unavailable` where none can answer,
+    /// `deadlineExceeded` where the request's own time (`deadline`) ends before, `rateLimited` never: a full queue is the
+    /// server's fault.
+    func acquire(waitingUpTo wait: Duration, deadline: Duration = .seconds(86_400)) async throws -> (
+        Replica, EngineConnection
+    ) {
+        let limit = min(wait, deadline)
         if let found = try pick() { return found }
         let isFull = state.withLock { state in
             state.waiting += 1
@@ -79,9 +83,14 @@ final class ReplicaGroup: Sendable {
         while ContinuousClock.now < end {
             try await Task.sleep(for: .milliseconds(10))
             if let found = try pick() { return found }
-            if hasGivenUp { break }
+            if hasGivenUp { throw notReady }
         }
-        throw notReady
+        throw deadline < wait ? Self.late(model.name) : notReady
+    }
+
+    static func late(_ name: String) -> MartletError {
+        MartletError(
+            .deadlineExceeded, "the request's time ran out before '\(name)' could start it; try again later")
     }
 
     private func pick() throws -> (Replica, EngineConnection)? {

@@ -96,34 +96,12 @@ struct EvalDefinition: Sendable {
         return .object(object)
     }
 
-    /// Checks one item against the schema: required fields, and the kinds of the first level.
+    /// Checks one item against the schema.
     func check(item: JSON, number: Int) throws {
         func refused(_ what: String) -> MartletError {
             MartletError(.invalidData, "item \(number + 1) \(what); mend the data or the eval's item_schema")
         }
-        guard let object = item.object else { throw refused("is \(item.kind) but must be an object") }
-        guard let schema = itemSchema?.object else { return }
-        for name in schema["required"]?.array ?? [] where object[name.string ?? ""] == nil {
-            throw refused("has no '\(name.string ?? "")', which the schema requires")
-        }
-        for (name, property) in schema["properties"]?.object ?? JSONObject() {
-            guard let value = object[name], let type = property["type"]?.string, !Self.fits(value, type) else {
-                continue
-            }
-            throw refused("has in '\(name)' \(value.kind) but the schema wants \(type)")
-        }
-    }
-
-    private static func fits(_ value: JSON, _ type: String) -> Bool {
-        switch type {
-        case "string": value.string != nil
-        case "number": value.double != nil
-        case "integer": value.int != nil
-        case "boolean": value.bool != nil
-        case "array": value.array != nil
-        case "object": value.object != nil
-        case "null": value.isNull
-        default: true
-        }
+        guard item.object != nil else { throw refused("is \(item.kind) but must be an object") }
+        if let fault = itemSchema.flatMap({ ItemSchema($0).fault(item) }) { throw refused(fault) }
     }
 }

@@ -6,7 +6,7 @@ import MartletWire
 struct EvalJudge: Sendable {
     let definition: EvalDefinition
     let data: EvalDataSource
-    let principal: Principal
+    var principal: Principal
     let executor: ExecutorSlot
     let clock: PlatformClock
 

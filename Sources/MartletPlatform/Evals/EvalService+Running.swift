@@ -31,12 +31,24 @@ extension EvalService {
         runs[run.id]?.loading = Task { await self.prepare(run) }
     }
 
-    /// Ends a run's work; its state is the caller's to store.
-    func end(_ id: String) async {
+    /// Ends a run's work and drops what is under way; those who wait for its end still wait.
+    private func stopWork(_ id: String) async {
         guard let run = runs.removeValue(forKey: id) else { return }
         run.loading?.cancel()
         await run.work?.stop()
+    }
+
+    /// Ends the work of a run that is about to be deleted.
+    func end(_ id: String) async {
+        await stopWork(id)
         release(id)
+    }
+
+    /// Ends a run's work in the state that it has here.
+    func end(_ run: StoredEvalRun) async throws {
+        await stopWork(run.id)
+        defer { release(run.id) }
+        try await store.save(run)
     }
 
     /// Returns once the run is over, or the server stops.
@@ -170,7 +182,10 @@ extension EvalService {
             load: { try await store.waitingItems(ofRun: id, after: $0, limit: $1) },
             perform: { item, tries in
                 let verdict: EvalJudge.Verdict
+                let tab = UsageTab()
                 do {
+                    var judge = judge
+                    judge.principal.tab = tab
                     verdict = try await judge.judge(item, tries: tries)
                 } catch is EvalJudge.Busy {
                     return .busy
@@ -178,9 +193,10 @@ extension EvalService {
                     return .dropped
                 }
                 guard !Task.isCancelled else { return .dropped }
+                let usage = tab.close()
                 try await WorkPace.insist(clock) {
                     _ = try await store.finish(
-                        item: item.id, state: verdict.state, result: verdict.result, at: clock.now())
+                        item: item.id, state: verdict.state, result: verdict.result, usage: usage, at: clock.now())
                 }
                 return .finished
             },

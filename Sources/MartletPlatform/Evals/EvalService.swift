@@ -55,6 +55,7 @@ public actor EvalService {
     package func show(_ id: String, param: String? = nil, by principal: Principal) async throws -> StoredEval {
         try principal.require(.developer)
         guard let eval = try await store.eval(id, projectID: principal.project) else {
+            await environment.audit.noteForeign(.eval, id, by: principal)
             throw MartletError(.notFound, "there is no eval '\(id.prefix(80))'; see GET /v1/evals", param: param)
         }
         return eval
@@ -90,8 +91,10 @@ public actor EvalService {
         package var usage: [(model: String, requests: Int, input: Int, cached: Int, output: Int)]
     }
 
+    /// With `gate` the gate is stored in the transaction that stores the run; its run's id is set here.
     package func createRun(
-        _ evalID: String, name: String?, dataSource: JSON, metadata: JSON?, by principal: Principal
+        _ evalID: String, name: String?, dataSource: JSON, metadata: JSON?, gate: StoredGate? = nil,
+        by principal: Principal
     ) async throws -> View {
         let eval = try await show(evalID, by: principal)
         guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
@@ -114,7 +117,9 @@ public actor EvalService {
                 name: name ?? id, model: data.sampling?.model ?? "", metadata: metadata,
                 dataSource: VerbatimJSON(dataSource)))
         try await environment.audit.record("eval.run", on: "\(eval.id) \(id)", by: principal)
-        try await store.insert(run)
+        var gate = gate
+        gate?.runID = id
+        try await store.insert(run, gate: gate)
         proceed(run)
         return try await view(run)
     }
@@ -141,12 +146,33 @@ public actor EvalService {
         let run = try await run(id, of: evalID, by: principal)
         if !run.state.isFinal {
             try await environment.audit.record("eval.run.cancel", on: id, by: principal)
-            await end(id)
             var canceled = run
             canceled.state = .canceled
-            try await store.save(canceled)
+            try await end(canceled)
         }
         return try await showRun(id, of: evalID, by: principal)
+    }
+
+    /// Cancels the runs of keys that were revoked or have expired: what a key asks for ends with it.
+    func endThoseOfLostKeys() async {
+        for keyID in Set(runs.values.map(\.run.keyID)) {
+            guard let loss = await environment.keys.loss(of: keyID) else { continue }
+            for run in runs.values.map(\.run) where run.keyID == keyID && !run.state.isFinal {
+                do {
+                    try await environment.audit.record(
+                        "eval.run.cancel", on: run.id,
+                        by: Principal(keyID: keyID, project: run.projectID, projectName: "", role: .developer),
+                        outcome: loss.outcome)
+                    var canceled = run
+                    canceled.state = .canceled
+                    canceled.info.error = MartletError(
+                        .unauthenticated, "the run was canceled because \(loss.reason); what was judged stays")
+                    try await end(canceled)
+                } catch {
+                    environment.logger.error("the eval run \(run.id), whose key is lost, ends a second later: \(error)")
+                }
+            }
+        }
     }
 
     package func deleteRun(_ id: String, of evalID: String, by principal: Principal) async throws {
@@ -182,6 +208,7 @@ public actor EvalService {
     ) async throws -> StoredEvalRun {
         let eval = try await show(evalID, by: principal)
         guard let run = try await store.evalRun(id, projectID: principal.project), run.evalID == eval.id else {
+            await environment.audit.noteForeign(.evalRun, id, by: principal)
             throw MartletError(.notFound, "there is no run '\(id.prefix(80))' of this eval", param: param)
         }
         return run

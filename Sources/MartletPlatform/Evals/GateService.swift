@@ -1,41 +1,81 @@
+import Foundation
+import Logging
 import MartletStore
 import MartletWire
 
 /// Deployments with a gate: a model takes over only after an eval's run on it has passed.
+///
+/// A gate is stored with its run, so that it outlives `serve`: the next one waits for the run's end and decides then.
 public final class GateService: Sendable {
     private let deployments: DeploymentService
     private let evals: EvalService
+    private let keys: KeyService
+    private let audit: AuditLog
     private let store: Store
+    private let clock: PlatformClock
+    private let logger: Logger
 
     /// A key of an eval's metadata: the part of items that must pass, 0 to 1. Without it all must.
     public static let threshold = "pass_rate"
 
-    init(deployments: DeploymentService, evals: EvalService, store: Store) {
+    init(
+        deployments: DeploymentService, evals: EvalService, keys: KeyService, audit: AuditLog, store: Store,
+        clock: PlatformClock, logger: Logger
+    ) {
         self.deployments = deployments
         self.evals = evals
+        self.keys = keys
+        self.audit = audit
         self.store = store
+        self.clock = clock
+        self.logger = logger
     }
 
     /// Deploys, after the gate where the request names one.
     ///
     /// The gate's run asks the new model what the eval's newest sampling run asked. Where it does not pass, the
-    /// deployment stays as it is with the reason in its `error`, and `requirementNotMet` is thrown.
+    /// deployment stays as it is with the reason in its `error`, and `requirementNotMet` is thrown. A newer request for
+    /// the same deployment takes the place of one whose gate is not decided.
     public func deploy(
         _ request: DeploymentRequest, wait: Bool, by principal: Principal
     ) async throws -> DeploymentInfo {
-        guard let gate = request.gate else { return try await deployments.deploy(request, wait: wait, by: principal) }
+        guard let eval = request.gate else {
+            let info = try await deployments.deploy(request, wait: false, by: principal)
+            try await store.deleteGate(info.name, projectID: principal.project)
+            return wait ? try await deployments.deployed(info.name, by: principal) : info
+        }
+        let gate: StoredGate
         do {
-            try await pass(gate, model: request.model, by: principal)
+            gate = try await begin(eval, request, by: principal)
         } catch let error as MartletError {
             await deployments.note(error, onDeployment: request.name, ofModel: request.model, by: principal)
             throw error
         }
-        return try await deployments.deploy(request, wait: wait, by: principal)
+        // On its own: a client that leaves does not undo it.
+        return try await Task { try await self.decide(gate, wait: wait, by: principal) }.value
     }
 
-    private func pass(_ gate: String, model: String, by principal: Principal) async throws {
+    /// Goes on with what an earlier `serve` left undecided.
+    func start() async throws {
+        for gate in try await store.gates() {
+            let principal = Principal(
+                keyID: gate.keyID, project: gate.projectID, projectName: "", role: .developer)
+            Task {
+                do {
+                    _ = try await decide(gate, wait: false, by: principal)
+                } catch {
+                    logger.warning("the gate of the deployment '\(gate.name)' is over: \(error)")
+                }
+            }
+        }
+    }
+
+    /// Begins the gate's run, and stores both in one transaction.
+    private func begin(
+        _ gate: String, _ request: DeploymentRequest, by principal: Principal
+    ) async throws -> StoredGate {
         let eval = try await evals.show(gate, param: "gate", by: principal)
-        let needed = try Self.threshold(of: eval)
+        _ = try Self.threshold(of: eval)
         let runs = try await store.evalRuns(ofEval: eval.id, state: nil, after: nil, limit: 100, isNewestFirst: true)
         guard let source = runs.first(where: { !$0.info.model.isEmpty })?.info.dataSource.value,
             case .object(var dataSource) = source
@@ -45,23 +85,77 @@ public final class GateService: Sendable {
                 "the eval '\(eval.info.name)' has no run that asks a model; run it once, so that the gate knows its data",
                 param: "gate")
         }
-        let reference = try await deployments.describe(model, by: principal).model.reference
-        dataSource["model"] = .string(reference)
+        let model = try await deployments.describe(request.model, by: principal).model
+        dataSource["model"] = .string(model.reference)
+        let stored = StoredGate(
+            projectID: principal.project, name: try Name.check(request.name ?? model.name, what: "deployment"),
+            model: model.reference, replicas: request.replicas, evalID: eval.id, runID: "", keyID: principal.keyID,
+            createdAt: clock.now())
         let made = try await evals.createRun(
-            eval.id, name: "gate: \(reference)", dataSource: .object(dataSource), metadata: nil, by: principal)
-        await evals.untilOver(made.run.id)
-        let done = try await evals.showRun(made.run.id, of: eval.id, by: principal)
+            eval.id, name: "gate: \(model.reference)", dataSource: .object(dataSource), metadata: nil, gate: stored,
+            by: principal)
+        var gate = stored
+        gate.runID = made.run.id
+        return gate
+    }
+
+    /// Waits for the run's end, and deploys exactly the model that it judged, or says why not.
+    private func decide(_ gate: StoredGate, wait: Bool, by principal: Principal) async throws -> DeploymentInfo {
+        do {
+            try await pass(gate, by: principal)
+        } catch let error as Undecided {
+            throw error.reason
+        } catch let error as MartletError {
+            try? await audit.record(
+                "deployment.gate", on: "\(gate.name): \(gate.model), run \(gate.runID)", by: principal,
+                outcome: "refused")
+            // A newer request for the deployment has its own reasons.
+            if try await store.isOpen(gate) {
+                await deployments.note(error, onDeployment: gate.name, ofModel: gate.model, by: principal)
+                try await store.deleteGate(gate.name, projectID: gate.projectID, runID: gate.runID)
+            }
+            throw error
+        }
+        try await audit.record(
+            "deployment.gate", on: "\(gate.name): \(gate.model), run \(gate.runID)", by: principal, outcome: "passed")
+        let request = DeploymentRequest(model: gate.model, name: gate.name, replicas: gate.replicas)
+        let info = try await deployments.deploy(request, wait: false, by: principal)
+        // From here on the deployment's own record says where it goes.
+        try await store.deleteGate(gate.name, projectID: gate.projectID, runID: gate.runID)
+        return wait ? try await deployments.deployed(info.name, by: principal) : info
+    }
+
+    /// The server stops before the run is over: the next one decides.
+    private struct Undecided: Error { var reason: MartletError }
+
+    private func pass(_ gate: StoredGate, by principal: Principal) async throws {
+        await evals.untilOver(gate.runID)
+        let eval = try await evals.show(gate.evalID, param: "gate", by: principal)
+        let done = try await evals.showRun(gate.runID, of: eval.id, by: principal)
+        guard done.run.state.isFinal else {
+            throw Undecided(
+                reason: MartletError(
+                    .unavailable,
+                    "martlet serve stops before the gate's run \(gate.runID) is over; it goes on when serve is back"))
+        }
+        guard try await store.isOpen(gate) else {
+            throw MartletError(.conflict, "a newer request for '\(gate.name)' has taken this one's place")
+        }
+        if let loss = await keys.loss(of: gate.keyID) {
+            throw MartletError(.requirementNotMet, "the deployment stays as it is because \(loss.reason)")
+        }
         guard done.run.state == .completed else {
             throw MartletError(
                 .requirementNotMet,
                 "the gate's run \(done.run.id) is \(done.run.state.rawValue): \(done.run.info.error?.message ?? "no result")"
             )
         }
+        let needed = try Self.threshold(of: eval)
         let total = done.counts.values.reduce(0, +), passed = done.counts[.pass, default: 0]
         guard total > 0, Double(passed) >= needed * Double(total) - 1e-9 else {
             throw MartletError(
                 .requirementNotMet,
-                "\(reference) passed \(passed) of \(total) items of the eval '\(eval.info.name)' and needs "
+                "\(gate.model) passed \(passed) of \(total) items of the eval '\(eval.info.name)' and needs "
                     + "\(needed * 100) %; see run \(done.run.id)", param: "gate")
         }
     }

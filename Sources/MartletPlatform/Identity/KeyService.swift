@@ -3,6 +3,16 @@ import MartletStore
 import MartletWire
 import Synchronization
 
+/// Why a key counts no more.
+struct KeyLoss: Sendable {
+    var prefix: String
+    var isRevoked: Bool
+
+    var reason: String { "the key \(prefix)… that made it \(isRevoked ? "was revoked" : "has expired")" }
+    /// For the audit log.
+    var outcome: String { isRevoked ? "key revoked" : "key expired" }
+}
+
 /// API keys: made, shown once, checked, revoked. Only a prefix and a SHA-256 are stored.
 public final class KeyService: Sendable {
     private let store: Store
@@ -49,6 +59,15 @@ public final class KeyService: Sendable {
             throw refusal
         }
         return principal
+    }
+
+    /// What became of a key that work in the background was begun with; nil while it is good, and where that cannot be
+    /// read.
+    func loss(of id: String) async -> KeyLoss? {
+        guard let stored = try? await store.key(id: id) else { return nil }
+        if stored.info.revokedAt != nil { return KeyLoss(prefix: stored.info.prefix, isRevoked: true) }
+        guard let end = stored.info.expiresAt, end <= clock.now() else { return nil }
+        return KeyLoss(prefix: stored.info.prefix, isRevoked: false)
     }
 
     /// A new key, with its `secret` this once. `project` is a name or id; nil is the caller's own. Admins only.

@@ -40,6 +40,8 @@ package struct JobMachine: Sendable, Equatable {
         /// No worker could be started.
         case launchFailed(MartletError)
         case pauseRequested
+        /// The project's budget is spent: as if it were paused, with a reason.
+        case budgetSpent(MartletError)
         case resumeRequested
         case cancelRequested
         case timer(Timer)
@@ -70,13 +72,16 @@ package struct JobMachine: Sendable, Equatable {
     package private(set) var hasWorker = false
     package private(set) var holdsSlot = false
     private var isConnected = false
+    /// Why it is paused, where nobody asked for it.
+    private var pauseReason: MartletError?
     package let maxRestarts: Int
 
     package init(maxRestarts: Int) { self.maxRestarts = maxRestarts }
 
     /// A job as an earlier `serve` left it: `queued` or `paused`, or `running` and `pausing` for `recovered`.
-    package init(maxRestarts: Int, recovering state: JobState) {
+    package init(maxRestarts: Int, recovering state: JobState, reason: MartletError? = nil) {
         self.maxRestarts = maxRestarts
+        if state == .pausing { pauseReason = reason }
         switch state {
         case .queued: phase = .queued
         case .paused: phase = .paused
@@ -146,7 +151,7 @@ package struct JobMachine: Sendable, Equatable {
         case .workerPaused:
             guard [.connected, .starting, .awaitingReturn, .pausing].contains(phase) else { return [] }
             phase = .paused
-            return ending([.setState(.paused, nil)])
+            return ending([.setState(.paused, pauseReason)])
 
         case .exited(let error): return exited(error)
 
@@ -154,11 +159,13 @@ package struct JobMachine: Sendable, Equatable {
             hasWorker = false
             return exited(error)
 
-        case .pauseRequested: return pause()
+        case .pauseRequested: return pause(nil)
+        case .budgetSpent(let reason): return pause(reason)
 
         case .resumeRequested:
             guard phase == .paused else { return [] }
             restarts = 0
+            pauseReason = nil
             if holdsSlot {
                 phase = .waitingForExit
                 return [.setState(.running, nil)]
@@ -182,7 +189,7 @@ package struct JobMachine: Sendable, Equatable {
             if isWorkerAlive { return [.start(.returning, .seconds(10))] }
             if phase == .pausing {
                 phase = .paused
-                return [.setState(.paused, nil)]
+                return [.setState(.paused, pauseReason)]
             }
             return launch()
         }
@@ -217,7 +224,7 @@ package struct JobMachine: Sendable, Equatable {
         case .pausing:
             // What it had reached is in its newest checkpoint.
             phase = .paused
-            return [.stopTimer, .setState(.paused, nil)]
+            return [.stopTimer, .setState(.paused, pauseReason)]
         case .backingOff, .starting, .connected, .awaitingReturn:
             restarts += 1
             guard restarts <= maxRestarts else {
@@ -231,17 +238,26 @@ package struct JobMachine: Sendable, Equatable {
         }
     }
 
-    private mutating func pause() -> [Action] {
+    /// Whether a pause would change anything.
+    package var canPause: Bool {
+        switch phase {
+        case .queued, .waitingForExit, .backingOff, .starting, .connected, .awaitingReturn: true
+        case .publishing, .pausing, .paused, .done: false
+        }
+    }
+
+    private mutating func pause(_ reason: MartletError?) -> [Action] {
+        if canPause { pauseReason = reason }
         switch phase {
         case .queued, .backingOff:
             phase = .paused
-            return [.stopTimer, .setState(.paused, nil)]
+            return [.stopTimer, .setState(.paused, reason)]
         case .waitingForExit:
             phase = .paused
-            return [.setState(.paused, nil)]
+            return [.setState(.paused, reason)]
         case .starting, .connected, .awaitingReturn:
             phase = .pausing
-            return [.setState(.pausing, nil)] + (isConnected ? [.sendPause] : []) + [.start(.pausing, .seconds(120))]
+            return [.setState(.pausing, reason)] + (isConnected ? [.sendPause] : []) + [.start(.pausing, .seconds(120))]
         case .publishing, .pausing, .paused, .done: return []
         }
     }

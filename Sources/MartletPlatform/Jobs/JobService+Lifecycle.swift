@@ -10,7 +10,9 @@ extension JobService {
         for job in try await store.unfinishedJobs() {
             let id = job.info.id
             var run = Run(
-                job: job, machine: JobMachine(maxRestarts: configuration.maxRestarts, recovering: job.info.state),
+                job: job,
+                machine: JobMachine(
+                    maxRestarts: configuration.maxRestarts, recovering: job.info.state, reason: job.info.error),
                 inputs: try await store.inputs(ofJob: id))
             if job.info.state == .running || job.info.state == .pausing {
                 if let pid = job.pid, let start = job.processStart {
@@ -33,7 +35,10 @@ extension JobService {
             guard let run = runs[id] else { continue }
             // A worker that was being spawned when serve died is known by its token only.
             let mayLive = run.process != nil || (run.job.tokenHash != nil && run.job.pid == nil)
-            if let process = run.process { watch(process, job: id) }
+            if let process = run.process {
+                runs[id]?.chargedAt = clock.now()
+                watch(process, job: id)
+            }
             await handle(.recovered(isWorkerAlive: mayLive), job: id)
         }
         recoveredJobs = []
@@ -63,6 +68,7 @@ extension JobService {
             await group.waitForAll()
             guardian.cancel()
         }
+        await charge()
         for run in runs.values { run.timer?.cancel() }
         followers.endAll()
     }

@@ -178,6 +178,7 @@ extension JobService {
             let process = try launcher.launch(
                 .worker, token: token, threads: threads, logPath: logPath(of: id))
             runs[id]?.process = process
+            runs[id]?.chargedAt = clock.now()
             watch(process, job: id)
             try await store.setWorker(ofJob: id, pid: process.pid, start: process.start)
             await announce(id)
@@ -199,6 +200,9 @@ extension JobService {
             let exit = await process.exit()
             let error = exit.error("worker", wasOutOfMemory: process.wasOutOfMemory)
             guard runs[id]?.process === process else { return }
+            await charge(id)
+            guard runs[id]?.process === process else { return }
+            runs[id]?.chargedAt = nil
             runs[id]?.process = nil
             runs[id]?.connection = nil
             if let phase = runs[id]?.machine.phase,
@@ -211,7 +215,7 @@ extension JobService {
         }
     }
 
-    private var threads: Int {
+    var threads: Int {
         configuration.workerThreads > 0 ? configuration.workerThreads : ProcessInfo.processInfo.activeProcessorCount
     }
 
@@ -294,6 +298,7 @@ extension JobService {
             let process = EngineProcess(adopting: pid, start: start)
         {
             runs[id]?.process = process
+            runs[id]?.chargedAt = clock.now()
             watch(process, job: id)
             try await store.setWorker(ofJob: id, pid: pid, start: start)
         }
@@ -322,6 +327,8 @@ extension JobService {
             followers.publish(.progress(progress), job: id)
         case .finish(let result):
             runs[id]?.result = result
+            // The rest comes with the result, in the transaction that stores it.
+            runs[id]?.chargedAt = nil
             await handle(.finished, job: id)
         case .fail(let error): await handle(.failed(error), job: id)
         case .paused: await handle(.workerPaused, job: id)
@@ -357,18 +364,16 @@ extension JobService {
             defer { model.map { folders.blobs.unpin($0.tree.files.map(\.hash)) } }
             let (report, outcome) = try await tuned(run, result, model)
             defer { outcome.map { folders.blobs.unpin($0.tree.files.map(\.hash)) } }
+            var used = usage(of: run, cpuSeconds: result.usage.cpuSeconds)
+            (used.requests, used.rows) = (1, max(0, result.usage.rows))
+            used.promptTokens = max(0, result.usage.trainedTokens ?? 0)
             let reference = try await store.succeed(
-                job: id, model: model, result: report, tuning: outcome, at: clock.now())
+                job: id, model: model, result: report, tuning: outcome, usage: used, at: clock.now())
             for event in outcome?.events ?? [] {
                 if let kept = try? await store.event(ofJob: id, key: event.key) {
                     followers.publish(.event(kept), job: id)
                 }
             }
-            ledger.count(
-                project: run.job.projectID, key: run.job.keyID,
-                kind: run.job.info.kind == .import ? "import" : "training", resource: run.job.info.name,
-                rows: result.usage.rows, cpuSeconds: result.usage.cpuSeconds,
-                promptTokens: result.usage.trainedTokens ?? 0)
             if run.job.info.kind == .import { await setProfile(result.report, run) }
             if let reference, let model { await deploy(reference, model.card, run) }
             enqueue(.published(nil), job: id)

@@ -19,7 +19,7 @@ public actor JobService {
     let launcher: EngineLauncher
     let folders: TreeFolders
     let deployments: DeploymentService
-    let ledger: Ledger
+    let budgets: BudgetService
     let configuration: Configuration
     let home: String
     let clock: PlatformClock
@@ -35,6 +35,8 @@ public actor JobService {
         var timer: Task<Void, Never>?
         var progress: JobProgress?
         var result: JobResult?
+        /// Until when its worker was charged; nil while none runs, and once the rest comes with the result.
+        var chargedAt: Date?
         /// The state that could not be stored yet.
         var unsaved: (state: JobState, error: MartletError?)?
         /// Events that wait for the one whose actions are being carried out.
@@ -52,7 +54,7 @@ public actor JobService {
 
     init(
         store: Store, audit: AuditLog, control: ControlServer, launcher: EngineLauncher, folders: TreeFolders,
-        deployments: DeploymentService, ledger: Ledger, configuration: Configuration, home: String,
+        deployments: DeploymentService, budgets: BudgetService, configuration: Configuration, home: String,
         clock: PlatformClock, logger: Logger
     ) {
         self.store = store
@@ -61,7 +63,7 @@ public actor JobService {
         self.launcher = launcher
         self.folders = folders
         self.deployments = deployments
-        self.ledger = ledger
+        self.budgets = budgets
         self.configuration = configuration
         self.home = home
         self.clock = clock
@@ -70,8 +72,8 @@ public actor JobService {
 
     /// Accepts a job.
     ///
-    /// The same `idempotencyKey` (24 hours) and body give the first job again, another body throws `invalidRequest`
-    /// with `param` `Idempotency-Key`. A `retryCount` above 0 (`x-stainless-retry-count`) with the same API key and
+    /// The same `idempotencyKey` (24 hours) and body give the first job again, another body throws
+    /// `idempotencyKeyReused`. A `retryCount` above 0 (`x-stainless-retry-count`) with the same API key and
     /// body within ten minutes gives the first job too.
     public func submit(
         _ request: JobRequest, idempotencyKey: String? = nil, retryCount: Int = 0, by principal: Principal
@@ -111,6 +113,7 @@ public actor JobService {
         _ request: JobRequest, name: String, inputs: [JobInput], idempotencyKey: String?, retryCount: Int,
         by principal: Principal
     ) async throws -> JobInfo {
+        if Self.isPausable(request.kind) || request.kind == .evaluate { try budgets.check(principal.project) }
         let queued = waiting.count { runs[$0]?.job.projectID == principal.project }
         guard queued < configuration.maxQueuedJobs else {
             throw MartletError(
@@ -229,10 +232,12 @@ public actor JobService {
         return try await show(id, by: principal)
     }
 
-    /// Back into the queue; a job that is not paused stays as it is.
+    /// Back into the queue; a job that is not paused stays as it is. Throws `insufficientQuota` while the project's
+    /// budget is spent.
     public func resume(_ id: String, by principal: Principal) async throws -> JobInfo {
         let job = try await job(id, by: principal)
         guard !job.info.state.isFinal else { throw Self.isOver(job, "resumed") }
+        if Self.isPausable(job.info.kind) { try budgets.check(job.projectID) }
         await handle(.resumeRequested, job: id)
         return try await show(id, by: principal)
     }
@@ -255,9 +260,7 @@ public actor JobService {
     private func job(_ id: String, by principal: Principal) async throws -> StoredJob {
         try principal.require(.developer)
         if let job = try await store.job(id, projectID: principal.project) { return job }
-        if try await store.job(id, projectID: nil) != nil {
-            try? await audit.record("job.access", on: id, by: principal, outcome: "denied")
-        }
+        await audit.noteForeign(.job, id, by: principal)
         throw MartletError(.notFound, "there is no job '\(id.prefix(60))'; see 'martlet jobs list'")
     }
 

@@ -5,8 +5,12 @@ import MartletWire
 /// Chat completions that clients asked to be kept (`store: true`), each within its project.
 public final class ChatCompletionService: Sendable {
     private let store: Store
+    private let audit: AuditLog
 
-    init(store: Store) { self.store = store }
+    init(store: Store, audit: AuditLog) {
+        self.store = store
+        self.audit = audit
+    }
 
     package func keep(
         _ body: JSON, id: String, model: String, metadata: JSON, messages: JSON, createdAt: Date,
@@ -26,7 +30,7 @@ public final class ChatCompletionService: Sendable {
     ) async throws -> StoredChatCompletion {
         try principal.require(.developer, .inference)
         guard let found = try await store.chatCompletion(id, projectID: principal.project) else {
-            throw Self.unknown(id, param: param)
+            throw await unknown(id, param: param, by: principal)
         }
         return found
     }
@@ -47,7 +51,7 @@ public final class ChatCompletionService: Sendable {
     ) async throws -> StoredChatCompletion {
         try principal.require(.developer, .inference)
         guard try await store.setMetadata(metadata, ofChatCompletion: id, projectID: principal.project) else {
-            throw Self.unknown(id, param: nil)
+            throw await unknown(id, param: nil, by: principal)
         }
         return try await show(id, by: principal)
     }
@@ -55,12 +59,14 @@ public final class ChatCompletionService: Sendable {
     package func delete(_ id: String, by principal: Principal) async throws {
         try principal.require(.developer, .inference)
         guard try await store.deleteChatCompletion(id, projectID: principal.project) else {
-            throw Self.unknown(id, param: nil)
+            throw await unknown(id, param: nil, by: principal)
         }
     }
 
-    private static func unknown(_ id: String, param: String?) -> MartletError {
-        MartletError(
+    /// The same for another project's, which is written down.
+    private func unknown(_ id: String, param: String?, by principal: Principal) async -> MartletError {
+        await audit.noteForeign(.chatCompletion, id, by: principal)
+        return MartletError(
             .notFound,
             "there is no stored chat completion '\(id.prefix(80))'; only those made with store: true are kept",
             param: param)

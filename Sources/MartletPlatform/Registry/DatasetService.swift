@@ -69,7 +69,7 @@ public final class DatasetService: Sendable {
         try principal.require(.developer)
         let (name, version) = try Name.parseReference(reference, what: "dataset")
         guard let dataset = try await store.dataset(name, version: version, projectID: principal.project) else {
-            throw Self.unknown(reference)
+            throw await unknown(reference, by: principal)
         }
         return dataset
     }
@@ -82,7 +82,7 @@ public final class DatasetService: Sendable {
         let (name, version) = try Name.parseReference(reference, what: "dataset")
         let versions = try await store.datasetVersions(name, projectID: principal.project)
             .filter { version == nil || $0 == version }
-        guard !versions.isEmpty else { throw Self.unknown(reference) }
+        guard !versions.isEmpty else { throw await unknown(reference, by: principal) }
         var users: [String] = []
         for version in versions {
             users += try await store.users(ofDataset: name, version: version, projectID: principal.project)
@@ -95,8 +95,10 @@ public final class DatasetService: Sendable {
         return users
     }
 
-    private static func unknown(_ reference: String) -> MartletError {
-        MartletError(.notFound, "there is no dataset '\(reference.prefix(200))'; see 'martlet data list'")
+    /// The same for another project's, which is written down.
+    private func unknown(_ reference: String, by principal: Principal) async -> MartletError {
+        await audit.noteForeign(.dataset, reference, by: principal)
+        return MartletError(.notFound, "there is no dataset '\(reference.prefix(200))'; see 'martlet data list'")
     }
 }
 

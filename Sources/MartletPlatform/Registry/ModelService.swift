@@ -27,7 +27,7 @@ public final class ModelService: Sendable {
         try principal.require(.developer, .inference)
         let name = try Name.check(name, what: "model")
         let models = try await store.models(named: name, projectID: principal.project)
-        guard !models.isEmpty else { throw Self.unknown(name) }
+        guard !models.isEmpty else { throw await unknown(name, by: principal) }
         return models
     }
 
@@ -36,7 +36,7 @@ public final class ModelService: Sendable {
         try principal.require(.developer, .inference)
         if !reference.hasPrefix("ft:") { _ = try Name.parseReference(reference, what: "model") }
         guard let model = try await store.resolveModel(reference, projectID: principal.project) else {
-            throw Self.unknown(reference)
+            throw await unknown(reference, by: principal)
         }
         var shown = model
         shown.serving = await deployments.serving(of: model.reference, projectID: principal.project)
@@ -81,7 +81,7 @@ public final class ModelService: Sendable {
         }
         let models = try await store.models(named: name, projectID: principal.project)
             .filter { version == nil || $0.version == version }
-        guard !models.isEmpty else { throw Self.unknown(reference) }
+        guard !models.isEmpty else { throw await unknown(reference, by: principal) }
         var users: [String] = []
         for model in models {
             users += try await store.users(ofModel: model.reference, projectID: principal.project)
@@ -94,6 +94,12 @@ public final class ModelService: Sendable {
             await deployments.unload(model.reference, projectID: principal.project)
         }
         return users
+    }
+
+    /// The same for another project's, which is written down.
+    private func unknown(_ reference: String, by principal: Principal) async -> MartletError {
+        await audit.noteForeign(.model, reference, by: principal)
+        return Self.unknown(reference)
     }
 
     static func unknown(_ reference: String) -> MartletError {

@@ -19,8 +19,12 @@ public final class ResponseService: Sendable {
         }
     }
     private let store: Store
+    private let audit: AuditLog
 
-    init(store: Store) { self.store = store }
+    init(store: Store, audit: AuditLog) {
+        self.store = store
+        self.audit = audit
+    }
 
     public func keep(_ response: Kept, id: String, createdAt: Date, by principal: Principal) async throws {
         try principal.require(.developer, .inference)
@@ -34,7 +38,7 @@ public final class ResponseService: Sendable {
     public func show(_ id: String, param: String? = nil, by principal: Principal) async throws -> Kept {
         try principal.require(.developer, .inference)
         guard let found = try await store.response(id, projectID: principal.project) else {
-            throw Self.unknown(id, param: param)
+            throw await unknown(id, param: param, by: principal)
         }
         return Kept(body: found.body, input: found.input, conversation: found.conversation)
     }
@@ -42,12 +46,14 @@ public final class ResponseService: Sendable {
     public func delete(_ id: String, by principal: Principal) async throws {
         try principal.require(.developer, .inference)
         guard try await store.deleteResponse(id, projectID: principal.project) else {
-            throw Self.unknown(id, param: nil)
+            throw await unknown(id, param: nil, by: principal)
         }
     }
 
-    private static func unknown(_ id: String, param: String?) -> MartletError {
-        MartletError(
+    /// The same for another project's, which is written down.
+    private func unknown(_ id: String, param: String?, by principal: Principal) async -> MartletError {
+        await audit.noteForeign(.response, id, by: principal)
+        return MartletError(
             .notFound,
             "there is no stored response '\(id.prefix(80))'; only those made with store: true are kept", param: param)
     }

@@ -118,6 +118,16 @@ public struct Call: Sendable {
         return try value.decode(type)
     }
 
+    /// For routes that take no fields: nothing, or an empty object. Throws `invalidRequest` with an unknown field's name.
+    func checkNoBody() async throws {
+        let buffer = try await body()
+        guard buffer.readableBytes > 0 else { return }
+        let value = try buffer.withUnsafeReadableBytes { bytes in
+            try JSONParser.parse(UnsafeRawBufferPointer(bytes), limits: JSONLimits(depth: limits.jsonDepth))
+        }
+        try Self.check(value, fields: [])
+    }
+
     static func check(_ value: JSON, fields: [String]) throws {
         guard case .object(let object) = value else {
             throw MartletError(.invalidRequest, "the body is \(value.kind); send a JSON object")
@@ -127,7 +137,8 @@ public struct Call: Sendable {
             let hint = near.map { Nearest.distance($0, key) <= 2 ? " (did you mean '\($0)'?)" : "" } ?? ""
             throw MartletError(
                 .invalidRequest,
-                "unknown field '\(key.prefix(60))'\(hint); known are \(fields.joined(separator: ", "))",
+                "unknown field '\(key.prefix(60))'\(hint); "
+                    + (fields.isEmpty ? "none are taken here" : "known are \(fields.joined(separator: ", "))"),
                 param: String(key.prefix(60)))
         }
     }

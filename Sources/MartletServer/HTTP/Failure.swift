@@ -18,7 +18,11 @@ package enum Failure {
 
     static func response(_ error: MartletError, dialect: Route.Dialect) -> Response {
         var headers: HTTPFields = [.contentType: "application/json"]
-        if error.code == .rateLimited || error.httpStatus == 503 {
+        if error.code == .insufficientQuota {
+            // It takes a person, or another month.
+            headers[.retryAfter] = "120"
+            headers[.shouldRetry] = "false"
+        } else if error.code == .rateLimited || error.httpStatus == 503 {
             headers[.retryAfter] = "1"
             headers[.retryAfterMilliseconds] = "500"
             headers[.shouldRetry] = "true"
@@ -51,7 +55,8 @@ package enum Failure {
 
     /// OpenAI's coarse classes.
     private static func type(of error: MartletError) -> String {
-        switch error.httpStatus {
+        if error.code == .insufficientQuota { return "insufficient_quota" }
+        return switch error.httpStatus {
         case 401: "authentication_error"
         case 403: "permission_error"
         case 404: "not_found_error"

@@ -26,6 +26,7 @@ extension API {
             Route(.post, base + "/{name}/versions", .developers, "Begin a version; the answer names the upload.") {
                 call in
                 try call.checkQuery()
+                try await call.checkNoBody()
                 let (name, by) = try call.of("name")
                 let upload = try await platform.datasets.beginVersion(name: name, by: by)
                 return .document(["upload": .string(upload)], status: .created)
@@ -42,6 +43,7 @@ extension API {
             },
             Route(.post, base + "/{name}/versions/{upload}/commit", .developers, "Register the version.") { call in
                 try call.checkQuery()
+                try await call.checkNoBody()
                 let (upload, by) = try call.of("upload")
                 return try await .json(platform.datasets.commit(upload: upload, by: by), status: .created)
             },

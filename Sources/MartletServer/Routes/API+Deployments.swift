@@ -33,6 +33,7 @@ extension API {
                 return try await .json(platform.deployments.scale(name, to: scaling.replicas, by: by))
             },
             Route(.post, base + "/{name}/rollback", .developers, "Return to the version before.") { call in
+                try await call.checkNoBody()
                 let (name, by) = try call.of("name")
                 return try await .json(platform.deployments.rollback(name, by: by))
             },

@@ -58,14 +58,17 @@ extension API {
                 return .bytes(ByteBuffer(bytes: rows), type: "application/x-ndjson")
             },
             Route(.post, base + "/{id}/cancel", .developers, "Stop a job for good.") { call in
+                try await call.checkNoBody()
                 let (id, by) = try call.of("id")
                 return try await .json(platform.jobs.cancel(id, by: by))
             },
             Route(.post, base + "/{id}/pause", .developers, "Stop a job at a checkpoint.") { call in
+                try await call.checkNoBody()
                 let (id, by) = try call.of("id")
                 return try await .json(platform.jobs.pause(id, by: by))
             },
             Route(.post, base + "/{id}/resume", .developers, "Go on with a paused job.") { call in
+                try await call.checkNoBody()
                 let (id, by) = try call.of("id")
                 return try await .json(platform.jobs.resume(id, by: by))
             },

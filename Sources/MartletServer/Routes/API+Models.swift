@@ -45,6 +45,7 @@ extension API {
         [
             Route(.post, base, .developers, "Begin an import under a name; the answer names the upload.") { call in
                 try call.checkQuery()
+                try await call.checkNoBody()
                 let (name, by) = try call.of("model")
                 let upload = try await platform.imports.begin(name: name, by: by)
                 return .document(["upload": .string(upload)], status: .created)
@@ -61,6 +62,7 @@ extension API {
             Route(.post, base + "/{upload}/commit", .developers, "Start the job that reads the model (?base=).") {
                 call in
                 try call.checkQuery("base")
+                try await call.checkNoBody()
                 let (upload, by) = try call.of("upload")
                 let job = try await platform.imports.commit(upload: upload, base: call.query("base"), by: by)
                 return try .json(job, status: .created)

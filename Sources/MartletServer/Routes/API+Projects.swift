@@ -24,6 +24,23 @@ extension API {
                 let new = try await call.decode(NewProject.self, fields: "name")
                 return try await .json(platform.projects.create(name: new.name, by: call.caller()), status: .created)
             },
+            Route(
+                .get, "/api/v1/projects/{project}/budget", .roles([.admin, .developer, .auditor]),
+                "What a project may use this month, and what it has used."
+            ) { call in
+                try call.checkQuery()
+                let (project, by) = try call.of("project")
+                return try await .json(platform.budgets.show(project, by: by))
+            },
+            Route(
+                .put, "/api/v1/projects/{project}/budget", .admins,
+                "Set what a project may use in a month: {cpu_seconds, tokens}; {} takes its budget away."
+            ) { call in
+                try call.checkQuery()
+                let (project, by) = try call.of("project")
+                let limit = try await call.decode(BudgetInfo.Amount.self, fields: "cpu_seconds", "tokens")
+                return try await .json(platform.budgets.set(limit, of: project, by: by))
+            },
             Route(.get, "/api/v1/keys", .admins, "List keys, without their secrets.") { call in
                 try call.checkQuery()
                 return try await .json(Page(data: platform.keys.list(by: call.caller())))

@@ -30,6 +30,7 @@ extension API {
             },
             Route(.post, base + "/{batch}/cancel", .developers, "Cancel a batch; what is done stays.") { call in
                 try call.checkQuery()
+                try await call.checkNoBody()
                 let (id, by) = try call.of("batch")
                 return .document(Self.document(try await platform.batches.cancel(id, by: by)))
             },

@@ -62,6 +62,7 @@ extension API {
     private func evalRunRoutes(_ base: String) -> [Route] {
         let cancel: Route.Handler = { call in
             try call.checkQuery()
+            try await call.checkNoBody()
             let (id, by) = try call.of("run")
             let view = try await platform.evals.cancelRun(id, of: try call.parameter("eval"), by: by)
             return .document(EvalAnswers.run(view, call))

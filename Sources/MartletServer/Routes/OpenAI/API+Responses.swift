@@ -31,6 +31,7 @@ extension API {
                 return .document(["id": .string(id), "object": "response", "deleted": true])
             },
             Route(.post, base + "/{response}/cancel", .inference, "Cancel a response.", isLogged: false) { call in
+                try await call.checkNoBody()
                 let (id, by) = try call.of("response")
                 _ = try await platform.responses.show(id, by: by)
                 throw MartletError(

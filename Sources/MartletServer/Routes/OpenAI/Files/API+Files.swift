@@ -42,6 +42,7 @@ extension API {
             },
             Route(.post, "/v1/uploads/{upload}/cancel", .developers, "Give an upload up.") { call in
                 try call.checkQuery()
+                try await call.checkNoBody()
                 let (id, by) = try call.of("upload")
                 return try await .document(OpenAIUploads.document(platform.uploads.cancel(id, by: by), nil))
             },

@@ -62,6 +62,7 @@ extension API {
     ) -> Route {
         Route(.post, "\(base)/{job}/\(verb)", .developers, summary) { call in
             try call.checkQuery()
+            try await call.checkNoBody()
             let (id, by) = try call.of("job")
             return try await .document(TuningAnswer.document(action(platform.tuning, id, by), by))
         }

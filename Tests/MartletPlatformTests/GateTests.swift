@@ -1,0 +1,191 @@
+import Foundation
+import MartletPlatform
+import MartletStore
+import MartletTesting
+import MartletWire
+import Synchronization
+import Testing
+
+@Suite("Gates over restarts", .serialized) struct GateTests {
+    /// Answers evals' questions, once it is let go.
+    private final class Executor: RequestExecutor {
+        let isOpen = Mutex(true)
+        let answer: String
+        init(_ answer: String) { self.answer = answer }
+
+        func execute(_ request: InnerRequest) async -> InnerReply {
+            while !isOpen.withLock({ $0 }) {
+                guard (try? await Task.sleep(for: .milliseconds(5))) != nil else {
+                    return InnerReply(status: 499, body: [:], requestID: "r")
+                }
+            }
+            return InnerReply(
+                status: 200,
+                body: ["choices": [["message": ["content": .string(answer)], "finish_reason": "stop"]]],
+                requestID: "r")
+        }
+    }
+
+    /// The next replica, ready.
+    private func replica(_ bench: Bench) async throws {
+        let started = try #require(await bench.engine.next())
+        try #require(started.mode == "replica")
+        let (connection, _) = try await started.dial()
+        Task {
+            while let (request, frame) = try await connection.nextRequest() {
+                try connection.reply(to: frame, Acknowledged())
+                if case .drain = request { started.kill() }
+            }
+        }
+        try await connection.request(
+            .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
+    }
+
+    /// `m@1` is deployed as `live`, `m@2` is there, and the eval has been run once; its id.
+    private func prepare(_ bench: Bench) async throws -> String {
+        let executor = Executor("Paris")
+        bench.platform.executor.set(executor)
+        _ = try await bench.importDataset("d")
+        _ = try await bench.train(weights: "one")
+        _ = try await bench.train(weights: "two")
+        async let first = bench.platform.deployments.deploy(
+            DeploymentRequest(model: "m@1", name: "live"), by: bench.admin)
+        try await replica(bench)
+        _ = try await first
+        let evals = bench.platform.evals
+        let eval = try await evals.create(
+            name: "capitals", metadata: nil,
+            dataSourceConfig: ["type": "custom", "item_schema": ["type": "object"], "include_sample_schema": true],
+            testingCriteria: [
+                [
+                    "type": "string_check", "name": "exact", "operation": "eq", "input": "{{ sample.output_text }}",
+                    "reference": "{{ item.answer }}",
+                ]
+            ], by: bench.admin)
+        let run = try await evals.createRun(
+            eval.id, name: nil,
+            dataSource: [
+                "type": "completions", "model": "m",
+                "source": ["type": "file_content", "content": [["item": ["answer": "Paris"]]]],
+                "input_messages": ["type": "template", "template": [["role": "user", "content": "France?"]]],
+            ], metadata: nil, by: bench.admin)
+        try await eventually {
+            try await evals.showRun(run.run.id, of: eval.id, by: bench.admin).run.state == .completed
+        }
+        executor.isOpen.withLock { $0 = false }
+        return eval.id
+    }
+
+    private func gated(_ bench: Bench, _ eval: String) -> Task<DeploymentInfo, any Error> {
+        Task {
+            try await bench.platform.gates.deploy(
+                DeploymentRequest(model: "m@2", name: "live", gate: eval), wait: true, by: bench.admin)
+        }
+    }
+
+    /// Waits until the gate's run is stored.
+    private func untilBegun(_ bench: Bench, _ eval: String) async throws -> String {
+        var id = ""
+        try await eventually {
+            let runs = try await bench.platform.evals.listRuns(
+                eval, state: nil, after: nil, limit: 10, isNewestFirst: true, by: bench.admin)
+            id = runs.data.first?.run.id ?? ""
+            return runs.data.count == 2
+        }
+        return id
+    }
+
+    private func live(_ bench: Bench) async throws -> DeploymentInfo {
+        try await bench.platform.deployments.show("live", by: bench.admin)
+    }
+
+    /// A platform on the home of one that stopped in the middle of a gate; its executor says `answer`.
+    private func interrupted(
+        _ answer: String, _ between: (Bench, String) async throws -> Void = { _, _ in },
+        _ body: (Bench, String) async throws -> Void
+    ) async throws {
+        let bench = try await Bench()
+        let eval = try await prepare(bench)
+        let waiting = gated(bench, eval)
+        let run = try await untilBegun(bench, eval)
+        #expect(try await live(bench).model == "m@1")
+        try await between(bench, eval)
+        try await bench.stop(keep: true)
+        #expect(await code { _ = try await waiting.value } == .unavailable)
+        let next = try await Bench(home: bench.home)
+        try await replica(next)
+        #expect(try await live(next).model == "m@1")
+        next.platform.executor.set(Executor(answer))
+        try await body(next, run)
+        try await next.stop()
+    }
+
+    @Test func aGateThatWasInterruptedIsDecidedByTheNextServeAndMovesTheDeployment() async throws {
+        try await interrupted("Paris") { bench, run in
+            try await replica(bench)
+            try await eventually { try await live(bench).model == "m@2" }
+            #expect(try await live(bench).error == nil)
+            let audit = try await bench.platform.audit.list(by: bench.admin).data
+            #expect(audit.contains { $0.action == "deployment.gate" && $0.outcome == "passed" })
+            // It is decided once.
+            try await bench.stop(keep: true)
+            let last = try await Bench(home: bench.home)
+            try await replica(last)
+            #expect(try await live(last).model == "m@2")
+            let runs = try await last.platform.audit.list(by: last.admin).data.filter { $0.action == "deployment.gate" }
+            #expect(runs.count == 1)
+            try await last.stop(keep: true)
+        }
+    }
+
+    @Test func aGateThatFailsAfterARestartLeavesTheDeploymentAndSaysWhy() async throws {
+        try await interrupted("Rome") { bench, run in
+            try await eventually { try await live(bench).error != nil }
+            let shown = try await live(bench)
+            #expect(shown.model == "m@1" && shown.nextModel == nil)
+            #expect(shown.error?.contains("0 of 1") == true && shown.error?.contains(run) == true)
+            #expect(await bench.engine.next(within: 0.5) == nil, "nothing was loaded")
+            let audit = try await bench.platform.audit.list(by: bench.admin).data
+            #expect(audit.contains { $0.action == "deployment.gate" && $0.outcome == "refused" })
+        }
+    }
+
+    @Test func aRollbackOrADeploymentTakesAnUndecidedGatesPlace() async throws {
+        let bench = try await Bench()
+        let eval = try await prepare(bench)
+        let waiting = gated(bench, eval)
+        _ = try await untilBegun(bench, eval)
+        async let again = bench.platform.gates.deploy(
+            DeploymentRequest(model: "m@1", name: "live"), wait: true, by: bench.admin)
+        try await replica(bench)
+        #expect(try await again.model == "m@1")
+        bench.platform.executor.set(Executor("Paris"))
+        try await bench.stop(keep: true)
+        #expect(await code { _ = try await waiting.value } != nil)
+        let next = try await Bench(home: bench.home)
+        next.platform.executor.set(Executor("Paris"))
+        try await replica(next)
+        try await Task.sleep(for: .milliseconds(500))
+        #expect(try await live(next).model == "m@1")
+        #expect(await next.engine.next(within: 0.5) == nil)
+        try await next.stop()
+    }
+
+    /// A key that was revoked has no more say.
+    @Test("A11: a gate of a revoked key does not move the deployment") func aRevokedKeysGate() async throws {
+        let bench = try await Bench()
+        let eval = try await prepare(bench)
+        let key = try await bench.platform.keys.create(name: "k", role: .developer, by: bench.admin)
+        let holder = try await bench.platform.keys.authenticate(try #require(key.secret))
+        let waiting = Task {
+            try await bench.platform.gates.deploy(
+                DeploymentRequest(model: "m@2", name: "live", gate: eval), wait: true, by: holder)
+        }
+        _ = try await untilBegun(bench, eval)
+        _ = try await bench.platform.keys.revoke(key.id, by: bench.admin)
+        #expect(await code { _ = try await waiting.value } == .requirementNotMet)
+        let shown = try await live(bench)
+        #expect(shown.model == "m@1" && shown.error?.contains("was revoked") == true)
+        try await bench.stop()
+    }
+}
