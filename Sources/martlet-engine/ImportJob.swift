@@ -18,13 +18,17 @@ struct ImportJob {
     }
 
     func run() throws -> JobOutcome {
+        try link.carryOut(jobID: task.jobID, directory: task.directory) { try work() }
+    }
+
+    private func work() throws -> JobOutcome {
         let started = ContinuousClock.now
         link.progress(JobProgress(phase: "reading"))
         let target = URL(filePath: task.directory).appending(path: Self.bundle)
         // What a worker before this one left unfinished.
         try? FileManager.default.removeItem(at: target)
         let report = try ModelImport.run(from: try source(), to: target, base: task.base.map { URL(filePath: $0.path) })
-        if link.stop() != nil { return .cancelled }
+        try link.goOn()
         guard ["generate", "embed", "classify", "answer"].contains(report.task) else {
             throw MartletError(
                 .unsupportedFormat,
@@ -37,6 +41,7 @@ struct ImportJob {
         let folder = try ModelFolder(report.isAdapter ? task.base.map { URL(filePath: $0.path) } ?? target : target)
         // What cannot be served is refused here, and not at the first request.
         _ = try LanguageText(folder)
+        try link.goOn()
         var signature = Self.signature(report, folder)
         if ["classify", "answer"].contains(report.task) {
             // Asked as a model of rows is.

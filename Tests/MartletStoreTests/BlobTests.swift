@@ -3,13 +3,15 @@ import MartletStore
 import MartletWire
 import Testing
 
-@Suite struct BlobTests {
+@Suite final class BlobTests {
     let home: String
 
     init() throws {
         home = NSTemporaryDirectory() + "martlet-store-\(UUID().uuidString.prefix(8))"
         try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
     }
+
+    deinit { remove() }
 
     private func remove() { try? FileManager.default.removeItem(atPath: home) }
 
