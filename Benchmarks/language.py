@@ -188,6 +188,8 @@ def measure_server(pairs):
             load("ours", key), load("llama", "")
             a, b = machine.interleave(lambda: load("ours", key), lambda: load("llama", ""), pairs)
             print(f"  first answer after a cold load: {cold:.2f} s; memory of the replica: {replica_memory() >> 20} MiB")
+        rows.append(machine.compare("100M Llama, 1 / first answer after a cold load", "1/s", [1 / cold], [1.0],
+                                    "one second", 1.0))
         row = machine.compare(f"100M Llama, {CLIENTS} streaming clients", "tokens/s", [x[0] for x in a],
                               [x[0] for x in b], "llama-server F16", 1.5)
         print(f"  ours {row['ours']:,.0f} tokens/s, llama-server {row['theirs']:,.0f}: {row['ratio']:.2f}")
@@ -200,6 +202,42 @@ def measure_server(pairs):
     return rows
 
 
+# Memory of a replica's process. Its cache is small here, so that all of it is used.
+
+CACHE_MIB = 64
+
+
+def memory(*more):
+    """What `bench-generate` says after each round."""
+    done = subprocess.run(
+        [machine.ENGINE, "bench-generate", os.path.join(MODEL, "hf"), "--precision", "float16", "--prompt", str(PROMPT),
+         "--new", "64", "--threads", str(THREADS), "--cache-mb", str(CACHE_MIB), "--repeat", "3", *more],
+        capture_output=True, text=True, env=dict(os.environ, **machine.ENGINE_ENVIRONMENT))
+    if done.returncode != 0:
+        sys.exit(f"error: bench-generate ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def measure_memory():
+    print("\n100M Llama, memory")
+    peak = memory("--sequences", "8")[-1]
+    allowed = peak["weight_bytes"] + (CACHE_MIB << 20) + 250_000_000
+    print(f"  weights {peak['weight_bytes'] / 1e6:,.0f} MB, cache {(CACHE_MIB << 20) / 1e6:,.0f} MB; at most "
+          f"{peak['peak_bytes'] / 1e6:,.0f} MB resident, {peak['anonymous_bytes'] / 1e6:,.0f} MB of its own at the end")
+    rounds = memory("--sequences", "10", "--adapters", "10")
+    base = [row for row in rounds if row["adapter_bytes"] == 0][-1]
+    ten = [row for row in rounds if row["adapters"] > 0][-1]
+    bound = 1.1 * (base["anonymous_bytes"] + ten["adapter_bytes"])
+    print(f"  base {base['anonymous_bytes'] / 1e6:,.0f} MB, ten adapters of {ten['adapter_bytes'] / 1e6:,.0f} MB, "
+          f"together {ten['anonymous_bytes'] / 1e6:,.0f} MB")
+    return [
+        machine.compare("100M Llama, memory: weights, cache and 250 MB / most", "MB", [allowed / 1e6],
+                        [peak["peak_bytes"] / 1e6], "itself", 1.0),
+        machine.compare("100M Llama and ten adapters, memory: their sum and 10 % / all", "MB", [bound / 1e6],
+                        [ten["anonymous_bytes"] / 1e6], "itself", 1.0),
+    ]
+
+
 def measure(pairs):
     make_model()
-    return measure_decoding(pairs) + measure_server(pairs)
+    return measure_decoding(pairs) + measure_server(pairs) + measure_memory()

@@ -121,11 +121,11 @@ INLINE void backward_head(
     const ck_sequence *s, const float *keys, const float *values, float *p, float *ds, int32_t t0, int32_t length,
     int32_t head, int wide) {
     int32_t size = s->size, share = s->heads / s->groups, group = head / share, width = up(length);
-    int64_t o_row = (int64_t)s->heads * size, k_row = (int64_t)s->groups * size;
+    int64_t o_row = (int64_t)s->heads * size, q_row = s->q_gradient_stride, k_row = s->k_gradient_stride;
     const float *q = s->q + t0 * s->q_stride + head * size, *k = s->k + t0 * s->k_stride + group * size;
     const float *o = s->output + t0 * o_row + head * size, *go = s->gradient + t0 * o_row + head * size;
     const float *statistic = s->statistics + (int64_t)t0 * s->heads + head;
-    float *gq = s->q_gradient + t0 * o_row + head * size;
+    float *gq = s->q_gradient + t0 * q_row + head * size;
     float *gk = s->k_gradient + t0 * k_row + group * size, *gv = s->v_gradient + t0 * k_row + group * size;
     for (int32_t i = 0; i < length; i += ROWS) {
         int rows = length - i < ROWS ? length - i : ROWS;
@@ -145,7 +145,7 @@ INLINE void backward_head(
                 store(&change, di + r * width + j);
             }
         }
-        tile(di, width, 1, k, s->k_stride, seen, gq + i * o_row, o_row, size, 0, rows, wide);
+        tile(di, width, 1, k, s->k_stride, seen, gq + i * q_row, q_row, size, 0, rows, wide);
     }
     int adds = head % share != 0;
     for (int32_t j = 0; j < length; j += ROWS) {

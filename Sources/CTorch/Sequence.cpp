@@ -88,6 +88,16 @@ std::pair<at::Tensor, at::Tensor> attend(
     return {output, statistics};
 }
 
+// Rows of keys and of values must lie equally far apart.
+void differentiate(ck_sequence &work, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v) {
+    work.q_gradient = q.mutable_data_ptr<float>();
+    work.k_gradient = k.mutable_data_ptr<float>();
+    work.v_gradient = v.mutable_data_ptr<float>();
+    work.q_gradient_stride = q.stride(0);
+    work.k_gradient_stride = k.stride(0);
+    run(work);
+}
+
 struct SequenceAttention : torch::autograd::Function<SequenceAttention> {
     static at::Tensor forward(
         torch::autograd::AutogradContext *context, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,
@@ -101,6 +111,7 @@ struct SequenceAttention : torch::autograd::Function<SequenceAttention> {
 
     static torch::autograd::variable_list backward(
         torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
+        TORCH_CHECK(!at::GradMode::is_enabled(), "attention has no gradient of its gradient");
         auto saved = context->get_saved_variables();
         auto q = in_rows(saved[0]), k = in_rows(saved[1]), v = in_rows(saved[2]);
         auto gradient = gradients[0].contiguous();
@@ -111,13 +122,61 @@ struct SequenceAttention : torch::autograd::Function<SequenceAttention> {
         work.output = saved[3].data_ptr<float>();
         work.statistics = saved[4].data_ptr<float>();
         work.gradient = gradient.const_data_ptr<float>();
-        work.q_gradient = q_gradient.mutable_data_ptr<float>();
-        work.k_gradient = k_gradient.mutable_data_ptr<float>();
-        work.v_gradient = v_gradient.mutable_data_ptr<float>();
-        run(work);
+        differentiate(work, q_gradient, k_gradient, v_gradient);
         return {q_gradient, k_gradient, v_gradient, at::Tensor(), at::Tensor()};
     }
 };
+
+// Queries, keys and values as one tensor [tokens, heads + 2·groups, size], as one product gives them: so is its
+// gradient, which nobody has to put together.
+struct Parts {
+    at::Tensor q, k, v;
+    Parts(const at::Tensor &qkv, int64_t groups)
+        : q(qkv.narrow(1, 0, qkv.size(1) - 2 * groups)), k(qkv.narrow(1, qkv.size(1) - 2 * groups, groups)),
+          v(qkv.narrow(1, qkv.size(1) - groups, groups)) {}
+};
+
+struct JoinedAttention : torch::autograd::Function<JoinedAttention> {
+    static at::Tensor forward(
+        torch::autograd::AutogradContext *context, const at::Tensor &qkv, int64_t groups, at::IntArrayRef lengths,
+        double scale) {
+        Parts parts(qkv, groups);
+        auto [output, statistics] = attend(parts.q, parts.k, parts.v, lengths, scale);
+        context->save_for_backward({qkv, output, statistics});
+        context->saved_data["groups"] = groups;
+        context->saved_data["lengths"] = lengths.vec();
+        context->saved_data["scale"] = scale;
+        return output;
+    }
+
+    static torch::autograd::variable_list backward(
+        torch::autograd::AutogradContext *context, torch::autograd::variable_list gradients) {
+        TORCH_CHECK(!at::GradMode::is_enabled(), "attention has no gradient of its gradient");
+        auto saved = context->get_saved_variables();
+        auto gradient = gradients[0].contiguous();
+        int64_t groups = context->saved_data["groups"].toInt();
+        auto joined = at::empty(saved[0].sizes(), saved[0].options());
+        Parts given(saved[0], groups), found(joined, groups);
+        auto starts = starts_of(context->saved_data["lengths"].toIntVector(), saved[0].size(0));
+        auto work = work_of(given.q, given.k, given.v, starts, context->saved_data["scale"].toDouble());
+        work.output = saved[1].data_ptr<float>();
+        work.statistics = saved[2].data_ptr<float>();
+        work.gradient = gradient.const_data_ptr<float>();
+        differentiate(work, found.q, found.k, found.v);
+        return {joined, at::Tensor(), at::Tensor(), at::Tensor()};
+    }
+};
+
+at::Tensor joined_attention(const at::Tensor &qkv, int64_t groups, at::IntArrayRef lengths, double scale) {
+    TORCH_CHECK_VALUE(
+        qkv.dim() == 3 && groups > 0 && qkv.size(1) > 2 * groups, "takes [tokens, heads + 2·", groups, ", size], not ",
+        qkv.sizes());
+    auto rows = qkv.contiguous();
+    Parts parts(rows, groups);
+    check(parts.q, parts.k, parts.v);
+    if (at::GradMode::is_enabled() && qkv.requires_grad()) return JoinedAttention::apply(rows, groups, lengths, scale);
+    return attend(parts.q, parts.k, parts.v, lengths, scale).first;
+}
 
 at::Tensor sequence_attention(
     const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, at::IntArrayRef lengths, double scale) {
@@ -132,4 +191,6 @@ at::Tensor sequence_attention(
 TORCH_LIBRARY_FRAGMENT(martlet, library) {
     library.def(
         "sequence_attention(Tensor q, Tensor k, Tensor v, int[] lengths, float scale) -> Tensor", &sequence_attention);
+    library.def(
+        "joined_attention(Tensor qkv, int groups, int[] lengths, float scale) -> Tensor", &joined_attention);
 }

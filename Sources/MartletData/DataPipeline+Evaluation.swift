@@ -7,11 +7,20 @@ extension DataPipeline {
     /// Data that comes split gives its test part. Cleaning runs as in training, with what was learnt then. Throws
     /// `invalidData` for rows that do not fit the model.
     public static func encode(
-        paths: [String], csv: CSVConfig, preprocessing: Preprocessing, cacheDirectory: String
+        paths: [String], csv: CSVConfig, preprocessing: Preprocessing, cacheDirectory: String,
+        watch: ReadingWatch = ReadingWatch()
     ) throws -> (rows: EncodedRows, report: DataReport) {
-        var table = try SourceCatalog.table(ResolvedSources(all: paths), csv: csv)
-        let test = table.parts.filter { $0.split == .test }
-        if !test.isEmpty { table = try Table(parts: test) }
+        try watch.read {
+            var table = try SourceCatalog.table(ResolvedSources(all: paths), csv: csv, watch: watch)
+            let test = table.parts.filter { $0.split == .test }
+            if !test.isEmpty { table = try Table(parts: test, watch: watch) }
+            return try encode(table, preprocessing, cacheDirectory)
+        }
+    }
+
+    private static func encode(
+        _ table: Table, _ preprocessing: Preprocessing, _ cacheDirectory: String
+    ) throws -> (rows: EncodedRows, report: DataReport) {
         var report = try DataProfile.report(table)
         var cleaner = try cleaner(preprocessing.cleaning, table)
         let writer = try RowWriter(preprocessing, table, folder: cacheDirectory, names: ["rows"])
@@ -46,6 +55,8 @@ final class RowWriter {
         }
         encoders = try preprocessing.encoders { try table.place(of: $0, for: "the model") }
         texts = encoders.filter { $0.feature.tokenizer != nil }
+        // A label may be unknown only because rows that have it are bad and were not learnt from.
+        if table.watch.badRows?.isEmpty == false { for encoder in encoders { encoder.allowsUnseenLabels = true } }
         let stride = encoders.reduce(0) { $0 + $1.layout.byteCount }
         writers = try names.map { try EncodedRowsWriter(path: "\(folder)/\($0).rows", stride: stride) }
     }

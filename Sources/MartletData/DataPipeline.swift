@@ -14,12 +14,21 @@ public struct PreparedData: Sendable {
 /// what cleaning fills in, learn the features, encode. Everything that is learnt comes from the training split alone.
 public enum DataPipeline {
     /// `cacheDirectory` receives the encoded rows and must outlive the result. `fold` picks one of
-    /// `data.split.folds` for validation; nil trains on all of them. Throws `invalidData` and `invalidRecipe`.
+    /// `data.split.folds` for validation; nil trains on all of them. Throws `invalidData` and `invalidRecipe`: where `watch`
+    /// collects bad rows, the first one's fault after all of them were found.
     public static func prepare(
         _ recipe: Recipe, sources: ResolvedSources, cacheDirectory: String, fold: Int? = nil,
-        progress: (String) -> Void = { _ in }
+        watch: ReadingWatch = ReadingWatch(), progress: (String) -> Void = { _ in }
     ) throws -> PreparedData {
-        let table = try SourceCatalog.table(sources, csv: recipe.data.csv)
+        try watch.read {
+            let table = try SourceCatalog.table(sources, csv: recipe.data.csv, watch: watch)
+            return try prepare(recipe, table, cacheDirectory, fold, progress)
+        }
+    }
+
+    private static func prepare(
+        _ recipe: Recipe, _ table: Table, _ cacheDirectory: String, _ fold: Int?, _ progress: (String) -> Void
+    ) throws -> PreparedData {
         let plan = try FeaturePlan(recipe, table: table)
         progress("reading \(table.parts.count == 1 ? "the data" : "the data of \(table.parts.count) files")")
         var report = try DataProfile.report(table)
@@ -48,7 +57,13 @@ public enum DataPipeline {
         var cleaner = try cleaner(steps, table)
         let fitters = try plan.fitters(table)
         try rows.forEachCleaned(&cleaner) { row, code in
-            if code == Splitter.train { for fitter in fitters { try fitter.add(row) } }
+            guard code == Splitter.train else { return }
+            var fault: MartletError?
+            // Every feature learns from the row, so that one bad cell does not make others look bad.
+            for fitter in fitters {
+                do { try fitter.add(row) } catch let error as MartletError { fault = fault ?? error }
+            }
+            if let fault { throw fault }
         }
         let features = try fitters.map { try $0.finish() }
         plan.warn(features, &report)
@@ -87,10 +102,15 @@ public enum DataPipeline {
         } else {
             var cleaner = try cleaner(steps, table)
             try table.forEach { row, _, part in
-                if try cleaner.apply(to: row) {
-                    try splitter.add(row, given: given[part], label: label.map { row.cells[$0] })
-                } else {
+                do {
+                    if try cleaner.apply(to: row) {
+                        try splitter.add(row, given: given[part], label: label.map { row.cells[$0] })
+                    } else {
+                        splitter.drop()
+                    }
+                } catch {
                     splitter.drop()
+                    throw error
                 }
             }
             effects = cleaner.effects

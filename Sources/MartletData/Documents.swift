@@ -22,8 +22,10 @@ public struct Documents {
     private static let partByteCount = 8 << 20
 
     /// - Throws: `invalidData` and `invalidRecipe` where there are no texts or no such column.
-    public init(_ sources: ResolvedSources, column: String, csv: CSVConfig) throws {
-        table = try SourceCatalog.table(sources, csv: csv)
+    public init(
+        _ sources: ResolvedSources, column: String, csv: CSVConfig, watch: ReadingWatch = ReadingWatch()
+    ) throws {
+        table = try SourceCatalog.table(sources, csv: csv, watch: watch)
         self.column = column
         if let part = table.parts.first(where: { $0.text == nil }) {
             guard part.format != "images", part.format != "idx" else {
@@ -43,7 +45,7 @@ public struct Documents {
     /// Rows without a text are left out.
     public func forEach(_ body: (Part) throws -> Void) throws {
         var document = 0
-        for source in table.parts {
+        for (number, source) in table.parts.enumerated() {
             if let (path, encoding) = source.text {
                 try read(path, encoding, source.name) { text, isLast in
                     try body(Part(document: document, split: source.split, text: text, isLast: isLast))
@@ -52,11 +54,9 @@ public struct Documents {
                 continue
             }
             let place = try table.place(of: column, for: "data.column")
-            let reader = try source.open(table.columns)
-            let row = Row()
-            while try reader.next(row) {
+            try table.forEach(ofPart: number) { row in
                 let cell = row.cells[place]
-                guard !cell.isMissing, cell.count > 0 else { continue }
+                guard !cell.isMissing, cell.count > 0 else { return }
                 try body(Part(document: document, split: source.split, text: cell.string, isLast: true))
                 document += 1
             }
@@ -80,6 +80,7 @@ public struct Documents {
             return text
         }
         while true {
+            try table.watch.goOn()
             let count = try chunk.withUnsafeMutableBytes { try stream.read(into: $0) }
             if count == 0 { break }
             pending += chunk[..<count]

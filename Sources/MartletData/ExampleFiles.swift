@@ -34,12 +34,25 @@ public struct ExampleFiles: Sendable {
 
     /// A line that is not blank, with the name of its file and its number there, counted from 1. The bytes live until the
     /// closure returns, which says whether to go on.
+    /// - Parameter tooLong: takes a line that is too long to be read, and how it begins, and says whether to go on; without
+    ///   it such a line is thrown.
     public func forEach(
+        tooLong: ((_ error: MartletError, _ start: String, _ file: String, _ line: Int) throws -> Bool)? = nil,
         _ body: (_ bytes: UnsafeBufferPointer<UInt8>, _ file: String, _ line: Int) throws -> Bool
     ) throws {
         for path in paths {
             let reader = try LineReader(path: path, encoding: .utf8)
-            while let line = try reader.next() {
+            while true {
+                let next: UnsafeBufferPointer<UInt8>?
+                do {
+                    next = try reader.next()
+                } catch let error as MartletError where reader.isInLongLine {
+                    guard let tooLong else { throw error }
+                    guard try tooLong(error, reader.longLineStart, reader.file, reader.line + 1) else { return }
+                    _ = try reader.skip()
+                    continue
+                }
+                guard let line = next else { break }
                 guard line.contains(where: { $0 > 0x20 }) else { continue }
                 guard try body(line, reader.file, reader.line) else { return }
             }
@@ -53,7 +66,7 @@ public enum ExampleSplit {
     public static func codes(_ files: ExampleFiles, _ config: SplitConfig) throws -> [Split] {
         var splitter = try Splitter(config, hasValidation: false, hasTest: false, fold: nil)
         let row = Row()
-        try files.forEach { _, _, _ in
+        try files.forEach(tooLong: { _, _, _, _ in true }) { _, _, _ in
             try splitter.add(row, given: nil, label: nil)
             return true
         }

@@ -5,6 +5,8 @@ import MartletWire
 final class FeatureEncoder {
     let feature: FittedFeature
     let layout: FeatureLayout
+    /// Writes the first label in place of one that was not learnt: for rows that are checked and then thrown away.
+    var allowsUnseenLabels = false
     /// Where the columns stand in a row's cells.
     private let places: [Int]
     private let indices: ByteTable
@@ -77,6 +79,7 @@ final class FeatureEncoder {
         if feature.role == .input { return Int64(index.map { $0 + 1 } ?? 0) }
         if let index { return Int64(index) }
         if cell.isMissing { throw row.missing(feature.columns[0], remedy: remedyForMissing) }
+        if allowsUnseenLabels { return 0 }
         throw row.fault(
             feature.columns[0], cell, "is a label that the training rows do not have",
             remedy:
@@ -135,7 +138,7 @@ final class FeatureEncoder {
             count += 1
             return true
         }
-        if let unseen {
+        if let unseen, !allowsUnseenLabels {
             throw row.fault(
                 feature.columns[0], cell, "has the label '\(unseen)', which the training rows do not have",
                 remedy: "add rows of it to the training split, or remove the row")

@@ -145,9 +145,10 @@ struct Profiler {
 /// Looks at data without a recipe.
 public enum DataProfile {
     /// What these files and folders hold. Throws `invalidData` with file, line and remedy for what cannot be read.
-    public static func profile(paths: [String], csv: CSVConfig = CSVConfig()) throws -> DataReport {
-        let table = try SourceCatalog.table(ResolvedSources(all: paths), csv: csv)
-        return try report(table)
+    public static func profile(
+        paths: [String], csv: CSVConfig = CSVConfig(), watch: ReadingWatch = ReadingWatch()
+    ) throws -> DataReport {
+        try watch.read { try report(SourceCatalog.table(ResolvedSources(all: paths), csv: csv, watch: watch)) }
     }
 
     /// Sources, row counts and columns of a table.

@@ -84,6 +84,8 @@ package final class Row {
     var folder = ""
     /// How text cells write numbers.
     package var numbers = NumberFormat.plain
+    /// Of a row that could not be read: the column at fault, where one is, and how the cell or the row begins.
+    var excerpt: (column: String?, value: String)?
 
     package init() {}
 

@@ -37,8 +37,7 @@ public final class FeatureNetwork: Module {
         var results: [Tensor] = []
         results.reserveCapacity(config.outputs.count)
         for (decoder, output) in zip(decoders.modules, config.outputs) {
-            var result = try decoder(combined, forward)
-            if output.activation != .none { result = try output.activation(result) }
+            var result = try decoder(combined, then: output.activation, forward)
             switch output.type {
             case .number, .boolean: result = try result.squeeze(-1)
             default: break
@@ -138,8 +137,7 @@ final class DenseStack: Module {
     func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
         var x = x
         for layer in layers {
-            x = try layer(x, forward)
-            x = try activation(x)
+            x = try layer(x, then: activation, forward)
             x = try forward.dropout(x, dropout)
         }
         return x

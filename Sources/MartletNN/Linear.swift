@@ -26,7 +26,7 @@ public final class Linear: Layer {
     }
 
     public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
-        try x.linear(weight.value, bias?.value)
+        try self(x, after: nil, forward)
     }
 }
 

@@ -15,6 +15,17 @@ public enum WeightFormat: String, Codable, Sendable, CaseIterable {
     case half = "float16"
 }
 
+extension WeightFormat {
+    /// A weight [out, in] in float32, and its bias [out], as a product of this format reads them.
+    public func weight(_ weight: Tensor, bias: Tensor?) throws -> any LinearWeight {
+        switch self {
+        case .dense: DenseWeight(weight, bias: bias)
+        case .packed: try PanelWeight(weight, bias: bias, half: false)
+        case .half: try PanelWeight(weight, bias: bias, half: true)
+        }
+    }
+}
+
 /// A weight as it is in the checkpoint.
 public struct DenseWeight: LinearWeight {
     private let weight: Tensor
@@ -76,18 +87,14 @@ extension LinearGroup {
     public func pack(_ format: WeightFormat) throws {
         guard !layers.isEmpty else { return }
         let weights = try layers.map { try $0.weight.value.detach().to(.float32) }
-        let weight = try weights.count == 1 ? weights[0].contiguous() : Tensor.cat(weights)
-        var bias: Tensor?
-        if layers.contains(where: { $0.bias != nil }) {
-            bias = try Tensor.cat(
-                layers.map { try $0.bias?.value.detach().to(.float32) ?? Tensor.zeros([$0.weight.value.size(0)]) })
-        }
-        packed =
-            switch format {
-            case .dense: DenseWeight(weight, bias: bias)
-            case .packed: try PanelWeight(weight, bias: bias, half: false)
-            case .half: try PanelWeight(weight, bias: bias, half: true)
-            }
+        packed = try format.weight(weights.count == 1 ? weights[0].contiguous() : Tensor.cat(weights), bias: bias())
+    }
+
+    /// The biases of all layers, one after another, zeros for those without one; nil where none has one.
+    public func bias() throws -> Tensor? {
+        guard layers.contains(where: { $0.bias != nil }) else { return nil }
+        return try Tensor.cat(
+            layers.map { try $0.bias?.value.detach().to(.float32) ?? Tensor.zeros([$0.weight.value.size(0)]) })
     }
 
     /// Gives back the memory of weights that are packed, but for those that `isUsedElsewhere` names. The layers cannot

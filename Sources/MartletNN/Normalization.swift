@@ -62,7 +62,7 @@ public final class LayerNorm: Layer {
     public let weight: Parameter
     public let bias: Parameter?
     private let width: Int
-    private let epsilon: Double
+    let epsilon: Double
 
     public init(_ width: Int, epsilon: Double = 1e-5, bias: Bool = true) throws {
         weight = try Parameter([width], .norm, .ones)

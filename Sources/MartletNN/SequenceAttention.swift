@@ -6,6 +6,7 @@ import MartletWire
 extension Op {
     /// Short causal sequences of float32 on the CPU.
     static let sequenceAttention = Op("martlet::sequence_attention")
+    static let joinedAttention = Op("martlet::joined_attention")
 }
 
 /// Whole sequences at once, with no cache: for training and for measuring. Gradients pass through.
@@ -75,6 +76,16 @@ public final class SequenceAttention: TokenAttention {
         let (qs, ks, vs) = (try q.split(lengths), try k.split(lengths), try v.split(lengths))
         return try Tensor.cat(
             lengths.indices.map { try rows(qs[$0], ks[$0], vs[$0], 1, lengths[$0], options) })
+    }
+
+    public func attend(layer: Int, joined qkv: Tensor, groups: Int, _ options: AttentionOptions) throws -> Tensor {
+        guard qkv.rank == 3, qkv.size(0) == positions.count, groups > 0, isShort(qkv, options) else {
+            let parts = try qkv.split([qkv.size(1) - 2 * groups, groups, groups], axis: 1)
+            return try attend(layer: layer, parts[0], parts[1], parts[2], options)
+        }
+        return try Op.joinedAttention.tensor(
+            .tensor(qkv), .int(groups), .ints(lengths),
+            .double(options.scale ?? 1 / Double(qkv.size(2)).squareRoot()))
     }
 
     /// Whether our own kernel takes it: it holds all scores of a sequence at once.

@@ -31,4 +31,15 @@ public protocol TokenAttention: AnyObject {
     ///   - k: [N, G, K], H a multiple of G, already rotated; `v` is the same shape.
     /// - Returns: [N, H, K].
     func attend(layer: Int, _ q: Tensor, _ k: Tensor, _ v: Tensor, _ options: AttentionOptions) throws -> Tensor
+
+    /// The same where one product gave them side by side.
+    /// - Parameter qkv: [N, H + 2·G, K].
+    func attend(layer: Int, joined qkv: Tensor, groups: Int, _ options: AttentionOptions) throws -> Tensor
+}
+
+extension TokenAttention {
+    public func attend(layer: Int, joined qkv: Tensor, groups: Int, _ options: AttentionOptions) throws -> Tensor {
+        let parts = try qkv.split([qkv.size(1) - 2 * groups, groups, groups], axis: 1)
+        return try attend(layer: layer, parts[0], parts[1], parts[2], options)
+    }
 }

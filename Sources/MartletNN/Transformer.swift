@@ -147,6 +147,6 @@ extension TransformerConfig {
     fileprivate func feedforward(
         _ x: Tensor, _ linear1: Linear, _ linear2: Linear, _ forward: Forward
     ) throws -> Tensor {
-        try linear2(forward.dropout(activation(linear1(x, forward)), dropout), forward)
+        try linear2(forward.dropout(linear1(x, then: activation, forward), dropout), forward)
     }
 }

@@ -54,10 +54,20 @@ public final class InferenceQueue: @unchecked Sendable {
 /// A request whose body has been read and checked.
 public struct PreparedRequest: Sendable {
     public let features: FeatureBatch
+    /// The rows of a model that reads whole texts.
+    public let texts: [TextReading]
     public let form: AnswerForm
+
     public init(features: FeatureBatch, form: AnswerForm) {
         self.features = features
         self.form = form
+        texts = []
+    }
+
+    public init(texts: [TextReading], form: AnswerForm) {
+        self.texts = texts
+        self.form = form
+        features = FeatureBatch(count: texts.count, features: [])
     }
 }
 

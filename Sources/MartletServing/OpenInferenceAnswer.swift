@@ -30,6 +30,16 @@ public struct OpenInferenceAnswer: Sendable {
     func write(
         _ scores: [String: [Float]], count: Int, preprocessing: Preprocessing, reply: InferenceReply
     ) throws -> InferenceAnswer {
+        let labels = preprocessing.targets.map { ($0.name + "_probabilities", $0.categories) }
+        return try write(
+            preprocessing.outputTensors(scores: scores, count: count), count: count,
+            labels: Dictionary(labels, uniquingKeysWith: { first, _ in first }), reply: reply)
+    }
+
+    /// - Parameter labels: the labels of outputs that have a number for each.
+    func write(
+        _ tensors: [(name: String, tensor: RawTensor)], count: Int, labels: [String: [String]], reply: InferenceReply
+    ) throws -> InferenceAnswer {
         var json = "{\"model_name\":"
         JSON.quote(model, to: &json)
         json += ",\"model_version\":\"\(version)\""
@@ -39,14 +49,13 @@ public struct OpenInferenceAnswer: Sendable {
         }
         json += ",\"outputs\":["
         var binary: [UInt8] = []
-        let tensors = try preprocessing.outputTensors(scores: scores, count: count)
         for (index, output) in outputs.enumerated() {
             if index > 0 { json += "," }
             guard var tensor = tensors.first(where: { $0.name == output.spec.name })?.tensor else {
                 throw MartletError(.internal, "the model gave no result for the output '\(output.spec.name)'")
             }
             if let wanted = output.classCount, case .floats(let numbers) = tensor.values {
-                let classes = Self.classes(numbers, rows: count, wanted, labels: preprocessing, output.spec.name)
+                let classes = Self.classes(numbers, rows: count, wanted, labels: labels[output.spec.name] ?? [])
                 tensor = RawTensor(shape: [count, classes.count / max(count, 1)], values: .strings(classes))
             }
             json += "{\"name\":"
@@ -76,10 +85,9 @@ public struct OpenInferenceAnswer: Sendable {
 
     /// Triton's classification extension: `score:index:label`, the best first.
     private static func classes(
-        _ scores: [Float], rows: Int, _ wanted: Int, labels preprocessing: Preprocessing, _ name: String
+        _ scores: [Float], rows: Int, _ wanted: Int, labels: [String]
     ) -> [[UInt8]] {
         let width = max(scores.count / max(rows, 1), 1)
-        let labels = preprocessing.targets.first { name == $0.name + "_probabilities" }?.categories ?? []
         return stride(from: 0, to: scores.count, by: width).flatMap { start in
             let order = (0..<width).sorted { scores[start + $0] > scores[start + $1] }
             return order.prefix(max(1, min(wanted, width))).map { index in

@@ -22,6 +22,7 @@ package final class BlobStore: Sendable {
         try Durable.makeFolder(root + "/sha256")
         try? FileManager.default.removeItem(atPath: root + "/incoming")
         try Durable.makeFolder(root + "/incoming")
+        try Durable.makeFolder(root + "/verified")
     }
 
     /// Where the blob lies. Throws `invalidRequest` for anything but 64 lower-case hexadecimal digits.
@@ -98,6 +99,7 @@ package final class BlobStore: Sendable {
             chmod(temporary, 0o400)
             guard rename(temporary, target) == 0 else { throw Durable.error(errno, doing: "storing a blob") }
             try Durable.syncFolder(folder)
+            stamp(hash, target)
         }
     }
 
@@ -125,6 +127,7 @@ package final class BlobStore: Sendable {
         let path = try path(of: hash)
         return pins.withLock { pins in
             guard pins.counts[hash] == nil, pins.sinceCollection?.contains(hash) != true else { return false }
+            removeStamp(hash)
             return unlink(path) == 0
         }
     }

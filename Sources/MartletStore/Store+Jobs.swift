@@ -68,7 +68,7 @@ extension Store {
                 """,
             arguments: [
                 job.info.id, job.projectID, job.keyID, job.info.kind.rawValue, job.info.name, job.info.state.rawValue,
-                job.info.createdAt.timeIntervalSince1970, try Stored.text(job.request),
+                job.info.createdAt.timeIntervalSince1970, try Stored.text(job.request.stored),
             ])
     }
 

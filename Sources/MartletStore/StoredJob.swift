@@ -21,7 +21,8 @@ package struct StoredJob: Sendable {
     }
 
     init(_ row: Row) throws {
-        let request = try Stored.value(JobRequest.self, row["request"])
+        var request = try Stored.value(JobRequest.self, row["request"])
+        request.recipe = try request.recipe.map { try JSON.inOrder($0) }
         var info = JobInfo(
             id: row["id"], kind: JobKind(rawValue: row["kind"]) ?? .train, name: row["name"],
             state: JobState(rawValue: row["state"]) ?? .failed, createdAt: row.date("created_at"),
@@ -37,6 +38,15 @@ package struct StoredJob: Sendable {
         tokenHash = row["token_hash"]
         pid = row["pid"]
         processStart = row["process_start"]
+    }
+}
+
+extension JobRequest {
+    /// As it is stored, with the recipe's keys in their order.
+    var stored: JobRequest {
+        var stored = self
+        stored.recipe = recipe?.asText
+        return stored
     }
 }
 

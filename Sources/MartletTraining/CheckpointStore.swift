@@ -25,6 +25,8 @@ public struct CheckpointState: Codable, Sendable, Equatable {
     public var recipeHash: String
     /// Events of before that nobody may have kept yet: a worker that is killed now would take them with it.
     public var unacknowledged: [JobEvent]? = nil
+    /// The step's loss, where it ended an epoch whose measuring was cut off: that is done before the next step.
+    public var unmeasuredLoss: Double? = nil
 
     public struct Best: Codable, Sendable, Equatable {
         public var step: Int

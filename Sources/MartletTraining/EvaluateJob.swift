@@ -9,6 +9,7 @@ import MartletWire
 public struct EvaluateJob {
     private let task: EvaluateTask
     private let link: JobLink
+    private let badRows = BadRows()
 
     public init(_ task: EvaluateTask, link: JobLink) {
         self.task = task
@@ -17,6 +18,10 @@ public struct EvaluateJob {
 
     /// Runs on the compute thread. Throws `invalidData` where the rows do not fit the model.
     public func run() throws -> JobOutcome {
+        try link.carryOut(jobID: task.jobID, directory: task.directory, badRows) { try work() }
+    }
+
+    private func work() throws -> JobOutcome {
         guard let device = Device(task.share.device) else {
             throw MartletError(.invalidRequest, "'\(task.share.device)' is not a device; use cpu or cuda:0")
         }
@@ -25,15 +30,19 @@ public struct EvaluateJob {
         let card = try JSONDecoder.wire.decode(ModelCard.self, from: read(BundleFile.card))
         let recipe = try RecipeReader.read(json: card.recipe).recipe
         let preprocessing = try Preprocessing.read(from: "\(task.bundle)/\(BundleFile.preprocessing)")
-        let network = try FeatureNetwork(try JSONDecoder.wire.decode(NetworkConfig.self, from: read(BundleFile.config)))
+        let config = try JSONDecoder.wire.decode(NetworkConfig.self, from: read(BundleFile.config))
+        let network = try FeatureNetwork(config)
+        // A card's recipe is in the order of its keys, the network in that of the recipe's file.
+        let outputs = config.outputs.compactMap { output in recipe.outputs.first { $0.name == output.name } }
         try network.load(SafeTensors(path: "\(task.bundle)/\(BundleFile.weights)").tensors())
         try network.move(to: device)
         let (rows, report) = try DataPipeline.encode(
             paths: [task.dataset.path], csv: recipe.data.csv, preprocessing: preprocessing,
-            cacheDirectory: "\(task.directory)/cache")
+            cacheDirectory: "\(task.directory)/cache", watch: ReadingWatch(badRows: badRows) { try link.goOn() })
         let evaluator = try Evaluator(
-            network: network, outputs: recipe.outputs, preprocessing: preprocessing, device: device)
+            network: network, outputs: outputs, preprocessing: preprocessing, device: device)
         let result = try evaluator.evaluate(rows, device: device) { done in
+            try link.goOn()
             link.progress(JobProgress(phase: "evaluating", step: done, totalSteps: rows.count))
         }
         let json: JSON = [
@@ -63,7 +72,11 @@ public struct ProfileJob {
 
     public func run() throws -> JobOutcome {
         link.progress(JobProgress(phase: "preparing"))
-        let report = try DataProfile.profile(paths: [task.dataset.path], csv: CSVConfig())
-        return .finished(JobResult(report: try JSON(encoding: report), usage: JobUsage(cpuSeconds: 0, rows: 0)))
+        let badRows = BadRows()
+        return try link.carryOut(jobID: task.jobID, directory: task.directory, badRows) {
+            let report = try DataProfile.profile(
+                paths: [task.dataset.path], watch: ReadingWatch(badRows: badRows) { try link.goOn() })
+            return .finished(JobResult(report: try JSON(encoding: report), usage: JobUsage(cpuSeconds: 0, rows: 0)))
+        }
     }
 }

@@ -24,21 +24,24 @@ public final class FeatureObjective: TrainingObjective {
     private let seed: UInt64
     private let device: Device
     private let hasImages: Bool
+    private let goOn: () throws -> Void
     private var lastBatch: (results: [Tensor], targets: [Tensor])?
 
     /// - Parameters:
     ///   - rows: the training rows.
     ///   - outputs: the recipe's outputs, in the network's order.
+    ///   - goOn: asked between the parts of long work; throws where it is to end.
     /// - Throws: `invalidData` where no rows are left.
     public init(
         network: FeatureNetwork, rows: EncodedRows, outputs: [OutputConfig], seed: UInt64, augment: [AugmentStep] = [],
-        validation: Validation? = nil, device: Device = .cpu
+        validation: Validation? = nil, device: Device = .cpu, goOn: @escaping () throws -> Void = {}
     ) throws {
         self.network = network
         self.outputs = outputs
         self.validation = validation.flatMap { $0.rows.count > 0 ? $0 : nil }
         self.seed = seed
         self.device = device
+        self.goOn = goOn
         hasImages = network.config.inputs.contains { $0.type == .image }
         self.rows = try RowTensors(
             rows, device: device, augmenter: augment.isEmpty ? nil : Augmenter(steps: augment, seed: seed))
@@ -68,6 +71,7 @@ public final class FeatureObjective: TrainingObjective {
     }
 
     public func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor {
+        if forward.part > 0 { try goOn() }
         let batch = try rows.batch(places, step: Int(clamping: forward.step))
         let results = try network(batch.inputs, forward)
         var loss = try losses[0](results[0], batch.targets[0])
@@ -92,7 +96,7 @@ public final class FeatureObjective: TrainingObjective {
         guard let validation else { return nil }
         let evaluator = try Evaluator(
             network: network, outputs: outputs, preprocessing: validation.preprocessing, device: device)
-        return try evaluator.evaluate(validation.rows, device: device).metrics
+        return try evaluator.evaluate(validation.rows, device: device) { _ in try goOn() }.metrics
     }
 
     public func sample() throws -> String? { nil }

@@ -15,12 +15,16 @@ public struct TrainJob {
     let recipe: Recipe
     let device: Device
     let serving: ServingPath?
+    /// Looks on while data is read, and collects rows that cannot be used.
+    let watch: ReadingWatch
+    private let badRows = BadRows()
 
     /// - Parameter serving: how a bundle is served, which a tuning job compares itself with.
     public init(_ task: TrainTask, link: JobLink, serving: ServingPath? = nil) throws {
         self.task = task
         self.serving = serving
         self.link = link
+        watch = ReadingWatch(badRows: badRows) { try link.goOn() }
         recipe = try RecipeReader.read(json: task.recipe).recipe
         guard let device = Device(task.share.device) else {
             throw MartletError(.invalidRequest, "'\(task.share.device)' is not a device; use cpu or cuda:0")
@@ -31,6 +35,10 @@ public struct TrainJob {
     /// Runs on the compute thread until the job is done or asked to stop.
     public func run() throws -> JobOutcome {
         try Torch.setDeterministic(true)
+        return try link.carryOut(jobID: task.jobID, directory: task.directory, badRows) { try work() }
+    }
+
+    private func work() throws -> JobOutcome {
         link.progress(JobProgress(phase: "preparing"))
         if recipe.base != nil { return try tune() }
         if let model = recipe.model { return try trainLanguage(model) }
@@ -53,6 +61,7 @@ public struct TrainJob {
         }
         link.progress(JobProgress(phase: "evaluating"))
         let card = try measure(network, data, foldMetrics, loop: loop)
+        try link.goOn()
         link.progress(JobProgress(phase: "publishing"))
         let bundle = Bundle(
             network: network, preprocessing: data.preprocessing, card: card, directory: "\(task.directory)/bundle")
@@ -103,7 +112,7 @@ public struct TrainJob {
         let name = fold.map { "cache-fold-\($0)" } ?? "cache"
         let sources = try ResolvedSources(recipe.data.source, mounts: task.datasets)
         return try DataPipeline.prepare(
-            recipe, sources: sources, cacheDirectory: "\(task.directory)/\(name)", fold: fold
+            recipe, sources: sources, cacheDirectory: "\(task.directory)/\(name)", fold: fold, watch: watch
         ) { message in
             EventKeys.message(message, link)
         }
@@ -131,7 +140,9 @@ public struct TrainJob {
                 directory: "\(task.directory)/checkpoints-fold-\(fold)", environment: environment, link: link,
                 label: "fold-\(fold + 1)-")
             if let stop = try loop.run() { return stop == .pause ? .paused : .cancelled }
-            let result = try evaluator(network, data).evaluate(data.validation, device: device)
+            let result = try evaluator(network, data).evaluate(data.validation, device: device) { _ in
+                try link.goOn()
+            }
             try DurableFile.write(try JSONEncoder.wire.encode(result.metrics), to: resultPath)
             try FileManager.default.removeItem(atPath: "\(task.directory)/cache-fold-\(fold)")
         }
@@ -149,7 +160,8 @@ public struct TrainJob {
         try FeatureObjective(
             network: network, rows: data.train, outputs: recipe.outputs, seed: UInt64(recipe.training.seed),
             augment: recipe.data.augment,
-            validation: .init(rows: data.validation, preprocessing: data.preprocessing), device: device)
+            validation: .init(rows: data.validation, preprocessing: data.preprocessing), device: device,
+            goOn: watch.goOn)
     }
 
     private func evaluator(_ network: FeatureNetwork, _ data: PreparedData) throws -> Evaluator {
@@ -162,7 +174,7 @@ public struct TrainJob {
         var card = try newCard(parameterCount: network.parameterCount, loop)
         let evaluator = try evaluator(network, data)
         for (name, rows) in [("validation", data.validation), ("test", data.test)] where rows.count > 0 {
-            let result = try evaluator.evaluate(rows, device: device)
+            let result = try evaluator.evaluate(rows, device: device) { _ in try link.goOn() }
             card.metrics[name] = result.metrics
             for (output, matrix) in result.confusion { card.confusion["\(output).\(name)"] = matrix }
             link.event(

@@ -31,6 +31,8 @@ struct TrainingLoop {
     private var epochsWithoutImprovement = 0
     /// The step of the newest checkpoint.
     private var savedStep: Int?
+    /// As the checkpoint's.
+    private var unmeasuredLoss: Double?
     /// Called after each step, before the step can be saved: what it writes is there when the step is not done again.
     private let afterStep: ((StepReport) throws -> Void)?
     private let clock = ContinuousClock()
@@ -66,16 +68,36 @@ struct TrainingLoop {
         var lastSave = clock.now
         var lastTick = clock.now
         let watchesBest = recipe.training.earlyStopping != nil
-        while !session.isDone && !isOutOfPatience {
-            let (loss, rows) = try session.step()
-            lossSum += loss * Double(rows)
-            lossCount += Double(rows)
-            rowsTrained += rows
-            reporter.count(rows: rows, loss: loss)
+        while unmeasuredLoss != nil || !session.isDone && !isOutOfPatience {
+            let loss: Double
+            if let known = unmeasuredLoss {
+                loss = known
+                unmeasuredLoss = nil
+            } else {
+                let rows: Int
+                do {
+                    (loss, rows) = try session.step()
+                } catch let stopped as JobStopped {
+                    if stopped.how == .pause { try save() }
+                    return stopped.how
+                }
+                lossSum += loss * Double(rows)
+                lossCount += Double(rows)
+                rowsTrained += rows
+                reporter.count(rows: rows, loss: loss)
+            }
             var improved = false
             var report = StepReport(
                 step: session.stepsDone, loss: loss, isEpochEnd: session.isEpochStart || session.isDone)
-            if report.isEpochEnd { (improved, report.validation) = try finishEpoch() }
+            if report.isEpochEnd {
+                do {
+                    (improved, report.validation) = try finishEpoch()
+                } catch let stopped as JobStopped {
+                    unmeasuredLoss = loss
+                    if stopped.how == .pause { try save() }
+                    return stopped.how
+                }
+            }
             try afterStep?(report)
             if reporter.isDue {
                 let now = clock.now
@@ -139,6 +161,7 @@ struct TrainingLoop {
         secondsTrained = state.secondsTrained
         rowsTrained = state.rowsTrained
         savedStep = state.step
+        unmeasuredLoss = state.unmeasuredLoss
         // The steps before are not done again, so what was told of them and lost must be told again.
         for event in state.unacknowledged ?? [] { link.event(event) }
         tellOfCheckpoint(state.step)
@@ -167,7 +190,8 @@ struct TrainingLoop {
             step: session.stepsDone, lossSum: lossSum, lossCount: lossCount, best: best,
             epochsWithoutImprovement: epochsWithoutImprovement, secondsTrained: secondsTrained,
             rowsTrained: rowsTrained,
-            environment: environment, recipeHash: recipeHash, unacknowledged: link.unacknowledged())
+            environment: environment, recipeHash: recipeHash, unacknowledged: link.unacknowledged(),
+            unmeasuredLoss: unmeasuredLoss)
         try store.write(state, tensors: try session.checkpointTensors())
         savedStep = state.step
         tellOfCheckpoint(state.step)
@@ -183,13 +207,13 @@ struct TrainingLoop {
     /// Measures on the validation rows. Returns whether the watched metric is the best so far, and what was measured.
     private mutating func finishEpoch() throws -> (improved: Bool, validation: [String: Double]?) {
         let epoch = (session.stepsDone + session.stepsPerEpoch - 1) / session.stepsPerEpoch
+        let validation = try session.objective.validate()
         let trainLoss = lossCount > 0 ? lossSum / lossCount : 0
         (lossSum, lossCount) = (0, 0)
         var metrics: JSON = [
             "epoch": JSON(epoch), "step": JSON(session.stepsDone), "train": ["loss": .double(trainLoss)],
         ]
         var improved = false
-        let validation = try session.objective.validate()
         if let measured = validation {
             let loss = measured["loss"] ?? .nan
             guard loss.isFinite else {

@@ -19,11 +19,14 @@ public struct TrainingPlan {
         public var memoryBytes: Int
         public var rowsPerSecond: Double
         public var estimatedSeconds: Double
+        /// Of a recipe with a `base`.
+        public var tuning: Tuning?
 
         enum CodingKeys: String, CodingKey {
             case layers, parameters, trainRows = "train_rows", validationRows = "validation_rows"
             case testRows = "test_rows", stepsPerEpoch = "steps_per_epoch", totalSteps = "total_steps"
-            case memoryBytes = "memory_bytes", rowsPerSecond = "rows_per_second", estimatedSeconds = "estimated_seconds"
+            case memoryBytes = "memory_bytes", rowsPerSecond = "rows_per_second", estimatedSeconds =
+                "estimated_seconds", tuning
         }
     }
 
@@ -36,12 +39,15 @@ public struct TrainingPlan {
         let warmUp = min(3, session.totalSteps)
         for _ in 0..<warmUp { _ = try session.step() }
         let speed = try TrainingSpeed(session, seconds: 2)
+        // Of a base that is trained further, the frozen parts count too.
+        let parameters = planned.tuning == nil ? session.objective.module.parameterCount : planned.parameterCount
         summary = Summary(
-            layers: planned.layers, parameters: session.objective.module.parameterCount,
+            layers: planned.layers, parameters: parameters,
             trainRows: planned.rows[.train] ?? 0, validationRows: planned.rows[.validation] ?? 0,
             testRows: planned.rows[.test] ?? 0, stepsPerEpoch: session.stepsPerEpoch, totalSteps: session.totalSteps,
             memoryBytes: max(ProcessMemory.residentBytes - planned.residentBytesBefore, 0),
-            rowsPerSecond: speed.rowsPerSecond, estimatedSeconds: Double(session.totalSteps) / speed.stepsPerSecond)
+            rowsPerSecond: speed.rowsPerSecond, estimatedSeconds: Double(session.totalSteps) / speed.stepsPerSecond,
+            tuning: planned.tuning)
     }
 }
 
@@ -52,6 +58,9 @@ public struct PlannedTraining {
     /// Of a language model these are windows of its context.
     let rows: [Split: Int]
     let residentBytesBefore: Int
+    let tuning: TrainingPlan.Tuning?
+    /// Of all layers.
+    var parameterCount: Int { layers.reduce(0) { $0 + $1.parameterCount } }
 
     public init(_ recipe: Recipe, _ data: PreparedData) throws {
         residentBytesBefore = ProcessMemory.residentBytes
@@ -59,6 +68,7 @@ public struct PlannedTraining {
         try network.initialize(seed: UInt64(recipe.training.seed))
         session = try TrainingSession(recipe, network: network, rows: data.train)
         layers = network.layerSummaries
+        tuning = nil
         rows = [.train: data.train.count, .validation: data.validation.count, .test: data.test.count]
     }
 
@@ -67,6 +77,7 @@ public struct PlannedTraining {
         let training = try LanguageTraining(recipe, config, texts, data)
         session = try TrainingSession(training.objective, config: recipe.training)
         layers = training.layerSummaries
+        tuning = nil
         rows = Dictionary(
             Split.allCases.map { ($0, max(0, data[$0].count - 1) / config.context) }, uniquingKeysWith: { $1 })
     }
@@ -76,8 +87,7 @@ public struct PlannedTraining {
         if let base = recipe.base {
             throw MartletError(
                 .unsupportedFormat,
-                "the base '\(base)' is a model of the server's, which plan does not ask; martlet train reads and checks the "
-                    + "data first and says what it chose before the first step", param: "base")
+                "the base '\(base)' is needed to measure its training; give its folder with --base", param: "base")
         }
         if let config = recipe.model {
             let (texts, data) = try LanguageTexts.prepare(

@@ -9,7 +9,7 @@ import MartletWire
 import Synchronization
 
 /// `bench-generate FOLDER [--precision P] [--prompt N] [--new N] [--sequences N] [--threads T] [--repeat R]
-/// [--adapters N] [--rank R] [--layers L,L]`: the speed of the server that `martlet serve` runs, as JSON. A folder with
+/// [--cache-mb C] [--adapters N] [--rank R] [--layers L,L]`: the speed and the memory of the server that `martlet serve` runs, as JSON. A folder with
 /// a config.json alone is given random weights. With adapters, each round is measured for the base alone and for
 /// sequences that go through the adapters by turns.
 enum BenchGenerateCommand {
@@ -21,6 +21,8 @@ enum BenchGenerateCommand {
         var sequences = 1
         var threads = 2
         var repeats = 1
+        /// Megabytes of keys and values; 0 is what a replica chooses.
+        var cacheMegabytes = 0
         var adapters = 0
         var rank = 8
         var layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -50,6 +52,7 @@ enum BenchGenerateCommand {
                 case "--sequences": sequences = number
                 case "--threads": threads = number
                 case "--repeat": repeats = number
+                case "--cache-mb": cacheMegabytes = min(number, 1 << 20)
                 case "--adapters": adapters = number
                 case "--rank": rank = number
                 default: throw MartletError(.usage, "unknown argument '\(argument)'")
@@ -62,7 +65,7 @@ enum BenchGenerateCommand {
     static func run(_ arguments: [String]) throws {
         let options = try Options(arguments)
         let compute = ComputeThread()
-        let made = Mutex<(server: LanguageServer, library: AdapterLibrary, adapters: BenchAdapters?)?>(nil)
+        let made = Mutex<Made?>(nil)
         let ready = DispatchSemaphore(value: 0)
         let began = ContinuousClock.now
         let failure = Mutex<(any Error)?>(nil)
@@ -76,7 +79,10 @@ enum BenchGenerateCommand {
                     bounds.readers = 1
                     let server = LanguageServer(
                         name: "model", text: text(model.geometry), bounds: bounds, adapters: model.adapters)
-                    made.withLock { $0 = (server, model.adapters, adapters) }
+                    made.withLock {
+                        $0 = Made(
+                            server: server, library: model.adapters, adapters: adapters, weightBytes: model.weightBytes)
+                    }
                     let text = "\(model.format.rawValue), logit error \(model.logitError ?? 0)"
                     FileHandle.standardError.write(Data("loaded in \(began.duration(to: .now)): \(text)\n".utf8))
                     ready.signal()
@@ -88,21 +94,32 @@ enum BenchGenerateCommand {
             }
         }
         ready.wait()
-        guard let (server, library, adapters) = made.withLock({ $0 }) else {
+        guard let made = made.withLock({ $0 }) else {
             throw failure.withLock { $0 } ?? MartletError(.internal, "the model was not loaded")
         }
+        // The memory of the base by itself, once the pages of its cache were used.
+        if made.adapters != nil { for round in 0..<3 { try measure(made, options, 1_000 + round, []) } }
         for round in 0..<options.repeats {
-            try measure(server, library, options, round, [])
-            if let adapters { try measure(server, library, options, round, adapters.references) }
+            try measure(made, options, round, [])
+            if let adapters = made.adapters { try measure(made, options, round, adapters.references) }
         }
-        server.drain()
+        made.server.drain()
+    }
+
+    private struct Made: Sendable {
+        var server: LanguageServer
+        var library: AdapterLibrary
+        var adapters: BenchAdapters?
+        var weightBytes: Int
     }
 
     private static func load(_ options: Options) throws -> (LoadedLanguageModel, BenchAdapters?) {
         let url = URL(filePath: options.folder)
         let model: any LanguageModel
+        var deferred: DeferredWeights?
         if FileManager.default.fileExists(atPath: url.appending(path: BundleFile.weights).path) {
-            model = try LanguageBundle.load(url).model
+            let bundle = try LanguageBundle.load(url, leavesLinear: true)
+            (model, deferred) = (bundle.model, bundle.deferred)
         } else {
             model = try LanguageModelCatalog.make(
                 config: try JSONParser.parse(Data(contentsOf: url.appending(path: BundleFile.config))))
@@ -111,11 +128,14 @@ enum BenchGenerateCommand {
         try model.setTrainable(false)
         var loading = LoadedLanguageModel.Options()
         loading.format = options.format
+        loading.cacheBytes = options.cacheMegabytes << 20
         let geometry = model.geometry
         let adapters =
             options.adapters > 0
             ? try BenchAdapters(options.adapters, rank: options.rank, layers: options.layers, for: model) : nil
-        return (try LoadedLanguageModel(model, vocabulary: text(geometry).vocabulary, options: loading), adapters)
+        let loaded = try LoadedLanguageModel(
+            model, deferred: deferred, vocabulary: text(geometry).vocabulary, options: loading)
+        return (loaded, adapters)
     }
 
     private static func text(_ geometry: LanguageGeometry) -> LanguageText {
@@ -127,8 +147,7 @@ enum BenchGenerateCommand {
     }
 
     private static func measure(
-        _ server: LanguageServer, _ library: AdapterLibrary, _ options: Options, _ round: Int,
-        _ adapters: [AdapterReference]
+        _ made: Made, _ options: Options, _ round: Int, _ adapters: [AdapterReference]
     ) throws {
         struct Marks {
             var first: [ContinuousClock.Instant] = []
@@ -146,7 +165,7 @@ enum BenchGenerateCommand {
                 owner: "bench")
             if !adapters.isEmpty { request.adapter = adapters[(sequence + round) % adapters.count] }
             let isFirst = Mutex(true)
-            server.generate(request) { event in
+            made.server.generate(request) { event in
                 switch event {
                 case .success(.text):
                     if isFirst.withLock({ first in
@@ -180,9 +199,17 @@ enum BenchGenerateCommand {
             "decode_tokens_per_second": .double(Double(tokens - options.sequences) / (total - last)),
             "tokens_per_second": .double(Double(tokens) / total),
             "resident_bytes": .int(Int64(ProcessMemory.residentBytes)),
-            "adapter_bytes": .int(Int64(library.resident.bytes)),
+            "peak_bytes": JSON(status("VmHWM")), "anonymous_bytes": JSON(status("RssAnon")),
+            "weight_bytes": JSON(made.weightBytes), "adapter_bytes": .int(Int64(made.library.resident.bytes)),
         ]
         print(json.serialized())
+    }
+
+    /// Bytes of a line of this process's status; 0 where the system has none.
+    private static func status(_ name: String) -> Int {
+        let text = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+        let line = text.split(separator: "\n").first { $0.hasPrefix(name + ":") }
+        return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) } ?? 0) << 10
     }
 
     private static func seconds(_ duration: Duration) -> Double {

@@ -117,7 +117,7 @@ enum EngineProcess {
             let serves: () -> Void
             var cacheBytes = 0
             var facts: [String: String]?
-            if signature.language?.generates == false {
+            if signature.isLanguage, signature.language?.generates == false {
                 let (model, server) = try LanguageServer.loadEncoder(task)
                 facts = [
                     "precision": model.format.rawValue, "context": String(model.contextLength),
@@ -132,6 +132,14 @@ enum EngineProcess {
                 facts = ["precision": model.format.rawValue, "context": String(model.contextLength)]
                 facts?["logit_error"] = model.logitError.map { String(format: "%.2g", $0) }
                 control.serve(ReplicaServer(.language(server)))
+                serves = { server.run(model) }
+            } else if signature.language != nil {
+                let model = try LoadedTextModel(
+                    bundle: task.bundle, signature: signature, format: LanguageServer.format(task))
+                facts = ["precision": model.format.rawValue]
+                facts?["score_error"] = model.scoreError.map { String(format: "%.2g", $0) }
+                let server = TextModelServer(task, model)
+                control.serve(ReplicaServer(.texts(server)))
                 serves = { server.run(model) }
             } else {
                 let model = try LoadedModel(bundle: task.bundle, device: device)

@@ -1,5 +1,6 @@
 import Foundation
 import MartletModels
+import MartletNN
 import MartletServing
 import MartletTensor
 import MartletTraining
@@ -17,17 +18,22 @@ struct ImportJob {
     }
 
     func run() throws -> JobOutcome {
+        try link.carryOut(jobID: task.jobID, directory: task.directory) { try work() }
+    }
+
+    private func work() throws -> JobOutcome {
         let started = ContinuousClock.now
         link.progress(JobProgress(phase: "reading"))
         let target = URL(filePath: task.directory).appending(path: Self.bundle)
         // What a worker before this one left unfinished.
         try? FileManager.default.removeItem(at: target)
         let report = try ModelImport.run(from: try source(), to: target, base: task.base.map { URL(filePath: $0.path) })
-        if link.stop() != nil { return .cancelled }
-        guard ["generate", "embed"].contains(report.task) else {
+        try link.goOn()
+        guard ["generate", "embed", "classify", "answer"].contains(report.task) else {
             throw MartletError(
                 .unsupportedFormat,
-                "\(report.architecture) is for '\(report.task)'; only models that generate text or embed it are served")
+                "\(report.architecture) is for '\(report.task)'; models that generate text, embed it, classify it or "
+                    + "find answers in it are served")
         }
 
         link.progress(JobProgress(phase: "checking"))
@@ -35,7 +41,16 @@ struct ImportJob {
         let folder = try ModelFolder(report.isAdapter ? task.base.map { URL(filePath: $0.path) } ?? target : target)
         // What cannot be served is refused here, and not at the first request.
         _ = try LanguageText(folder)
+        try link.goOn()
         var signature = Self.signature(report, folder)
+        if ["classify", "answer"].contains(report.task) {
+            // Asked as a model of rows is.
+            signature.kind = .features
+            let model = try Parameter.withoutMemory {
+                try TextEncoderCatalog.make(config: folder.config, hasPooler: true)
+            }
+            try TextTask(model, config: folder.config).describe(in: &signature)
+        }
         var card = card(report)
         if report.isAdapter, let base = task.base {
             signature.language?.base = .init(reference: base.reference, contentHash: base.contentHash)

@@ -14,12 +14,13 @@ enum Main {
             case "plan": try PlanCommand.run(arguments)
             case "bench-train": try BenchCommand.run(arguments)
             case "bench-generate": try BenchGenerateCommand.run(arguments)
+            case "bench-tokenizer": try BenchTokenizerCommand.run(arguments)
             case "doctor": try DoctorCommand.run()
             default:
                 throw MartletError(
                     .usage,
                     "martlet-engine is started by martlet; its commands: worker, replica, plan, doctor, bench-train, "
-                        + "bench-generate")
+                        + "bench-generate, bench-tokenizer")
             }
         } catch {
             let error = EngineFailure.wire(error)

@@ -5,16 +5,21 @@ import MartletTensor
 import MartletTraining
 import MartletWire
 
-/// `plan --recipe FILE [--data REF=PATH]… [--threads N]`: what a recipe will make and take, as JSON.
+/// `plan --recipe FILE [--data REF=PATH]… [--base FOLDER [--adapter FOLDER]] [--threads N]`: what a recipe will make and
+/// take, as JSON.
 enum PlanCommand {
     static func run(_ arguments: [String]) throws {
         let options = try EngineOptions(arguments)
         let threads = options.threads
         try options.withSources { recipe, sources, directory in
+            let tuning = try options.tuningTask(recipe, directory)
             try ComputeThread().run {
                 try Torch.setThreadCount(threads)
                 try Torch.setDeterministic(true)
-                let plan = try TrainingPlan(PlannedTraining(recipe, sources, cacheDirectory: directory))
+                let planned =
+                    try tuning.map { try PlannedTraining(tuning: $0) }
+                    ?? PlannedTraining(recipe, sources, cacheDirectory: directory)
+                let plan = try TrainingPlan(planned)
                 print(try JSON(encoding: plan.summary).ordered(["layers"]).serialized())
             }
         }
@@ -39,6 +44,9 @@ struct EngineOptions {
     var data: [String: String] = [:]
     var steps: Int?
     var threads = 2
+    /// The folders of the recipe's base, and of the adapter on it that is trained further.
+    var base: String?
+    var adapter: String?
 
     init(_ arguments: [String]) throws {
         var rest = arguments[...]
@@ -51,6 +59,8 @@ struct EngineOptions {
             case "--recipe": recipe = try value(of: argument)
             case "--steps": steps = Int(try value(of: argument))
             case "--threads": threads = max(1, Int(try value(of: argument)) ?? 1)
+            case "--base": base = try value(of: argument)
+            case "--adapter": adapter = try value(of: argument)
             case "--data":
                 let parts = try value(of: argument).split(separator: "=", maxSplits: 1)
                 guard parts.count == 2 else { throw MartletError(.usage, "--data takes REFERENCE=PATH") }
@@ -64,18 +74,37 @@ struct EngineOptions {
         }
     }
 
-    /// Reads the recipe, resolves its sources, and gives a temporary folder for what is made of them.
-    func withSources(_ body: (Recipe, ResolvedSources, String) throws -> Void) throws {
+    /// The job that trains the recipe's base further; nil where it has none.
+    func tuningTask(_ recipe: Recipe, _ directory: String) throws -> TrainTask? {
+        guard let name = recipe.base, let base else { return nil }
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        return TrainTask(
+            jobID: "plan", recipe: try read().tree, datasets: mounts(recipe),
+            base: BaseModel(
+                reference: name, contentHash: "", path: base, adapterReference: adapter.map { _ in name },
+                adapterPath: adapter),
+            directory: directory, share: MachineShare(threads: threads))
+    }
+
+    private func read() throws -> RecipeReader.Result {
         guard let path = recipe, let text = try? String(contentsOfFile: path, encoding: .utf8) else {
             throw MartletError(.notFound, "the recipe '\(recipe ?? "")' cannot be read; check the path")
         }
-        let recipe = try RecipeReader.read(text: text, file: (path as NSString).lastPathComponent).recipe
+        return try RecipeReader.read(text: text, file: (path as NSString).lastPathComponent)
+    }
+
+    private func mounts(_ recipe: Recipe) -> [DatasetMount] {
         let source = recipe.data.source
-        let mounts = (source.all + source.train + source.validation + source.test).map { reference in
+        return (source.all + source.train + source.validation + source.test).map { reference in
             DatasetMount(reference: reference, resolved: reference, contentHash: "", path: data[reference] ?? reference)
         }
+    }
+
+    /// Reads the recipe, resolves its sources, and gives a temporary folder for what is made of them.
+    func withSources(_ body: (Recipe, ResolvedSources, String) throws -> Void) throws {
+        let recipe = try read().recipe
         let directory = NSTemporaryDirectory() + "martlet-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: directory) }
-        try body(recipe, try ResolvedSources(source, mounts: mounts), directory)
+        try body(recipe, try ResolvedSources(recipe.data.source, mounts: mounts(recipe)), directory)
     }
 }

@@ -7,6 +7,7 @@ struct ReplicaServer: Sendable {
     enum Model: Sendable {
         case features(ModelServer)
         case language(LanguageServer)
+        case texts(TextModelServer)
     }
     let model: Model
     /// Texts that are being generated: the frame that asked → how it is cancelled. nil until that is known.
@@ -28,6 +29,13 @@ struct ReplicaServer: Sendable {
                 case .failure(let error): reply.fail(error)
                 }
             }
+        case (.infer(let request), .texts(let server)):
+            server.handle(request, body: body) { result in
+                switch result {
+                case .success(let answer): reply(head: answer.reply.head, body: answer.body)
+                case .failure(let error): reply.fail(error)
+                }
+            }
         case (.generate(let request), .language(let server)): generate(request, server, reply)
         case (.embed(let request), .language(let server)):
             server.embed(request) { result in
@@ -40,12 +48,13 @@ struct ReplicaServer: Sendable {
         case (.detokenize(let tokens), .language(let server)): server.detokenize(tokens) { Self.answer(reply, $0) }
         case (.ping, .features(let server)): server.ping { reply(Acknowledged()) }
         case (.ping, .language(let server)): server.ping { reply(Acknowledged()) }
+        case (.ping, .texts(let server)): server.ping { reply(Acknowledged()) }
         case (.infer, .language):
             reply.fail(
                 MartletError(
                     .invalidRequest, "this is a language model; ask it at /v1/chat/completions or /v1/completions",
                     param: "model"))
-        case (.generate, .features), (.embed, .features), (.tokenize, .features), (.detokenize, .features):
+        case (.generate, _), (.embed, _), (.tokenize, _), (.detokenize, _):
             reply.fail(
                 MartletError(
                     .invalidRequest, "this is not a language model; ask it at /predict or /v2", param: "model"))
@@ -65,6 +74,7 @@ struct ReplicaServer: Sendable {
         switch model {
         case .features(let server): server.drain()
         case .language(let server): server.drain()
+        case .texts(let server): server.drain()
         }
     }
 

@@ -42,6 +42,12 @@ class Process:
         except OSError:
             return b""
 
+    @property
+    def cpu_seconds(self):
+        """What it has computed so far, on all processors."""
+        fields = self.reads("stat").rpartition(b")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)
 

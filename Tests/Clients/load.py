@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import json
 import time
 import urllib.parse
@@ -40,26 +41,53 @@ def request(server, body, key=None, path="/v1/chat/completions"):
             f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n").encode() + data
 
 
+class Exchange(asyncio.Protocol):
+    """One request on a connection of its own: bytes that are there already go out, and what comes is only kept."""
+
+    def __init__(self, data, mark, skip):
+        self.data, self.mark, self.left = data, mark, skip + 1
+        self.parts, self.end, self.first = [], b"", None
+        self.done = asyncio.get_running_loop().create_future()
+        self.started = time.monotonic()
+
+    def connection_made(self, transport):
+        transport.write(self.data)
+
+    def data_received(self, part):
+        self.parts.append(part)
+        if self.first is None:
+            # A mark may lie across two parts.
+            seen = self.end + part
+            self.left -= seen.count(self.mark)
+            self.end = seen[len(seen) - len(self.mark) + 1:] if len(seen) >= len(self.mark) else seen
+            if self.left <= 0:
+                self.first = time.monotonic() - self.started
+
+    def connection_lost(self, error):
+        if not self.done.done():
+            self.done.set_result(time.monotonic() - self.started)
+
+
 async def send(server, data, mark=b'"content":"', skip=1):
     """Sends the request's bytes and reads to the end. The first token is at the `mark` after `skip` others."""
-    url = urllib.parse.urlparse(server.url)
-    started = time.monotonic()
-    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    host, port = address(server)
+    exchange = Exchange(data, mark, skip)
+    transport, _ = await asyncio.get_running_loop().create_connection(lambda: exchange, host, port)
     try:
-        writer.write(data)
-        await writer.drain()
-        received, first = b"", None
-        while part := await reader.read(65536):
-            received += part
-            if first is None and received.count(mark) > skip:
-                first = time.monotonic() - started
+        total = await exchange.done
     finally:
-        writer.close()
-    head, _, body = received.partition(b"\r\n\r\n")
+        transport.abort()
+    head, _, body = b"".join(exchange.parts).partition(b"\r\n\r\n")
     status = int(head.split(b" ", 2)[1])
     if b"chunked" in head.lower():
         body = unchunked(body)
-    return Reply(status, head, body, first, time.monotonic() - started)
+    return Reply(status, head, body, exchange.first, total)
+
+
+@functools.cache
+def address(server):
+    url = urllib.parse.urlparse(server.url)
+    return url.hostname, url.port
 
 
 def unchunked(body):

@@ -162,8 +162,13 @@ def test_completions(client, lenient):
     assert texts.choices[0].text == texts.choices[1].text
     ids = client.completions.create(model="tiny", prompt=[[257, 32], [109]], max_tokens=2)
     assert len(ids.choices) == 2
-    echoed = client.completions.create(model="tiny", prompt="the man", max_tokens=2, echo=True, logprobs=2)
+    echoed = lenient.completions.create(model="tiny", prompt="the man", max_tokens=2, echo=True, logprobs=2)
     assert echoed.choices[0].text.startswith("the man")
+    chances = echoed.choices[0].logprobs
+    # The first token of the prompt has no probability: nothing comes before it.
+    assert "".join(chances.tokens).startswith("the man") and chances.text_offset[0] == 0
+    assert chances.token_logprobs[0] is None and chances.top_logprobs[0] is None
+    assert all(number <= 0 for number in chances.token_logprobs[1:])
     chunks = list(lenient.completions.create(model="tiny", prompt="the", max_tokens=3, stream=True))
     assert chunks[-1].choices[0].finish_reason in ("length", "stop")
 

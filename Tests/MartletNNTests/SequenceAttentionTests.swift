@@ -48,4 +48,27 @@ import Testing
             }
         }
     }
+
+    /// One tensor of all three has the result and, in one piece, the gradient of the three.
+    @Test(arguments: [true, false]) func joinedQueriesKeysAndValuesAreTheSame(_ isShort: Bool) throws {
+        try ComputeThread().run {
+            let (heads, groups, size, lengths) = (4, 2, isShort ? 16 : 12, [5, 33, 1])
+            let shape = [lengths.reduce(0, +), heads + 2 * groups, size]
+            let given = try Tensor.normal(shape, key: RandomKey(seed: 3, purpose: 9, step: 7))
+            let weights = try Tensor.normal(
+                [shape[0], heads, size], key: RandomKey(seed: 3, purpose: 9, step: 8))
+            func run(_ attend: (SequenceAttention, Tensor) throws -> Tensor) throws -> [Tensor] {
+                let qkv = try given.detach().clone().requiresGrad(true)
+                let y = try attend(SequenceAttention(lengths: lengths), qkv)
+                try y.mul(weights).sum().backward()
+                return [try y.detach(), try #require(qkv.grad)]
+            }
+            let joined = try run { try $0.attend(layer: 0, joined: $1, groups: groups, AttentionOptions()) }
+            let apart = try run { attention, qkv in
+                let parts = try qkv.split([heads, groups, groups], axis: 1)
+                return try attention.attend(layer: 0, parts[0], parts[1], parts[2], AttentionOptions())
+            }
+            for (a, b) in zip(joined, apart) { #expect(try a.sub(b).abs().max().item() < 1e-6) }
+        }
+    }
 }

@@ -25,7 +25,7 @@ extension ProcessTests {
                     return job["state"] == "paused" ? job : Optional.none
                 }
                 #expect(paused["error"]?["code"] == "insufficient_quota", "\(paused.serialized())")
-                let events = try home.events(id).compactMap { $0["message"]?.string }
+                let events = try home.events(id).compactMap { $0["event"]?["message"]?.string }
                 #expect(events.contains { $0.hasPrefix("Paused: the budget of the project 'default'") })
                 try waitUntil("the worker's end", seconds: 15) { home.workers.isEmpty }
                 #expect(try home.run("jobs", "resume", id).code == 77)

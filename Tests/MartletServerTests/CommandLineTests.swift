@@ -69,6 +69,7 @@ struct CommandLineTests {
 
     @Test func sharedOptionsMayStandBeforeTheCommand() throws {
         let home = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
+        defer { try? FileManager.default.removeItem(atPath: home) }
         let (output, _, status) = try Self.run(["--home", home, "--json", "config", "--listen", "127.0.0.1:9"])
         #expect(status == 0)
         let rows = try #require(try JSONParser.parse(output).array)
@@ -94,7 +95,9 @@ enum FrozenCommands {
         "data add NAME PATHS",
         "data delete REFERENCE --force", "data list", "data show REFERENCE", "deploy MODEL --as --replicas --gate",
         "deployments delete NAME", "deployments list", "deployments rollback NAME", "deployments scale NAME REPLICAS",
-        "deployments show NAME", "doctor", "evaluate MODEL DATASET", "gc --dry-run", "jobs cancel ID", "jobs list",
+        "deployments show NAME", "doctor", "evaluate MODEL DATASET --graders", "gc --dry-run", "jobs cancel ID",
+        "jobs errors ID",
+        "jobs list",
         "jobs logs ID --follow", "jobs pause ID", "jobs resume ID", "jobs show ID",
         "keys create --name --project --role --expires-in", "keys list", "keys revoke ID",
         "models compare FIRST SECOND", "models delete REFERENCE --force", "models export REFERENCE FOLDER",

@@ -2,6 +2,7 @@ import Foundation
 import MartletModels
 import MartletServing
 import MartletTensor
+import MartletText
 import MartletWire
 import Testing
 
@@ -194,13 +195,14 @@ private let compute = ComputeThread()
             request.echo = true
             let events = try await served.events(request)
             let chances = events.chances()
-            #expect(chances.count == 39 + 2)
-            #expect(chances.prefix(39).map(\.id) == tokens.dropFirst().map { Int($0) })
+            #expect(chances.count == 40 + 2)
+            #expect(chances.prefix(40).map(\.id) == tokens.map { Int($0) })
+            #expect(chances[0].logprob == -.infinity && chances[0].top.isEmpty)
             let expected = try compute.run {
                 let logits = try TinyLanguageModel.make("llama").sequenceLogits(tokens)
                 return try logits.logSoftmax().array(of: Float.self)
             }
-            for (index, chance) in chances.prefix(39).enumerated() {
+            for (index, chance) in chances.dropFirst().prefix(39).enumerated() {
                 #expect(abs(chance.logprob - Double(expected[index * 131 + chance.id])) < 1e-4)
                 #expect(chance.top.count == 2)
             }
@@ -270,6 +272,41 @@ private let compute = ComputeThread()
         #expect(try (1...9).contains(JSONParser.parse(arguments)["days"]?.int ?? 0))
         #expect(events.finish() == .toolCalls)
         #expect(events.text() == "")
+    }
+
+    /// Left to choose, the model begins a call with its special token; what follows is a call that parses.
+    @Test func aCallThatTheModelBeginsIsWhole() async throws {
+        let mark = 7
+        var text = ByteTokens.text(count: 131)
+        text.toolFormat = .hermes
+        text.markers["<tool_call>"] = mark
+        var bytes = text.vocabulary.bytes
+        bytes[mark] = nil
+        text.vocabulary = TokenVocabulary(bytes: bytes, endTokens: text.vocabulary.endTokens)
+        let served = try ServedModel(options: Self.exact(), text: text)
+        for seed: UInt64 in 1...3 {
+            var request = GenerationRequest.tokens(prompt(20), max: 150)
+            request.form = .tools([
+                .init(
+                    name: "weather",
+                    parameters: [
+                        "type": "object", "properties": ["days": ["type": "integer", "minimum": 1, "maximum": 9]],
+                        "required": ["days"], "additionalProperties": false,
+                    ])
+            ])
+            request.sampling = Sampling(temperature: 2, seed: seed)
+            request.sampling.logitBias = [mark: 100]
+            request.parallelToolCalls = false
+            let events = try await served.events(request)
+            var (names, arguments) = ([String](), "")
+            for event in events {
+                if case .toolCall(_, _, _, let name) = event { names.append(name) }
+                if case .toolArguments(_, _, let part) = event { arguments += part }
+            }
+            #expect(names == ["weather"])
+            #expect(try (1...9).contains(JSONParser.parse(arguments)["days"]?.int ?? 0), "\(arguments)")
+            #expect(events.finish() == .toolCalls && events.text() == "")
+        }
     }
 
     @Test("I08: a schema that is not supported hurts its own request alone")

@@ -10,6 +10,22 @@ import Testing
 /// The one thread of these tests on which tensors live.
 private let compute = ComputeThread()
 
+/// Folders of fixtures that live as long as the process, which no `deinit` removes.
+enum RemovedAtExit {
+    private static let folders = Mutex<[String]>([])
+
+    static func add(_ folder: String) {
+        folders.withLock { folders in
+            if folders.isEmpty { atexit { RemovedAtExit.removeAll() } }
+            folders.append(folder)
+        }
+    }
+
+    private static func removeAll() {
+        for folder in folders.withLock({ $0 }) { try? FileManager.default.removeItem(atPath: folder) }
+    }
+}
+
 /// A small model that was trained once for all tests, with the rows that it was tested on.
 final class Fixture: Sendable {
     let directory: String
@@ -23,6 +39,7 @@ final class Fixture: Sendable {
 
     init(_ recipe: String, table: String, name: String, heldRows: Int) throws {
         directory = NSTemporaryDirectory() + "martlet-serving-" + UUID().uuidString
+        RemovedAtExit.add(directory)
         try FileManager.default.createDirectory(atPath: directory + "/job", withIntermediateDirectories: true)
         let file = directory + "/" + name
         try Data(table.utf8).write(to: URL(filePath: file))
@@ -35,6 +52,7 @@ final class Fixture: Sendable {
     /// A model of images, from the IDX files in a folder.
     init(_ recipe: String, images: (String) throws -> Void) throws {
         directory = NSTemporaryDirectory() + "martlet-serving-" + UUID().uuidString
+        RemovedAtExit.add(directory)
         try FileManager.default.createDirectory(atPath: directory + "/job", withIntermediateDirectories: true)
         try FileManager.default.createDirectory(atPath: directory + "/images", withIntermediateDirectories: true)
         try images(directory + "/images")
@@ -43,8 +61,6 @@ final class Fixture: Sendable {
         (card, preprocessing) = try Self.train(
             recipe, name: "images", file: directory + "/images", directory: directory)
     }
-
-    deinit { try? FileManager.default.removeItem(atPath: directory) }
 
     private static func train(
         _ recipe: String, name: String, file: String, directory: String

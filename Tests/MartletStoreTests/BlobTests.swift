@@ -3,13 +3,15 @@ import MartletStore
 import MartletWire
 import Testing
 
-@Suite struct BlobTests {
+@Suite final class BlobTests {
     let home: String
 
     init() throws {
         home = NSTemporaryDirectory() + "martlet-store-\(UUID().uuidString.prefix(8))"
         try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
     }
+
+    deinit { remove() }
 
     private func remove() { try? FileManager.default.removeItem(atPath: home) }
 
@@ -89,5 +91,44 @@ import Testing
         #expect(try String(contentsOfFile: folder + "/b/c.txt", encoding: .utf8) == "abc")
         #expect(try folders.folder(of: tree) == folder)
         #expect(folders.all() == [tree.hash])
+    }
+
+    /// Bytes that were hashed when they were stored are trusted for as long as the file system says that they are the
+    /// same, and hashed again beside the work: a bit that turned without a trace is found then, and from then on.
+    @Test func aLargeFileIsHashedAgainOnceItWasTouched() async throws {
+        defer { remove() }
+        let blobs = try BlobStore(home: home)
+        let blob = try blobs.store([UInt8](repeating: 7, count: 2 << 20))
+        let files = [TreeFile(path: "weights", hash: blob.hash, byteCount: 2 << 20)]
+        let folders = try TreeFolders(home: home, blobs: blobs)
+        let folder = try folders.folder(of: try Tree(files: files))
+        #expect(try folders.verify(files, in: folder, trustsStamps: true) == files)
+        #expect(try folders.verify(files, in: folder).isEmpty)
+        try await folders.verifyAgain(files, in: folder)
+
+        let path = folder + "/weights"
+        func turnABit(time: Int?) throws {
+            var status = stat()
+            #expect(lstat(path, &status) == 0)
+            chmod(path, 0o600)
+            let file = try #require(FileHandle(forUpdatingAtPath: path))
+            try file.seek(toOffset: 1 << 20)
+            let byte = try #require(try file.read(upToCount: 1)?.first)
+            try file.seek(toOffset: 1 << 20)
+            try file.write(contentsOf: Data([byte ^ 0x10]))
+            try file.close()
+            var times = [status.st_atim, time.map { timespec(tv_sec: $0, tv_nsec: 0) } ?? status.st_mtim]
+            #expect(utimensat(AT_FDCWD, path, &times, 0) == 0)
+        }
+        try turnABit(time: nil)
+        #expect(try folders.verify(files, in: folder, trustsStamps: true) == files)
+        await #expect(throws: MartletError.self) { try await folders.verifyAgain(files, in: folder) }
+        #expect(throws: MartletError.self) { try folders.verify(files, in: folder, trustsStamps: true) }
+
+        try turnABit(time: 1_000_000_000)
+        #expect(try folders.verify(files, in: folder, trustsStamps: true).isEmpty)
+        #expect(try folders.verify(files, in: folder, trustsStamps: true) == files)
+        try turnABit(time: 1_100_000_000)
+        #expect(throws: MartletError.self) { try folders.verify(files, in: folder, trustsStamps: true) }
     }
 }

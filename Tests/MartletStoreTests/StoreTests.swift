@@ -3,8 +3,10 @@ import MartletStore
 import MartletWire
 import Testing
 
-@Suite struct StoreTests {
+@Suite final class StoreTests {
     let path = NSTemporaryDirectory() + "martlet-\(UUID().uuidString.prefix(8)).sqlite"
+
+    deinit { remove() }
 
     private func remove() {
         for end in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + end) }

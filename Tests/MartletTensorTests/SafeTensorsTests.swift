@@ -3,8 +3,10 @@ import MartletTensor
 import MartletWire
 import Testing
 
-@Suite struct SafeTensorsTests {
+@Suite final class SafeTensorsTests {
     private let folder: URL
+
+    deinit { try? FileManager.default.removeItem(at: folder) }
 
     init() throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "martlet-\(UUID().uuidString)")

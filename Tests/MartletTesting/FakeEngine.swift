@@ -21,6 +21,17 @@ package final class FakeEngine: Sendable {
             """
         try script.write(toFile: program, atomically: true, encoding: .utf8)
         chmod(program, 0o700)
+        waitUntilNobodyWrites()
+    }
+
+    /// A process that another test is starting may hold the script open for writing until it has become its program, and
+    /// the script cannot be started until then. A read lease is refused as long.
+    private func waitUntilNobodyWrites() {
+        let setLease: Int32 = 1024
+        let script = open(program, O_RDONLY | O_CLOEXEC)
+        guard script >= 0 else { return }
+        defer { Glibc.close(script) }
+        for _ in 0..<50 where fcntl(script, setLease, F_RDLCK) != 0 && errno == EAGAIN { usleep(5000) }
     }
 
     package struct Started: Sendable {

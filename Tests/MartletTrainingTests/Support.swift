@@ -20,6 +20,22 @@ func onCompute<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result
     }
 }
 
+/// Folders of fixtures that live as long as the process, which no `deinit` removes.
+enum RemovedAtExit {
+    private static let folders = Mutex<[String]>([])
+
+    static func add(_ folder: String) {
+        folders.withLock { folders in
+            if folders.isEmpty { atexit { RemovedAtExit.removeAll() } }
+            folders.append(folder)
+        }
+    }
+
+    private static func removeAll() {
+        for folder in folders.withLock({ $0 }) { try? FileManager.default.removeItem(atPath: folder) }
+    }
+}
+
 /// A folder of its own for one test.
 final class Scratch: Sendable {
     let path: String
@@ -64,6 +80,10 @@ func exampleText(_ name: String) throws -> String { try String(contentsOfFile: e
 final class Told: Sendable {
     private let collected = Mutex<[JobEvent]>([])
     private let asked = Mutex(0)
+    private let phase = Mutex("")
+    /// Every phase that the job went through, in order.
+    private let seen = Mutex<[String]>([])
+    var phases: [String] { seen.withLock { $0 } }
     private let kept = Mutex<[TunedCheckpoint]>([])
 
     /// Points of a tuning job that can answer.
@@ -72,12 +92,22 @@ final class Told: Sendable {
     func event(_ key: String) -> JobEvent? { events.first { $0.key == key } }
     func keys(_ prefix: String) -> [String] { events.map(\.key).filter { $0.hasPrefix(prefix) } }
 
-    /// A link whose `stop` is answered by the number of the question, from 1.
-    func link(stop: @escaping @Sendable (Int) -> JobLink.Stop? = { _ in nil }) -> JobLink {
+    /// A link whose `stop` is answered by the number of the question in a phase, from 1.
+    func link(in stopPhase: String = "training", stop: @escaping @Sendable (Int) -> JobLink.Stop? = { _ in nil })
+        -> JobLink
+    {
         JobLink(
-            event: { event in self.collected.withLock { $0.append(event) } }, progress: { _ in },
+            event: { event in self.collected.withLock { $0.append(event) } },
+            progress: { progress in
+                let isNew = self.phase.withLock { phase in
+                    defer { phase = progress.phase }
+                    return phase != progress.phase
+                }
+                if isNew { self.seen.withLock { $0.append(progress.phase) } }
+            },
             stop: {
-                stop(
+                guard self.phase.withLock({ $0 }) == stopPhase else { return nil }
+                return stop(
                     self.asked.withLock {
                         $0 += 1
                         return $0
@@ -105,14 +135,20 @@ struct Job: Sendable {
         self.data = paths
     }
 
-    func run(_ told: Told, stop: @escaping @Sendable (Int) -> JobLink.Stop? = { _ in nil }) throws -> JobOutcome {
+    func run(
+        _ told: Told, in phase: String = "training", stop: @escaping @Sendable (Int) -> JobLink.Stop? = { _ in nil }
+    ) throws -> JobOutcome {
+        try run(told.link(in: phase, stop: stop))
+    }
+
+    func run(_ link: JobLink) throws -> JobOutcome {
         let task = TrainTask(
             jobID: "job-1", recipe: recipe,
             datasets: data.map {
                 DatasetMount(reference: $0.key, resolved: "\($0.key)@1", contentHash: "", path: $0.value)
             },
             directory: directory, share: MachineShare(threads: 1))
-        return try onCompute { try TrainJob(task, link: told.link(stop: stop)).run() }
+        return try onCompute { try TrainJob(task, link: link).run() }
     }
 
     /// Runs to the end.

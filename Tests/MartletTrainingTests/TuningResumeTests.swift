@@ -47,6 +47,43 @@ import Testing
         #expect(points.allSatisfy { files.fileExists(atPath: "\(test.directory)/\($0.bundle)/card.json") })
     }
 
+    @Test(arguments: [1, 4]) func `reinforcement goes on to the same bits from any checkpoint`(step: Int) throws {
+        let prompts = (0..<12).map { number in
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"say \(number)\"}], \"wanted\": \"the swift \(number)\"}"
+        }
+        let grader =
+            "{type: text_similarity, name: near, evaluation_metric: fuzzy_match, "
+            + "input: \"{{sample.output_text}}\", reference: \"{{item.wanted}}\"}"
+        let test = try TuningTest(
+            """
+            name: tuned
+            base: tiny
+            adapter: {rank: 4, dropout: 0.2}
+            tuning: {method: reinforcement, samples: 3, max_tokens: 6, grader: \(grader)}
+            data: {source: {train: prompts.jsonl, validation: prompts.jsonl}}
+            training:
+              steps: 6
+              batch_size: 4
+              optimizer: {learning_rate: 0.01}
+              checkpoint: {every: 1 steps, keep: 100}
+              seed: 3
+            """, ["prompts.jsonl": prompts.joined(separator: "\n")])
+        let first = Told()
+        let straightCard = try test.finish(first).card
+        let straight = try test.weights
+        // The rewards differ, so that every step changes the weights.
+        #expect(Set(TuningTest.curve(first, "train_reward_mean")).count > 1)
+        let files = FileManager.default
+        try files.removeItem(atPath: test.bundle)
+        for later in step + 1...6 { try files.removeItem(atPath: test.directory + "/checkpoints/step-\(later)") }
+        let told = Told()
+        let resumedCard = try test.finish(told).card
+        #expect(told.event("resumed-\(step)") != nil)
+        #expect(try test.weights == straight)
+        #expect(resumedCard?.metrics == straightCard?.metrics)
+        for event in told.events where event.key.hasPrefix("step-") { #expect(event == first.event(event.key)) }
+    }
+
     @Test func `another seed gives other bits`() throws {
         var ends: [Data] = []
         for seed in ["3", "4"] {

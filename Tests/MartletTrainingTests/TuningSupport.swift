@@ -11,13 +11,15 @@ extension ServingPath {
     /// A bundle as it lies on the disk, computed without a cache: what a tuning job needs where serving is not the point.
     static let plain = ServingPath { bundle, base, format in
         var folder = URL(filePath: bundle)
+        var merged: URL?
+        defer { merged.map { try? FileManager.default.removeItem(at: $0) } }
         if let base {
-            let merged = FileManager.default.temporaryDirectory.appending(path: "merged-\(UUID().uuidString)")
-            try ModelImport.merge(folder, into: URL(filePath: base), to: merged)
-            folder = merged
+            let made = FileManager.default.temporaryDirectory.appending(path: "merged-\(UUID().uuidString)")
+            merged = made
+            try ModelImport.merge(folder, into: URL(filePath: base), to: made)
+            folder = made
         }
         let model = try LanguageBundle.load(folder).model
-        if base != nil { try FileManager.default.removeItem(at: folder) }
         return Model(format: (format ?? .half).rawValue) { tokens in
             try Tensor.inference {
                 let attention = try SequenceAttention(lengths: [tokens.count])
@@ -57,16 +59,17 @@ struct TuningTest {
     var directory: String { scratch.path + "/job" }
     var bundle: String { directory + "/bundle" }
 
-    func run(_ told: Told = Told(), stop: @escaping @Sendable (Int) -> JobLink.Stop? = { _ in nil }) throws
-        -> JobOutcome
-    {
+    func run(
+        _ told: Told = Told(), in phase: String = "training",
+        stop: @escaping @Sendable (Int) -> JobLink.Stop? = { _ in nil }
+    ) throws -> JobOutcome {
         let task = TrainTask(
             jobID: "job", recipe: tree,
             datasets: files.map {
                 DatasetMount(reference: $0.key, resolved: "\($0.key)@1", contentHash: "h-\($0.key)", path: $0.value)
             }, base: base, directory: directory, share: MachineShare(threads: 1))
         let serving = serving
-        return try onCompute { try TrainJob(task, link: told.link(stop: stop), serving: serving).run() }
+        return try onCompute { try TrainJob(task, link: told.link(in: phase, stop: stop), serving: serving).run() }
     }
 
     func finish(_ told: Told = Told()) throws -> JobResult {

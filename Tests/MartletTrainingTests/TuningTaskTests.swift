@@ -16,6 +16,7 @@ import Testing
 
         init() throws {
             scratch = try Scratch()
+            RemovedAtExit.add(scratch.path)
             folder = scratch.path + "/job/bundle"
             let lines = Words(seed: 1).take(600, letters: Array("abcdefghxyz")).map { "{\"text\": \"?\($0)!\($0)\"}" }
             let path = try scratch.write("words.jsonl", lines.joined(separator: "\n"))

@@ -28,6 +28,9 @@ final class CSVReader: RowReader {
     private var order: [Int]?
     /// The first row, where it is data and was read to count the columns.
     private var held: [Cell]?
+    /// Where in the buffer a row at which `next` threw is left, unless it was read to its end.
+    private var faultAt: Int?
+    private var isBroken = false
     private(set) var columns: [String] = []
 
     init(path: String, dialect: CSVDialect) throws {
@@ -95,7 +98,18 @@ final class CSVReader: RowReader {
             return true
         }
         while true {
-            switch try scan(row) {
+            let step: Step
+            do {
+                step = try scan(row)
+                if case .more = step { try refill() }
+            } catch {
+                if let faultAt, let base = buffer.baseAddress {
+                    row.line = line
+                    row.excerpt = (nil, Self.start(base, position, max(faultAt, min(limit, position + 81))))
+                }
+                throw error
+            }
+            switch step {
             case .row:
                 if let order {
                     let cells = row.cells
@@ -104,7 +118,7 @@ final class CSVReader: RowReader {
                 return true
             case .blank: continue
             case .end: return false
-            case .more: try refill()
+            case .more: continue
             }
         }
     }
@@ -117,6 +131,7 @@ final class CSVReader: RowReader {
         }
         if limit == buffer.count {
             guard buffer.count < TextLimits.rowBytes else {
+                faultAt = position
                 throw MartletError(
                     .tooLarge,
                     "\(file), line \(line): a row has more than 64 MiB; a quotation mark that is never closed is the "
@@ -127,8 +142,10 @@ final class CSVReader: RowReader {
             buffer.deallocate()
             buffer = larger
         }
+        isBroken = true
         let count = try stream.read(
             into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[limit...]))
+        isBroken = false
         if count == 0 { atEnd = true }
         limit += count
     }
@@ -153,6 +170,7 @@ final class CSVReader: RowReader {
                 while true {
                     guard p < limit else {
                         guard atEnd else { return .more }
+                        faultAt = position
                         throw MartletError(
                             .invalidData,
                             "\(file), line \(line): a quotation mark opens a cell and none closes it; add it or double it"
@@ -177,6 +195,7 @@ final class CSVReader: RowReader {
                 p += 1
                 while p < limit, base[p] == 0x20 { p += 1 }
                 if p < limit, base[p] != delimiter, base[p] != 0x0A, base[p] != 0x0D {
+                    faultAt = p
                     throw MartletError(
                         .invalidData,
                         "\(file), line \(line): text follows the closing quotation mark of cell \(row.cells.count); "
@@ -211,6 +230,7 @@ final class CSVReader: RowReader {
                 break
             }
             if row.cells.count > TextLimits.columns {
+                faultAt = p
                 throw MartletError(
                     .tooLarge,
                     "\(file), line \(line): the row has more than 100,000 columns; set data.csv.delimiter, or transpose the table"
@@ -218,12 +238,14 @@ final class CSVReader: RowReader {
             }
         }
         row.line = line
-        if seen >= 0x80, dialect.encoding == .utf8 { try validate(base, from: position, to: p) }
+        let start = position
         position = p
         line += lines
+        if seen >= 0x80, dialect.encoding == .utf8 { try validate(row, base, from: start, to: p) }
         for index in escaped { unescape(&row.cells[index]) }
         if row.cells.count == 1, row.cells[0].count == 0 { return .blank }
         if let columnCount, row.cells.count != columnCount {
+            row.excerpt = (nil, Self.start(base, start, p))
             throw MartletError(
                 .invalidData,
                 "\(file), line \(row.line): the row has \(row.cells.count) cells where the header has \(columnCount) "
@@ -231,6 +253,33 @@ final class CSVReader: RowReader {
                     + "'\(String(decoding: [delimiter], as: UTF8.self))'")
         }
         return .row
+    }
+
+    /// How the row begins that lies from `start` on.
+    private static func start(_ base: UnsafeMutablePointer<UInt8>, _ start: Int, _ end: Int) -> String {
+        let bytes = UnsafeBufferPointer(start: base + start, count: min(81, end - start))
+        return String(decoding: bytes.prefix { $0 != 0x0A && $0 != 0x0D }, as: UTF8.self)
+    }
+
+    /// After a row that was not read to its end, reading goes on with the line after the fault.
+    func skip() throws -> Bool {
+        guard !isBroken else { return false }
+        guard var from = faultAt else { return true }
+        faultAt = nil
+        while let base = buffer.baseAddress {
+            if let found = memchr(base + from, 0x0A, limit - from) {
+                let end = base.distance(to: found.assumingMemoryBound(to: UInt8.self)) + 1
+                line += UnsafeBufferPointer(start: base + position, count: end - position).count { $0 == 0x0A }
+                position = end
+                return true
+            }
+            line += UnsafeBufferPointer(start: base + position, count: limit - position).count { $0 == 0x0A }
+            position = limit
+            if atEnd { return true }
+            try refill()
+            from = position
+        }
+        return false
     }
 
     @inline(__always)
@@ -260,14 +309,19 @@ final class CSVReader: RowReader {
         cell.count = write
     }
 
-    private func validate(_ base: UnsafeMutablePointer<UInt8>, from start: Int, to end: Int) throws {
+    private func validate(_ row: Row, _ base: UnsafeMutablePointer<UInt8>, from start: Int, to end: Int) throws {
         guard let fault = UTF8Check.firstFault(UnsafeBufferPointer(start: base + start, count: end - start)) else {
             return
         }
+        let place = UnsafePointer(base + start + fault)
+        let cell = row.cells.firstIndex { $0.start <= place && place < $0.start + $0.count }
+        row.excerpt =
+            cell.map { ($0 < columns.count ? columns[$0] : nil, row.cells[$0].string) }
+            ?? (nil, Self.start(base, start, end))
         let bytes = (fault..<min(fault + 4, end - start)).map { String(base[start + $0], radix: 16, uppercase: true) }
         throw MartletError(
             .invalidData,
-            "\(file), line \(line): the bytes \(bytes.joined(separator: " ")) are not UTF-8; set data.csv.encoding "
+            "\(file), line \(row.line): the bytes \(bytes.joined(separator: " ")) are not UTF-8; set data.csv.encoding "
                 + "(gb18030, utf-16, latin1), or save the file as UTF-8", param: "data.csv.encoding")
     }
 }

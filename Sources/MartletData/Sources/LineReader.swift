@@ -9,6 +9,8 @@ package final class LineReader {
     private var position = 0
     private var limit = 0
     private var atEnd = false
+    private(set) var isInLongLine = false
+    private var isBroken = false
     /// The number of the last line given, counted from 1.
     package private(set) var line = 0
 
@@ -37,9 +39,7 @@ package final class LineReader {
                 position = 0
             }
             if limit == buffer.count { try grow() }
-            let room = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[limit...])
-            let count = try stream.read(into: room)
-            atEnd = count == 0
+            let count = try read(into: limit)
             limit += count
         }
     }
@@ -52,14 +52,62 @@ package final class LineReader {
         return UnsafeBufferPointer(rebasing: buffer[position..<last])
     }
 
+    /// Passes over the rest of a line at which `next` threw because it is too long.
+    /// - Returns: false where the file itself cannot be read on.
+    package func skip() throws -> Bool {
+        guard !isBroken else { return false }
+        guard isInLongLine else { return true }
+        isInLongLine = false
+        line += 1
+        while let base = buffer.baseAddress {
+            (position, limit) = (0, 0)
+            limit = try read(into: 0)
+            if limit == 0 { return true }
+            if let found = memchr(base, 0x0A, limit) {
+                position = base.distance(to: found.assumingMemoryBound(to: UInt8.self)) + 1
+                return true
+            }
+        }
+        return false
+    }
+
+    /// Fills the buffer from a place on; 0 means the end.
+    private func read(into place: Int) throws -> Int {
+        isBroken = true
+        let count = try stream.read(
+            into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[place...]))
+        isBroken = false
+        atEnd = count == 0
+        return count
+    }
+
+    /// How the line begins that is too long.
+    package var longLineStart: String {
+        String(decoding: UnsafeBufferPointer(rebasing: buffer[position..<min(limit, position + 81)]), as: UTF8.self)
+    }
+
     private func grow() throws {
         guard buffer.count < TextLimits.rowBytes else {
+            isInLongLine = true
             throw MartletError(.tooLarge, "\(file), line \(line + 1): the line has more than 64 MiB; cut it into rows")
         }
         let larger = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: buffer.count * 2)
         if let from = buffer.baseAddress, let to = larger.baseAddress { memcpy(to, from, limit) }
         buffer.deallocate()
         buffer = larger
+    }
+}
+
+extension LineReader {
+    /// As `next`; where it throws, `row` says of which line and how it begins.
+    func next(_ row: Row) throws -> UnsafeBufferPointer<UInt8>? {
+        do {
+            return try next()
+        } catch {
+            row.line = line + 1
+            row.excerpt = isInLongLine ? (nil, longLineStart) : nil
+            throw error
+        }
     }
 }
 
@@ -74,12 +122,17 @@ final class TextReader: RowReader {
         isUTF8 = encoding == .utf8
     }
 
+    func skip() throws -> Bool {
+        try lines.skip()
+    }
+
     func next(_ row: Row) throws -> Bool {
-        while let line = try lines.next() {
+        row.file = lines.file
+        while let line = try lines.next(row) {
             guard line.contains(where: { $0 > 0x20 }), let start = line.baseAddress else { continue }
-            row.file = lines.file
             row.line = lines.line
             if isUTF8, UTF8Check.firstFault(line) != nil {
+                row.excerpt = (Self.column, String(decoding: line.prefix(81), as: UTF8.self))
                 throw MartletError(
                     .invalidData,
                     "\(row.place): the bytes are not UTF-8; set data.csv.encoding, or save the file as UTF-8")
@@ -103,6 +156,9 @@ final class JSONLinesReader: RowReader {
     private let missing = Set(CSVDialect.usualMissing)
     private var arena = Arena()
     private var number = 0
+    /// Bytes of a line from which on its values are counted before a tree is built of them.
+    private static let countedBytes = 4 << 20
+    private static let maxValues = 4_000_000
 
     init(path: String, table: [String]) throws {
         file = (path as NSString).lastPathComponent
@@ -141,17 +197,35 @@ final class JSONLinesReader: RowReader {
         let reader = try JSONLinesReader(path: path, table: [])
         var columns: [String] = []
         var seen: Set<String> = []
+        var fault: MartletError?
         for _ in 0..<1000 {
-            guard let object = try reader.object() else { break }
+            let object: JSONObject?
+            do {
+                object = try reader.object()
+            } catch let error as MartletError where error.code == .invalidData || error.code == .tooLarge {
+                // The pass over the rows tells of it with its place.
+                fault = fault ?? error
+                guard try reader.skip() else { break }
+                continue
+            }
+            guard let object else { break }
             for key in object.keys where seen.insert(key).inserted { columns.append(key) }
             guard columns.count <= TextLimits.columns else {
-                throw MartletError(.tooLarge, "\(reader.file) has more than 100,000 columns; put lists into one key")
+                throw MartletError(
+                    .tooLarge,
+                    "\(reader.file), line \(reader.number): with this line there are more than 100,000 columns; put lists "
+                        + "into one key")
             }
         }
+        if columns.isEmpty, let fault { throw fault }
         guard !columns.isEmpty else {
             throw MartletError(.invalidData, "the file '\(reader.file)' is empty; give one JSON object a line")
         }
         return columns
+    }
+
+    func skip() throws -> Bool {
+        try lines?.skip() ?? true
     }
 
     /// The next line that is not blank.
@@ -165,6 +239,14 @@ final class JSONLinesReader: RowReader {
     }
 
     private func parse(_ line: UnsafeBufferPointer<UInt8>) throws -> JSON {
+        if line.count > Self.countedBytes {
+            // A value in a tree takes many times its bytes in a file.
+            let values = line.reduce(0) { $0 + ($1 == 0x2C || $1 == 0x5B || $1 == 0x7B ? 1 : 0) }
+            guard values <= Self.maxValues else {
+                throw MartletError(
+                    .tooLarge, "\(file), line \(number): the line has more than 4,000,000 values; cut it into rows")
+            }
+        }
         do {
             return try JSONParser.parse(UnsafeRawBufferPointer(line))
         } catch let error as MartletError {
@@ -184,6 +266,11 @@ final class JSONLinesReader: RowReader {
                 .invalidData,
                 "\(file), line \(number): \(value.kind) stands where an object must be; write {\"column\": value}")
         }
+        guard object.count <= TextLimits.columns else {
+            throw MartletError(
+                .tooLarge,
+                "\(file), line \(number): the object has more than 100,000 columns; put lists into one key")
+        }
         return object
     }
 
@@ -193,16 +280,21 @@ final class JSONLinesReader: RowReader {
         row.folder = folder
         row.numbers = .plain
         row.cells = Array(repeating: .missing, count: width)
-        if lines != nil {
-            guard let line = try line() else { return false }
-            row.line = number
-            if scanner.scan(line, into: &row.cells, arena: arena) { return true }
-            row.cells = Array(repeating: .missing, count: width)
-            fill(row, try object(try parse(line)))
-            return true
+        if let lines {
+            while let line = try lines.next(row) {
+                guard line.contains(where: { $0 > 0x20 }) else { continue }
+                number = lines.line
+                row.line = number
+                if scanner.scan(line, into: &row.cells, arena: arena) { return true }
+                row.cells = Array(repeating: .missing, count: width)
+                row.excerpt = (nil, String(decoding: line.prefix(81), as: UTF8.self))
+                fill(row, try object(try parse(line)))
+                return true
+            }
+            return false
         }
+        row.line = number + 1
         guard let object = try object() else { return false }
-        row.line = number
         fill(row, object)
         return true
     }

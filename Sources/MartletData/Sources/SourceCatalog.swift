@@ -19,7 +19,9 @@ public struct ResolvedSources: Codable, Sendable, Equatable {
 
 /// Finds out what files and folders hold.
 enum SourceCatalog {
-    static func table(_ sources: ResolvedSources, csv: CSVConfig) throws -> Table {
+    static func table(
+        _ sources: ResolvedSources, csv: CSVConfig, watch: ReadingWatch = ReadingWatch()
+    ) throws -> Table {
         var parts: [TablePart] = []
         let groups: [(Split?, [String])] = [
             (nil, sources.all), (.train, sources.train), (.validation, sources.validation), (.test, sources.test),
@@ -27,7 +29,7 @@ enum SourceCatalog {
         for (split, paths) in groups {
             for path in paths { parts += try self.parts(path, split: split, csv: csv) }
         }
-        return try Table(parts: parts)
+        return try Table(parts: parts, watch: watch)
     }
 
     private static func parts(_ path: String, split: Split?, csv: CSVConfig) throws -> [TablePart] {

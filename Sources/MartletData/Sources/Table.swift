@@ -5,6 +5,12 @@ import MartletWire
 protocol RowReader: AnyObject {
     /// Fills `row`, whose cells live until the next call; false at the end.
     func next(_ row: Row) throws -> Bool
+    /// Passes over the row at which `next` threw; false where nothing can be read after it.
+    func skip() throws -> Bool
+}
+
+extension RowReader {
+    func skip() throws -> Bool { false }
 }
 
 /// The splits of the data.
@@ -41,9 +47,11 @@ struct TablePart {
 struct Table {
     let parts: [TablePart]
     let columns: [String]
+    let watch: ReadingWatch
     private let places: [String: Int]
 
-    init(parts: [TablePart]) throws {
+    init(parts: [TablePart], watch: ReadingWatch = ReadingWatch()) throws {
+        self.watch = watch
         guard let first = parts.first else {
             throw MartletError(
                 .invalidData, "there is no data to read; give files or folders in data.source", param: "data.source")
@@ -80,15 +88,57 @@ struct Table {
             param: column)
     }
 
-    /// Every row with its number, counted from 0 over all parts, and the number of its part.
+    /// Every row that can be read, with its number, counted from 0 over all parts, and the number of its part.
+    ///
+    /// Where bad rows are collected, the pass goes on after one.
     func forEach(_ body: (Row, Int, Int) throws -> Void) throws {
         var index = 0
-        let row = Row()
-        for (number, part) in parts.enumerated() {
-            let reader = try part.open(columns)
-            while try reader.next(row) {
-                try body(row, index, number)
+        for number in parts.indices {
+            var rows = 0
+            try forEach(ofPart: number) { row in
+                do {
+                    try body(row, index, number)
+                } catch let error as MartletError where error.code == .invalidData {
+                    guard let badRows = watch.badRows else { throw error }
+                    let place = error.param.flatMap { places[$0] }
+                    try badRows.add(
+                        error, file: row.file, line: row.line, part: number, row: row.line > 0 ? row.line : rows,
+                        column: place.map { columns[$0] }, value: place.map { row.cells[$0].string })
+                }
+                rows += 1
                 index += 1
+            }
+        }
+    }
+
+    /// Every row of a part that can be read.
+    func forEach(ofPart number: Int, _ body: (Row) throws -> Void) throws {
+        try watch.goOn()
+        let reader = try parts[number].open(columns)
+        let row = Row()
+        var sinceLook = 0
+        while try next(row, reader, number) {
+            try body(row)
+            sinceLook += 1
+            if sinceLook == 256 {
+                sinceLook = 0
+                try watch.goOn()
+            }
+        }
+    }
+
+    private func next(_ row: Row, _ reader: any RowReader, _ part: Int) throws -> Bool {
+        while true {
+            row.excerpt = nil
+            do {
+                return try reader.next(row)
+            } catch let error as MartletError where error.code == .invalidData || error.code == .tooLarge {
+                guard let badRows = watch.badRows else { throw error }
+                try badRows.add(
+                    error, file: row.file, line: row.line, part: part, row: row.line, column: row.excerpt?.column,
+                    value: row.excerpt?.value)
+                try watch.goOn()
+                guard try reader.skip() else { return false }
             }
         }
     }

@@ -58,9 +58,7 @@ public final class WeightFiles {
 
     /// Reads one tensor into fresh memory, in the type that the file has.
     public func tensor(_ name: String, device: Device = .cpu) throws -> Tensor {
-        guard let index = fileByTensor[name] else {
-            throw MartletError(.notFound, "the tensor '\(name)' is missing from the weights")
-        }
+        guard let index = fileByTensor[name] else { throw Self.missing(name) }
         return try files[index].tensor(name, device: device)
     }
 
@@ -68,22 +66,54 @@ public final class WeightFiles {
     /// - Throws: `MartletError` where there is none of that name, it is of another type than float32, float16 or
     ///   bfloat16, or the file was cut.
     public func floats(_ name: String) throws -> [Float] {
-        guard let index = fileByTensor[name], let entry = files[index].entry(name) else {
-            throw MartletError(.notFound, "the tensor '\(name)' is missing from the weights")
+        guard let entry = entry(name) else { throw Self.missing(name) }
+        return try [Float](unsafeUninitializedCapacity: entry.range.count / entry.type.size) { buffer, count in
+            count = entry.range.count / entry.type.size
+            try read(name, into: UnsafeMutableBufferPointer(rebasing: buffer[..<count]))
         }
-        func read<Element>(_ zero: Element) throws -> [Element] {
-            var elements = Array(repeating: zero, count: entry.range.count / MemoryLayout<Element>.size)
-            try elements.withUnsafeMutableBytes { try files[index].read(entry, into: $0) }
-            return elements
+    }
+
+    /// The same into memory that is there.
+    func read(_ name: String, into target: UnsafeMutableBufferPointer<Float>) throws {
+        guard let index = fileByTensor[name], let entry = files[index].entry(name) else { throw Self.missing(name) }
+        guard entry.range.count == target.count * entry.type.size else {
+            throw MartletError(.internal, "'\(name)' does not have \(target.count) numbers")
         }
+        let file = files[index]
         switch entry.type {
-        case .float32: return try read(Float(0))
-        case .float16: return try read(UInt16(0)).map { Float(Float16(bitPattern: $0)) }
-        case .bfloat16: return try read(UInt16(0)).map { Float(bitPattern: UInt32($0) << 16) }
+        case .float32: try file.read(entry, into: UnsafeMutableRawBufferPointer(target))
+        case .float16, .bfloat16:
+            // The 16 bits come into the upper half of the place and are widened from its start: none is overwritten
+            // before it was read.
+            let bytes = UnsafeMutableRawBufferPointer(target)
+            let half = UnsafeMutableRawBufferPointer(rebasing: bytes[(bytes.count / 2)...])
+            try file.read(entry, into: half)
+            if entry.type == .float16 {
+                for index in target.indices {
+                    target[index] = Self.widened(half.load(fromByteOffset: 2 * index, as: UInt16.self))
+                }
+            } else {
+                for index in target.indices {
+                    let bits = half.load(fromByteOffset: 2 * index, as: UInt16.self)
+                    target[index] = Float(bitPattern: UInt32(bits) << 16)
+                }
+            }
         default:
             throw MartletError(
                 .unsupportedFormat, "the tensor '\(name)' is of \(entry.type.rawValue); float32 or 16 bits are read")
         }
+    }
+
+    /// The number of 16 bits, without the processor's own conversion, which not every one has.
+    private static func widened(_ half: UInt16) -> Float {
+        let (sign, magnitude) = (UInt32(half & 0x8000) << 16, UInt32(half & 0x7FFF))
+        let scaled = Float(bitPattern: magnitude << 13) * 0x1p112
+        let infinite: UInt32 = magnitude >= 0x7C00 ? 0x7F80_0000 : 0
+        return Float(bitPattern: scaled.bitPattern | infinite | sign)
+    }
+
+    private static func missing(_ name: String) -> MartletError {
+        MartletError(.notFound, "the tensor '\(name)' is missing from the weights")
     }
 
     /// How many bytes of elements the files hold.

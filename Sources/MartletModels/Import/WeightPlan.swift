@@ -39,12 +39,25 @@ public struct WeightPlan {
         }
     }
 
-    /// Gives every parameter its tensor as float32, one after another.
-    public func load(from files: WeightFiles, device: Device = .cpu) throws {
-        for (item, name) in pairs {
+    /// Gives every parameter its tensor as float32, one after another, but for those that are to be read later.
+    public func load(
+        from files: WeightFiles, device: Device = .cpu, except deferred: Set<ObjectIdentifier> = []
+    ) throws {
+        for (item, name) in pairs where !deferred.contains(ObjectIdentifier(item.parameter)) {
             var tensor = try files.tensor(name).to(.float32)
             if map.isTransposed(item.name) { tensor = try tensor.transpose().contiguous() }
             try item.parameter.replace(with: tensor.to(device))
         }
+    }
+
+    /// These parameters' tensors, still in the files.
+    func deferred(_ parameters: Set<ObjectIdentifier>, in files: WeightFiles) -> DeferredWeights {
+        var places: [ObjectIdentifier: DeferredWeights.Place] = [:]
+        for (item, name) in pairs where parameters.contains(ObjectIdentifier(item.parameter)) {
+            let shape = item.parameter.value.shape
+            places[ObjectIdentifier(item.parameter)] = DeferredWeights.Place(
+                tensor: name, isTransposed: map.isTransposed(item.name), shape: shape)
+        }
+        return DeferredWeights(files, places)
     }
 }

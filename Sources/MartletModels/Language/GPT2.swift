@@ -127,8 +127,7 @@ final class GPT2: LanguageModel {
         }
 
         func callAsFunction(_ x: Tensor, _ attention: any TokenAttention, _ forward: Forward) throws -> Tensor {
-            let x = try x.add(attn(ln_1(x, forward), attention, forward))
-            return try x.add(mlp(ln_2(x, forward), forward))
+            try mlp(attn(x, after: ln_1, attention, forward), after: ln_2, forward)
         }
     }
 
@@ -152,10 +151,13 @@ final class GPT2: LanguageModel {
             dropout = config.dropouts.residual
         }
 
-        func callAsFunction(_ x: Tensor, _ attention: any TokenAttention, _ forward: Forward) throws -> Tensor {
-            let qkv = try groups[0](x, forward)[0].reshape([x.size(0), 3 * heads, -1]).chunk(3, axis: 1)
-            let y_NHK = try attention.attend(layer: layer, qkv[0], qkv[1], qkv[2], options)
-            return try forward.dropout(groups[1](y_NHK.flatten(), forward)[0], dropout)
+        /// x + attention(norm(x)).
+        func callAsFunction(
+            _ x: Tensor, after norm: LayerNorm, _ attention: any TokenAttention, _ forward: Forward
+        ) throws -> Tensor {
+            let qkv = try groups[0](x, after: norm, forward).reshape([x.size(0), 3 * heads, -1])
+            let y_NHK = try attention.attend(layer: layer, joined: qkv, groups: heads, options)
+            return try groups[1](y_NHK.flatten(), after: nil, adding: x, dropout: dropout, forward)
         }
     }
 
@@ -174,9 +176,10 @@ final class GPT2: LanguageModel {
             dropout = config.dropouts.residual
         }
 
-        func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
-            let y = try activation(groups[0](x, forward)[0])
-            return try forward.dropout(groups[1](y, forward)[0], dropout)
+        /// x + mlp(norm(x)).
+        func callAsFunction(_ x: Tensor, after norm: LayerNorm, _ forward: Forward) throws -> Tensor {
+            let y = try groups[0](x, after: norm, then: activation, forward)
+            return try groups[1](y, after: nil, adding: x, dropout: dropout, forward)
         }
     }
 }

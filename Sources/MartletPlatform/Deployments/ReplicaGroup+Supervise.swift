@@ -42,8 +42,9 @@ extension ReplicaGroup {
     private func runOnce(_ replica: Replica, isRestart: Bool) async throws {
         let configuration = environment.configuration
         let folder = try await environment.folders.folder(ofTree: model.contentHash, in: environment.store)
-        // A bit that turned on the disk would answer, and wrongly.
-        try environment.folders.verify(model.files, in: folder)
+        // A bit that turned on the disk would answer, and wrongly. Large files that have not been touched since they
+        // were hashed are hashed again while the replica answers.
+        let trusted = try environment.folders.verify(model.files, in: folder, trustsStamps: true)
         let threads = model.signature.isLanguage ? configuration.languageShare : configuration.replicaThreads
         let task = EngineTask.serve(
             ServeTask(
@@ -66,8 +67,10 @@ extension ReplicaGroup {
         replica.started(process, isRestart: isRestart)
         try? await environment.store.addProcess(pid: process.pid, start: process.start)
         let monitor = Task { await watch(replica, process) }
+        let check = Task { await checkAgain(trusted, in: folder, replica, process) }
         let exit = await process.exit()
         monitor.cancel()
+        check.cancel()
         replica.ended(exit.error("model's process", wasOutOfMemory: process.wasOutOfMemory))
         try? await environment.store.removeProcess(pid: process.pid, start: process.start)
     }
@@ -95,6 +98,23 @@ extension ReplicaGroup {
                 return
             }
         }
+    }
+
+    /// Hashes files whose stamps were trusted once the replica is ready, and ends it where their bytes are others.
+    private func checkAgain(
+        _ files: [TreeFile], in folder: String, _ replica: Replica, _ process: EngineProcess
+    ) async {
+        do {
+            while !replica.isReady { try await Task.sleep(for: .milliseconds(200)) }
+            try await environment.folders.verifyAgain(files, in: folder)
+        } catch let error as MartletError {
+            environment.logger.error("a replica of \(reference) is ended: \(error.message)")
+            replica.state.withLock { state in
+                state.info.state = .starting
+                state.reported = error
+            }
+            process.send(SIGKILL)
+        } catch {}
     }
 
     private func answers(_ connection: EngineConnection) async -> Bool {

@@ -57,7 +57,7 @@ struct BundleReader: Sendable {
             }
             return
         }
-        var needed = signature.isLanguage ? [BundleFile.config] : [BundleFile.preprocessing]
+        var needed = signature.language != nil ? [BundleFile.config] : [BundleFile.preprocessing]
         if !names.contains(BundleFile.weightsIndex) { needed.append(BundleFile.weights) }
         for name in needed where !names.contains(name) {
             throw MartletError(.invalidData, "the bundle has no \(name); train or import the model again")

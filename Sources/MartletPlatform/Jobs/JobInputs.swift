@@ -126,7 +126,7 @@ struct JobInputs: Sendable {
     func adaptable(_ reference: String, projectID: String) async throws -> JobInput {
         let input = try await model(reference, projectID: projectID)
         let found = try await store.model(input.name, version: input.version, projectID: projectID)
-        guard let language = found?.signature.language, language.base == nil else {
+        guard let signature = found?.signature, signature.isLanguage, signature.language?.base == nil else {
             throw MartletError(
                 .invalidRequest,
                 "'\(reference.prefix(200))' cannot be a base: it is no whole language model; see "

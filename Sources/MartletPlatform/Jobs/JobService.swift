@@ -204,6 +204,15 @@ public actor JobService {
         }
     }
 
+    /// The rows that the job's worker could not use, as JSON lines. Throws `notFound` where it found none.
+    public func badRows(of id: String, by principal: Principal) async throws -> [UInt8] {
+        _ = try await job(id, by: principal)
+        guard let data = FileManager.default.contents(atPath: "\(folder(of: id))/\(JobFile.badRows)") else {
+            throw MartletError(.notFound, "job \(id) has no bad rows, or its folder was removed; see its error")
+        }
+        return [UInt8](data)
+    }
+
     /// Final within ten seconds.
     public func cancel(_ id: String, by principal: Principal) async throws -> JobInfo {
         let job = try await job(id, by: principal)

@@ -10,8 +10,11 @@ extension API {
         return [
             Route(.post, base, .developers, "Submit a job: {kind, recipe} or {kind, model, dataset}.") { call in
                 try call.checkQuery()
-                let request = try await call.decode(
-                    JobRequest.self, fields: "kind", "name", "recipe", "model", "dataset", "device")
+                let body = try await call.json()
+                try Call.check(body, fields: ["kind", "name", "recipe", "model", "dataset", "device"])
+                var request = try body.decode(JobRequest.self)
+                // As it was written: the order of a recipe's inputs is that of their weights.
+                request.recipe = body["recipe"].flatMap { $0.isNull ? nil : $0 }
                 let job = try await platform.jobs.submit(
                     request, idempotencyKey: call.header(.idempotencyKey), retryCount: call.retryCount(),
                     by: call.caller())
@@ -46,6 +49,13 @@ extension API {
                 let offset = try call.queryNumber("offset", in: 0...(1 << 40)) ?? 0
                 let log = try await platform.jobs.log(of: id, from: offset, by: by)
                 return .bytes(ByteBuffer(bytes: log), type: "text/plain; charset=utf-8")
+            },
+            Route(.get, base + "/{id}/errors", .developers, "The rows that a job could not use, as JSON lines.") {
+                call in
+                try call.checkQuery()
+                let (id, by) = try call.of("id")
+                let rows = try await platform.jobs.badRows(of: id, by: by)
+                return .bytes(ByteBuffer(bytes: rows), type: "application/x-ndjson")
             },
             Route(.post, base + "/{id}/cancel", .developers, "Stop a job for good.") { call in
                 try await call.checkNoBody()

@@ -19,7 +19,9 @@ final class ConstraintLibrary: Sendable {
         case .jsonObject: plan.constraint = try machine(.jsonObject).start()
         case .jsonSchema(let schema):
             plan.constraint = try machine(.jsonSchema(schema)).start()
-        case .tools(let tools): call(tools, format, &plan)
+        case .tools(let tools):
+            call(tools, format, &plan)
+            plan.callStart = callStart(tools, format, request)
         case .requiredTools(let tools):
             call(tools, format, &plan)
             plan.constraint = try machine(.toolCalls(tools, format, isParallel: request.parallelToolCalls)).start()
@@ -31,6 +33,20 @@ final class ConstraintLibrary: Sendable {
     private func call(_ tools: [GenerationRequest.Tool], _ format: ToolCallFormat, _ plan: inout GenerationPlan) {
         plan.calls = ToolCallParser(format, names: Set(tools.map(\.name)))
         for (mark, token) in text.markers { plan.marks[token] = mark }
+    }
+
+    /// Where a special token begins the calls, they are bound from it on. A schema that cannot be held to is left to the
+    /// model: it was asked to choose for itself.
+    private func callStart(
+        _ tools: [GenerationRequest.Tool], _ format: ToolCallFormat, _ request: GenerationRequest
+    ) -> (token: Int, constraint: ConstraintState)? {
+        let written = format.begin + format.open
+        guard let mark = ToolCallFormat.marks.first(where: { written.hasPrefix($0) }), let token = text.markers[mark],
+            request.minTokens == 0,
+            var state = try? machine(.toolCalls(tools, format, isParallel: request.parallelToolCalls)).start(),
+            (try? state.advance(token: token)) != nil
+        else { return nil }
+        return (token, state)
     }
 
     private func machine(_ constraint: Constraint) throws -> ConstraintMachine {

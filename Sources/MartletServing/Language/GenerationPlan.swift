@@ -13,6 +13,8 @@ public struct GenerationPlan: Sendable {
     public var ignoresEnd: Bool
     /// What bounds the answer's tokens.
     public var constraint: ConstraintState?
+    /// The token that begins calls, and what bounds the answer from it on, where the model may call or not.
+    var callStart: (token: Int, constraint: ConstraintState)?
     /// Reads the functions that the answer calls.
     public var calls: ToolCallParser?
     /// Special tokens that the answer's text shows: the marks of calls.

@@ -8,11 +8,16 @@ extension LanguageEngine {
         let plan = generation.plan
         if generation.firstToken == nil { generation.firstToken = now }
         if generation.answers[id.choice].tokenCount == 0, let echo = plan.echo {
-            send(generation, .success(.text(choice: id.choice, echo, tokens: generation.promptChances)))
+            send(generation, .success(.text(choice: id.choice, echo, tokens: echoed(generation))))
         }
         guard plan.maxTokens > 0 else { return try finish(id, &generation, .length) }
         let choice = try choose(row, &generation.answers[id.choice], plan)
         generation.answers[id.choice].tokenCount += 1
+        if let start = plan.callStart, choice.token == start.token, generation.answers[id.choice].constraint == nil,
+            start.constraint.closingDistance < plan.maxTokens - generation.answers[id.choice].tokenCount
+        {
+            generation.answers[id.choice].constraint = start.constraint
+        }
         let isBound = generation.answers[id.choice].constraint != nil
         if vocabulary.endTokens.contains(choice.token), isBound || !plan.ignoresEnd {
             return try finish(id, &generation, .stop)
@@ -25,6 +30,13 @@ extension LanguageEngine {
         if answer.tokenCount >= plan.maxTokens { return try finish(id, &generation, .length) }
         generations[id.request] = generation
         scheduler.append(Int32(choice.token), to: id)
+    }
+
+    /// The prompt's tokens with their chances; nothing comes before the first, so it has none.
+    private func echoed(_ generation: Generation) -> [TokenChance] {
+        guard generation.plan.measuresPrompt, let first = generation.plan.prompt.first else { return [] }
+        let unknown = Sampler.Choice(token: Int(first), logprob: -.infinity, top: [])
+        return [chance(unknown)] + generation.promptChances
     }
 
     /// Chooses within the answer's constraint, which is closed in time to be whole at the last token.

@@ -24,15 +24,16 @@ public final class LanguageProbe {
     ///   - format: nil is the one that serving would choose here.
     /// - Throws: `MartletError` that names what is wrong with the model or the adapter.
     public init(bundle: URL, adapter: URL? = nil, format: WeightFormat? = .dense) throws {
-        let model = try LanguageBundle.load(bundle).model
-        try model.setTrainable(false)
+        let bundle = try LanguageBundle.load(bundle, leavesLinear: true)
+        try bundle.model.setTrainable(false)
         var options = LoadedLanguageModel.Options()
         options.format = format
         options.limits.sequences = 1
         // Whatever the adapter's size, there is one.
         options.adapterBytes = .max / 2
         let loaded = try LoadedLanguageModel(
-            model, vocabulary: TokenVocabulary(bytes: [], endTokens: []), options: options)
+            bundle.model, deferred: bundle.deferred, vocabulary: TokenVocabulary(bytes: [], endTokens: []),
+            options: options)
         geometry = loaded.geometry
         self.format = loaded.format
         pass = loaded.engine.pass

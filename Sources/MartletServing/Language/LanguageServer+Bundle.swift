@@ -19,10 +19,14 @@ extension LanguageServer {
         options.limits.waitingTokens = max(1, task.language.queuedTokenLimit)
         options.adapterBytes = max(0, task.language.adapterBytes)
         options.adapterCount = max(1, task.language.maxAdapters)
-        let bundle = try LanguageBundle.load(URL(filePath: task.bundle))
-        let text = try LanguageText(bundle.folder)
+        let bundle = try LanguageBundle.load(URL(filePath: task.bundle), leavesLinear: true)
+        let folder = bundle.folder
+        let reading = Background { try LanguageText(folder) }
         try bundle.model.setTrainable(false)
-        let model = try LoadedLanguageModel(bundle.model, vocabulary: text.vocabulary, options: options)
+        let model = try LoadedLanguageModel(
+            bundle.model, deferred: bundle.deferred, vocabulary: reading.value().vocabulary,
+            options: options)
+        let text = try reading.value()
         var bounds = Bounds(contextLength: model.contextLength, vocabularyCount: model.geometry.vocabularyCount)
         bounds.preparing = max(1, task.queueLimit)
         return (model, LanguageServer(name: task.model, text: text, bounds: bounds, adapters: model.adapters))
@@ -49,8 +53,8 @@ extension LanguageServer {
         }
     }
 
-    /// nil where the engine is to choose.
-    private static func format(_ task: ServeTask) throws -> WeightFormat? {
+    /// The weights' format that the task asks for; nil where the engine is to choose.
+    public static func format(_ task: ServeTask) throws -> WeightFormat? {
         guard task.language.precision != "auto" else { return nil }
         guard let format = WeightFormat(rawValue: task.language.precision) else {
             let known = WeightFormat.allCases.map(\.rawValue).joined(separator: ", ")

@@ -24,6 +24,8 @@ public final class LoadedLanguageModel {
     public let format: WeightFormat
     /// The largest difference of a logit from float32's over a few tokens, where the format is not exact.
     public private(set) var logitError: Double?
+    /// Bytes of the weights as they lie in memory.
+    public let weightBytes: Int
     /// Bytes that the cache of keys and values can grow to.
     public let cacheBytes: Int
     /// Most tokens of a prompt and its answer that the cache holds.
@@ -34,7 +36,14 @@ public final class LoadedLanguageModel {
     let pageCount: Int
 
     /// Packs a model's weights and makes its cache. The model's own weights are gone then.
-    public init(_ model: any LanguageModel, vocabulary: TokenVocabulary, options: Options = Options()) throws {
+    /// - Parameters:
+    ///   - deferred: weights that are still in their files, and are read when they are packed.
+    ///   - vocabulary: asked for once the weights are packed.
+    public init(
+        _ model: any LanguageModel, deferred: DeferredWeights? = nil,
+        vocabulary: @autoclosure () throws -> TokenVocabulary,
+        options: Options = Options()
+    ) throws {
         geometry = model.geometry
         let page = PagedAttention.pageBytes(geometry)
         let pages = Self.pageCount(geometry, page, options)
@@ -42,15 +51,29 @@ public final class LoadedLanguageModel {
         pageCount = pages
         contextLength = min(geometry.contextLength, pages * CachePages.size)
         let sites = AdapterSites(model)
-        let weightBytes = model.parameters().reduce(0) { $0 + $1.parameter.value.count * 4 }
+        let denseBytes = model.parameters().reduce(0) { $0 + $1.parameter.value.count * 4 }
+        let shared = model.sharedParameters()
         adapters = AdapterLibrary(
             sites,
             bounds: .init(
-                bytes: options.adapterBytes > 0 ? options.adapterBytes : max(256 << 20, weightBytes / 4),
+                bytes: options.adapterBytes > 0 ? options.adapterBytes : max(256 << 20, denseBytes / 4),
                 count: options.adapterCount))
-        (format, logitError) = try Self.pack(model, options.format)
+        (format, logitError) =
+            try LargeBlocks.goBack {
+                if let deferred {
+                    try Self.pack(model, deferred, options.format)
+                } else {
+                    try Self.pack(model, options.format)
+                }
+            }
+        // A weight that is an embedding too stays as it was beside its packed form.
+        weightBytes = model.linearGroups.flatMap(\.layers).reduce(denseBytes) { [format] sum, layer in
+            let isShared = shared.contains(ObjectIdentifier(layer.weight))
+            let count = layer.weight.value.count
+            return sum + (format == .dense ? 0 : count * (format == .half ? 2 : 4) - (isShared ? 0 : count * 4))
+        }
         let pass = try LanguagePass(model, Self.adapt(model), pageCount: pages)
-        engine = LanguageEngine(pass, vocabulary: vocabulary, limits: options.limits, pageCount: pages)
+        engine = try LanguageEngine(pass, vocabulary: vocabulary(), limits: options.limits, pageCount: pages)
     }
 
     /// Lets adapters add to the products of every group but those of experts.
@@ -73,6 +96,32 @@ public final class LoadedLanguageModel {
         return max(1, min(wanted, affordable))
     }
 
+    /// Packs from the files, in the format asked for or in the best that this CPU and these weights take.
+    private static func pack(
+        _ model: any LanguageModel, _ deferred: DeferredWeights, _ asked: WeightFormat?
+    ) throws -> (format: WeightFormat, logitError: Double?) {
+        func packed(_ format: WeightFormat) throws -> (format: WeightFormat, logitError: Double?) {
+            let exact = try WeightPacking.pack(model, deferred, format, threads: Torch.threadCount) {
+                format == .half ? try probe(model) : nil
+            }
+            return (format, try exact.map { try error(model, format, exact: $0) })
+        }
+        if let asked { return try packed(asked) }
+        for format in [WeightFormat.half, .packed] {
+            if let found = try? packed(format) { return found }
+        }
+        return try packed(.dense)
+    }
+
+    /// The largest difference of a logit from the exact ones.
+    private static func error(_ model: any LanguageModel, _ format: WeightFormat, exact: Tensor) throws -> Double {
+        let error = try exact.sub(probe(model)).abs().max().item()
+        guard error < 1e9 else {
+            throw MartletError(.invalidData, "the model's results are not finite in \(format.rawValue)")
+        }
+        return error
+    }
+
     /// Packs in the format asked for, or in the best that this CPU and these weights take.
     private static func pack(
         _ model: any LanguageModel, _ asked: WeightFormat?
@@ -81,10 +130,7 @@ public final class LoadedLanguageModel {
         let groups = model.linearGroups
         let exact = try probe(model)
         let format = try groups.pack(asked)
-        let logitError = format == .half ? try exact.sub(probe(model)).abs().max().item() : nil
-        if let logitError, !(logitError < 1e9) {
-            throw MartletError(.invalidData, "the model's results are not finite in \(format.rawValue)")
-        }
+        let logitError = format == .half ? try error(model, format, exact: exact) : nil
         if format != .dense {
             for group in groups { try group.dropUnpacked { shared.contains(ObjectIdentifier($0)) } }
         }

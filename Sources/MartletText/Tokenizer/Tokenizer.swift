@@ -129,11 +129,11 @@ public final class Tokenizer: Sendable {
         if let normalizer { text.rewrite { normalizer.apply(&$0) } }
         addedTokens.find(in: &text, normalized: true)
         preTokenizer?.apply(&text)
-        var run = TokenRun()
+        var cache = caches.withLock { $0.popLast() } ?? TokenCache()
+        var run = cache.takeRun()
         run.ids.reserveCapacity(text.text.bytes.count / 3)
         run.starts.reserveCapacity(text.text.bytes.count / 3)
         run.ends.reserveCapacity(text.text.bytes.count / 3)
-        var cache = caches.withLock { $0.popLast() } ?? TokenCache()
         try text.text.bytes.withUnsafeBufferPointer { buffer in
             guard let base = buffer.baseAddress else { return }
             for piece in text.pieces {
@@ -144,15 +144,34 @@ public final class Tokenizer: Sendable {
                 }
             }
         }
-        caches.withLock { if $0.count < 8 { $0.append(cache) } }
         var result = Cut(encoding: Encoding())
         result.encoding.ids = run.ids.map { Int($0) }
-        guard findsPlaces else { return result }
+        guard findsPlaces else {
+            keep(&cache, &run)
+            return result
+        }
         result.encoding.typeIds = [Int](repeating: 0, count: run.ids.count)
         result.encoding.specialMask = [Bool](repeating: false, count: run.ids.count)
         result.encoding.offsets = ScalarOffsets(bytes).offsets(of: run, in: text.text)
         if postProcessor?.trimsOffsets ?? false { result.spaces = spaces(of: run, in: text) }
+        keep(&cache, &run)
         return result
+    }
+
+    /// Keeps the memory of a text's tokens for the next text; of long texts that are cut at once, the memory of one.
+    private func keep(_ cache: inout TokenCache, _ run: inout TokenRun) {
+        cache.keep(&run)
+        let longRun = 1 << 20
+        let used = cache
+        caches.withLock { caches in
+            guard caches.count < 8 else { return }
+            var cache = used
+            if cache.runByteCount > longRun, caches.contains(where: { $0.runByteCount > longRun }) {
+                _ = cache.takeRun()
+            }
+            // One with much memory is the first to be used again.
+            caches.append(cache)
+        }
     }
 
     /// Spaces at the ends of each token: of an added one those of its text, else those of its token.
@@ -177,6 +196,8 @@ public final class Tokenizer: Sendable {
                 encodings, spaces: cuts.map { $0.spaces }, addSpecialTokens: addSpecialTokens)
         }
         var result = encodings.first ?? Encoding()
+        guard encodings.count > 1 else { return result }
+        result.ids.reserveCapacity(encodings.reduce(0) { $0 + $1.ids.count })
         for other in encodings.dropFirst() { result.append(other) }
         return result
     }

@@ -19,6 +19,7 @@ public final class LanguageObjective: TrainingObjective {
     private let dropout: Double
     private let device: Device
     private let sampler: () throws -> String?
+    private let goOn: () throws -> Void
     private var order: [Int64]?
     private var start = 0
 
@@ -26,11 +27,13 @@ public final class LanguageObjective: TrainingObjective {
 
     /// - Parameters:
     ///   - length: tokens of a window.
+    ///   - goOn: asked between the parts of long work; throws where it is to end.
     ///   - sampler: writes a text with the model as it is, for the job's events.
     /// - Throws: `invalidData` where the texts are shorter than two windows.
     public init(
         model: any LanguageModel, data: TokenData, length: Int, seed: UInt64, dropout: Double = 0,
-        device: Device = .cpu, sampler: @escaping () throws -> String? = { nil }
+        device: Device = .cpu, goOn: @escaping () throws -> Void = {},
+        sampler: @escaping () throws -> String? = { nil }
     ) throws {
         guard data.train.count >= 2 * length else {
             throw MartletError(
@@ -45,6 +48,7 @@ public final class LanguageObjective: TrainingObjective {
         self.dropout = dropout
         self.device = device
         self.sampler = sampler
+        self.goOn = goOn
     }
 
     public var module: any Module { model }
@@ -61,6 +65,7 @@ public final class LanguageObjective: TrainingObjective {
     }
 
     public func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor {
+        if forward.part > 0 { try goOn() }
         let starts = places.map { place in start + (order.map { Int($0[place]) } ?? place) * length }
         return try loss(of: data.train, starts, length, forward)
     }
@@ -102,6 +107,7 @@ public final class LanguageObjective: TrainingObjective {
         let rows = (tokens.count - 1) / length
         var sum = 0.0
         for first in stride(from: 0, to: rows, by: Self.validationRows) {
+            try goOn()
             let starts = (first..<min(first + Self.validationRows, rows)).map { $0 * length }
             sum +=
                 try Tensor.inference { try self.loss(of: tokens, starts, length, .inference()).item() }

@@ -17,11 +17,11 @@ public struct LanguageTexts {
     /// tokens, so a resumed job does this again.
     public static func prepare(
         _ recipe: Recipe, _ config: LanguageModelRecipe, sources: ResolvedSources, cacheDirectory: String,
-        progress: (String) -> Void = { _ in }
+        watch: ReadingWatch = ReadingWatch(), progress: (String) -> Void = { _ in }
     ) throws -> (texts: LanguageTexts, data: TokenData) {
-        let documents = try Documents(sources, column: recipe.data.column, csv: recipe.data.csv)
+        let documents = try Documents(sources, column: recipe.data.column, csv: recipe.data.csv, watch: watch)
         progress("learning a tokenizer from \(documents.sourceNames.prefix(4).joined(separator: ", "))")
-        let texts = try LanguageTexts(documents, config)
+        let texts = try watch.read { try LanguageTexts(documents, config) }
         progress("encoding the texts with \(texts.tokenizer.vocabularySize) tokens")
         let data = try TokenData.prepare(
             documents, config: recipe.data.split, cacheDirectory: cacheDirectory, end: texts.endToken

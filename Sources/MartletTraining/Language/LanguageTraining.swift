@@ -14,10 +14,11 @@ public struct LanguageTraining {
     private let tokenizer: Tokenizer
     private let tokenizerFiles: [String: [UInt8]]
 
+    /// - Parameter goOn: asked between the parts of long work; throws where it is to end.
     /// - Throws: `invalidRecipe` and `invalidData` where model and texts do not fit.
     public init(
         _ recipe: Recipe, _ config: LanguageModelRecipe, _ texts: LanguageTexts, _ data: TokenData,
-        device: Device = .cpu
+        device: Device = .cpu, goOn: @escaping () throws -> Void = {}
     ) throws {
         self.config = config.config(vocabularyCount: texts.tokenizer.vocabularySize, endToken: texts.endToken)
         tokenizer = texts.tokenizer
@@ -32,7 +33,7 @@ public struct LanguageTraining {
         let (tokenizer, end) = (texts.tokenizer, texts.endToken)
         objective = try LanguageObjective(
             model: model, data: data, length: config.context, seed: UInt64(recipe.training.seed),
-            dropout: config.dropout, device: device
+            dropout: config.dropout, device: device, goOn: goOn
         ) {
             guard sample.tokens > 0, !prompt.isEmpty else { return nil }
             let tokens = try writer.tokens(
@@ -42,29 +43,7 @@ public struct LanguageTraining {
         }
     }
 
-    /// The parts of the model: each block as one, with what flows out of it, and the embeddings and norms around them.
-    var layerSummaries: [LayerSummary] {
-        var summaries: [LayerSummary] = []
-        let geometry = model.geometry
-        for item in model.parameters() {
-            let path = item.name.split(separator: ".").map(String.init)
-            let number = path.firstIndex { Int($0) != nil }
-            let part = path[...(number ?? max(0, path.count - 2))].joined(separator: ".")
-            if summaries.last?.name != part {
-                let isHead = part == "lm_head"
-                let width = isHead ? geometry.vocabularyCount : geometry.width
-                let kind =
-                    number != nil
-                    ? "block"
-                    : isHead ? "linear" : item.parameter.role == .norm || part.contains("ln_") ? "norm" : "embedding"
-                summaries.append(
-                    LayerSummary(
-                        name: part, kind: kind, output: [-1, geometry.contextLength, width], parameterCount: 0))
-            }
-            summaries[summaries.count - 1].parameterCount += item.parameter.value.count
-        }
-        return summaries
-    }
+    var layerSummaries: [LayerSummary] { LayerSummary.parts(of: model) }
 
     /// The tokens of a sample's prompt; where these texts have no such character, their first token.
     private static func prompt(_ text: String, _ tokenizer: Tokenizer, _ tokens: TokenSequence) -> [Int] {
@@ -93,6 +72,33 @@ public struct LanguageTraining {
             try BundleFolder.write(signature, BundleFile.signature, in: folder)
             try BundleFolder.write(card, BundleFile.card, in: folder)
         }
+    }
+}
+
+extension LayerSummary {
+    /// The parts of a language model: each block as one, with what flows out of it, and the embeddings and norms around
+    /// them.
+    static func parts(of model: any LanguageModel) -> [LayerSummary] {
+        var summaries: [LayerSummary] = []
+        let geometry = model.geometry
+        for item in model.parameters() {
+            let path = item.name.split(separator: ".").map(String.init)
+            let number = path.firstIndex { Int($0) != nil }
+            let part = path[...(number ?? max(0, path.count - 2))].joined(separator: ".")
+            if summaries.last?.name != part {
+                let isHead = part == "lm_head"
+                let width = isHead ? geometry.vocabularyCount : geometry.width
+                let kind =
+                    number != nil
+                    ? "block"
+                    : isHead ? "linear" : item.parameter.role == .norm || part.contains("ln_") ? "norm" : "embedding"
+                summaries.append(
+                    LayerSummary(
+                        name: part, kind: kind, output: [-1, geometry.contextLength, width], parameterCount: 0))
+            }
+            summaries[summaries.count - 1].parameterCount += item.parameter.value.count
+        }
+        return summaries
     }
 }
 

@@ -12,11 +12,11 @@ extension TrainJob {
         let started = ContinuousClock.now
         let (texts, data) = try LanguageTexts.prepare(
             recipe, config, sources: try ResolvedSources(recipe.data.source, mounts: task.datasets),
-            cacheDirectory: "\(task.directory)/cache"
+            cacheDirectory: "\(task.directory)/cache", watch: watch
         ) { EventKeys.message($0, link) }
         tell(data)
         try Torch.setThreadCount(task.share.threads)
-        let trained = try LanguageTraining(recipe, config, texts, data, device: device)
+        let trained = try LanguageTraining(recipe, config, texts, data, device: device, goOn: watch.goOn)
         var loop = try TrainingLoop(
             recipe: recipe, objective: trained.objective, directory: "\(task.directory)/checkpoints",
             environment: environment, link: link)
@@ -32,6 +32,7 @@ extension TrainJob {
                     data: [split.rawValue: try JSON(encoding: metrics)]))
         }
         judge(&card, by: card.metrics["test"] ?? card.metrics["validation"] ?? [:])
+        try link.goOn()
         link.progress(JobProgress(phase: "publishing"))
         try trained.publish(card, to: "\(task.directory)/bundle")
         let seconds = started.duration(to: .now).seconds

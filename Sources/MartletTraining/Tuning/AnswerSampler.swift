@@ -21,13 +21,17 @@ struct AnswerSampler {
         var temperature: Double
     }
 
-    /// For each request the tokens of its answer, the one that ends it included.
-    func answers(_ requests: [Request], step: UInt64) throws -> [[Int64]] {
+    /// For each request the tokens of its answer, the one that ends it included. `goOn` is asked before each token and
+    /// throws where the work is to end.
+    func answers(
+        _ requests: [Request], step: UInt64, _ goOn: () throws -> Void = {}
+    ) throws -> [[Int64]] {
         let context = tuned.model.geometry.contextLength
         var answers = [[Int64]](repeating: [], count: requests.count)
         var random = requests.map { CounterRandom(seed: seed, purpose: Self.purpose, step: step, row: $0.row) }
         var open = requests.indices.filter { requests[$0].prompt.count < context }
         for _ in 0..<maxTokens where !open.isEmpty {
+            try goOn()
             let logits = try tuned.nextLogits(open.map { requests[$0].prompt + answers[$0] })
             var left: [Int] = []
             for (row, index) in zip(logits, open) {

@@ -55,11 +55,14 @@ struct ParityCheck {
         }
     }
 
-    /// The largest difference over all sequences.
+    /// The largest difference over all sequences. `goOn` is asked before each and throws where the work is to end.
     /// - Throws: `parityCheckFailed` that says where they part.
-    func difference(_ trained: ([Int64]) throws -> Tensor, _ served: ServingPath.Model) throws -> Double {
+    func difference(
+        _ trained: ([Int64]) throws -> Tensor, _ served: ServingPath.Model, _ goOn: () throws -> Void
+    ) throws -> Double {
         var largestDifference = 0.0
         for (name, tokens) in sequences {
+            try goOn()
             let expected = try trained(tokens)
             let found = try served.logits(tokens.map { Int($0) }).to(.float32)
             guard expected.shape == found.shape else {

@@ -17,6 +17,7 @@ package final class PreferenceObjective: TuningObjective {
     private let beta: Double
     private var order: ExampleOrder
     private var sums = Sums()
+    private let goOn: () throws -> Void
 
     /// What a step's or a measurement's pairs add up to.
     private struct Sums {
@@ -47,8 +48,9 @@ package final class PreferenceObjective: TuningObjective {
 
     init(
         _ tuned: TunedModel, train: TokenExamples, validation: TokenExamples, references: PreferenceReferences,
-        beta: Double, seed: UInt64
+        beta: Double, seed: UInt64, goOn: @escaping () throws -> Void = {}
     ) {
+        self.goOn = goOn
         self.tuned = tuned
         self.train = train
         self.validation = validation
@@ -77,6 +79,7 @@ package final class PreferenceObjective: TuningObjective {
     }
 
     package func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor {
+        if forward.part > 0 { try goOn() }
         let (loss, sums) = try loss(of: train, places.map { order.row($0) }, references.train, forward)
         self.sums += sums
         return loss
@@ -118,7 +121,7 @@ package final class PreferenceObjective: TuningObjective {
     }
 
     package func validate() throws -> [String: Double]? {
-        validation.count > 1 ? try measure(Array(0..<validation.count / 2)) : nil
+        validation.count > 1 ? try measure(Array(0..<validation.count / 2), goOn) : nil
     }
 
     package func validationSample(step: Int, count: Int) throws -> [String: Double]? {
@@ -127,9 +130,10 @@ package final class PreferenceObjective: TuningObjective {
         return try measure((0..<min(count, pairs)).map { (step &* count &+ $0) % pairs })
     }
 
-    private func measure(_ pairs: [Int]) throws -> [String: Double] {
+    private func measure(_ pairs: [Int], _ goOn: () throws -> Void = {}) throws -> [String: Double] {
         var all = Sums()
         for first in stride(from: 0, to: pairs.count, by: 8) {
+            try goOn()
             let part = Array(pairs[first..<min(first + 8, pairs.count)])
             all += try Tensor.inference {
                 let (loss, sums) = try self.loss(of: validation, part, references.validation, .inference())

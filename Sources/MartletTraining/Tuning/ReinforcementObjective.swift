@@ -35,8 +35,14 @@ final class ReinforcementObjective: TuningObjective {
     private var order: ExampleOrder
     private var rewards: [Double] = []
     private var answerTokens = 0
+    private let goOn: () throws -> Void
 
-    init(_ tuned: TunedModel, train: Prompts, validation: Prompts, rules: Rules, text: TuningText) {
+    /// - Parameter goOn: asked between the parts of long work; throws where it is to end.
+    init(
+        _ tuned: TunedModel, train: Prompts, validation: Prompts, rules: Rules, text: TuningText,
+        goOn: @escaping () throws -> Void = {}
+    ) {
+        self.goOn = goOn
         self.tuned = tuned
         self.train = train
         self.validation = validation
@@ -80,7 +86,7 @@ final class ReinforcementObjective: TuningObjective {
                     .init(prompt: prompt, row: UInt64(row) << 16 | UInt64(sample), temperature: 1))
             }
         }
-        let answers = try sampler.answers(requests, step: forward.step)
+        let answers = try sampler.answers(requests, step: forward.step, goOn)
         var advantages: [Float] = []
         for (group, row) in rows.enumerated() {
             let range = group * rules.samples..<(group + 1) * rules.samples
@@ -123,7 +129,7 @@ final class ReinforcementObjective: TuningObjective {
     }
 
     func validate() throws -> [String: Double]? {
-        validation.examples.count > 0 ? try measure(Array(0..<validation.examples.count)) : nil
+        validation.examples.count > 0 ? try measure(Array(0..<validation.examples.count), goOn) : nil
     }
 
     func validationSample(step: Int, count: Int) throws -> [String: Double]? {
@@ -133,14 +139,14 @@ final class ReinforcementObjective: TuningObjective {
     }
 
     /// The mean reward of the likeliest answers; the loss is its negative.
-    private func measure(_ rows: [Int]) throws -> [String: Double] {
+    private func measure(_ rows: [Int], _ goOn: () throws -> Void = {}) throws -> [String: Double] {
         var sum = 0.0
         for first in stride(from: 0, to: rows.count, by: 16) {
             let part = rows[first..<min(first + 16, rows.count)]
             let requests = part.map {
                 AnswerSampler.Request(prompt: validation.examples[$0].tokens, row: UInt64($0), temperature: 0)
             }
-            for (answer, row) in zip(try sampler.answers(requests, step: 0), part) {
+            for (answer, row) in zip(try sampler.answers(requests, step: 0, goOn), part) {
                 sum += try reward(answer, validation.items[row])
             }
         }

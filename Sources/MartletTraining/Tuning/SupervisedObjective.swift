@@ -67,8 +67,14 @@ final class SupervisedObjective: TuningObjective {
     private var seen = 0
 
     private static let validationRows = 16
+    private let goOn: () throws -> Void
 
-    init(_ tuned: TunedModel, train: TokenExamples, validation: TokenExamples, seed: UInt64) {
+    /// - Parameter goOn: asked between the parts of long work; throws where it is to end.
+    init(
+        _ tuned: TunedModel, train: TokenExamples, validation: TokenExamples, seed: UInt64,
+        goOn: @escaping () throws -> Void = {}
+    ) {
+        self.goOn = goOn
         self.tuned = tuned
         self.train = train
         self.validation = validation
@@ -97,6 +103,7 @@ final class SupervisedObjective: TuningObjective {
     }
 
     func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor {
+        if forward.part > 0 { try goOn() }
         let (loss, right, count) = try loss(of: places.map { train[order.row($0)] }, forward)
         self.right += right
         seen += count
@@ -114,7 +121,7 @@ final class SupervisedObjective: TuningObjective {
     }
 
     func validate() throws -> [String: Double]? {
-        validation.count > 0 ? try measure(validation, Array(0..<validation.count)) : nil
+        validation.count > 0 ? try measure(validation, Array(0..<validation.count), goOn) : nil
     }
 
     func validationSample(step: Int, count: Int) throws -> [String: Double]? {
@@ -124,9 +131,12 @@ final class SupervisedObjective: TuningObjective {
     }
 
     /// `loss` and `mean_token_accuracy` over the learnt tokens of some examples.
-    func measure(_ examples: TokenExamples, _ rows: [Int]) throws -> [String: Double] {
+    func measure(
+        _ examples: TokenExamples, _ rows: [Int], _ goOn: () throws -> Void = {}
+    ) throws -> [String: Double] {
         var (sum, right, count) = (0.0, 0, 0)
         for first in stride(from: 0, to: rows.count, by: Self.validationRows) {
+            try goOn()
             let part = rows[first..<min(first + Self.validationRows, rows.count)].map { examples[$0] }
             let found = try Tensor.inference {
                 let (loss, right, count) = try self.loss(of: part, .inference())

@@ -16,29 +16,8 @@ extension TrainJob {
                 "the base '\(recipe.base ?? "")' has no model beside it; run the recipe with martlet train",
                 param: "base")
         }
-        // What cannot be meant is told before the data is read.
-        if method == .reinforcement { _ = try ReinforcementObjective.Rules(recipe) }
-        try Torch.setThreadCount(task.share.threads)
-        let folder = try ModelFolder(URL(filePath: base.path))
-        let geometry = try Parameter.withoutMemory { try LanguageModelCatalog.make(config: folder.config).geometry }
-        let text = try TuningText(folder, geometry: geometry)
-        guard let data = try examples(text, base) else { return stopped }
-        tell(data.facts)
-
-        let adapter = try adapterConfig(base)
-        let chosen = Hyperparameters(
-            recipe, tree: task.recipe,
-            .init(
-                examples: method == .dpo ? data.train.count / 2 : data.train.count, tokens: data.train.tokenCount,
-                method: method, isAdapter: adapter != nil, width: geometry.width))
-        link.event(
-            JobEvent(key: "hyperparameters", type: "data", message: "hyperparameters", data: chosen.facts))
-
-        let tuned = try TunedModel(
-            base: base.path, adapter: adapter, precision: recipe.adapter?.basePrecision ?? .float32,
-            adapterPath: base.adapterPath, seed: UInt64(recipe.training.seed), device: device)
-        try Torch.setThreadCount(threads(tuned, data, batchSize: chosen.recipe.training.batchSize))
-        guard let objective = try objective(tuned, data, text) else { return stopped }
+        guard let made = try tuning(of: base) else { return stopped }
+        let (tuned, data, text, chosen, objective) = (made.tuned, made.data, made.text, made.chosen, made.objective)
         let bundle = TunedBundle(tuned: tuned, base: base)
         for point in try tunedPoints() { link.checkpoint(point) }
         let session = try TrainingSession(objective, config: chosen.recipe.training)
@@ -63,6 +42,7 @@ extension TrainJob {
                     data: ["validation": try JSON(encoding: measured)]))
         }
         judge(&card, by: card.metrics["validation"] ?? [:])
+        try link.goOn()
         link.progress(JobProgress(phase: "publishing"))
         try publish(bundle, &card, data, text)
         let passes = Double(session.stepsDone) / Double(session.stepsPerEpoch)
@@ -71,6 +51,50 @@ extension TrainJob {
             trainedTokens: Int((Double(objective.tokensPerEpoch) * passes).rounded()))
         return .finished(
             JobResult(bundle: "bundle", card: card, report: try JSON(encoding: data.facts), usage: usage))
+    }
+
+    /// A base with what it is to learn, before the first step.
+    struct Tuning {
+        let tuned: TunedModel
+        let data: TuningData
+        let text: TuningText
+        let chosen: Hyperparameters
+        let objective: any TuningObjective
+        /// The base's parts, with the numbers in them.
+        let layers: [LayerSummary]
+    }
+
+    /// Reads the examples, chooses what the recipe leaves out and loads the base; nil where the job was asked to stop.
+    func tuning(of base: BaseModel) throws -> Tuning? {
+        // What cannot be meant is told before the data is read.
+        if method == .reinforcement { _ = try ReinforcementObjective.Rules(recipe) }
+        try Torch.setThreadCount(task.share.threads)
+        let folder = try ModelFolder(URL(filePath: base.path))
+        let (geometry, layers) = try Parameter.withoutMemory {
+            let model = try LanguageModelCatalog.make(config: folder.config)
+            return (model.geometry, LayerSummary.parts(of: model))
+        }
+        let text = try TuningText(folder, geometry: geometry)
+        guard let data = try examples(text, base) else { return nil }
+        tell(data.facts)
+
+        let adapter = try adapterConfig(base)
+        let chosen = Hyperparameters(
+            recipe, tree: task.recipe,
+            .init(
+                examples: method == .dpo ? data.train.count / 2 : data.train.count, tokens: data.train.tokenCount,
+                method: method, isAdapter: adapter != nil, width: geometry.width))
+        link.event(
+            JobEvent(key: "hyperparameters", type: "data", message: "hyperparameters", data: chosen.facts))
+
+        try link.goOn()
+        let tuned = try TunedModel(
+            base: base.path, adapter: adapter, precision: recipe.adapter?.basePrecision ?? .float32,
+            adapterPath: base.adapterPath, seed: UInt64(recipe.training.seed), device: device)
+        try Torch.setThreadCount(threads(tuned, data, batchSize: chosen.recipe.training.batchSize))
+        guard let objective = try objective(tuned, data, text) else { return nil }
+        return Tuning(
+            tuned: tuned, data: data, text: text, chosen: chosen, objective: objective, layers: layers)
     }
 
     /// Threads that pay: a small step is over before a second thread has woken.
@@ -96,7 +120,7 @@ extension TrainJob {
         return try TuningData.prepare(
             ResolvedSources(recipe.data.source, mounts: task.datasets), method: method, split: split, text: text,
             key: key,
-            cacheDirectory: "\(task.directory)/cache"
+            cacheDirectory: "\(task.directory)/cache", badRows: watch.badRows ?? BadRows()
         ) { link.stop() != nil }
     }
 
@@ -126,7 +150,8 @@ extension TrainJob {
         let seed = UInt64(recipe.training.seed)
         switch method {
         case .supervised:
-            return SupervisedObjective(tuned, train: data.train, validation: data.validation, seed: seed)
+            return SupervisedObjective(
+                tuned, train: data.train, validation: data.validation, seed: seed, goOn: watch.goOn)
         case .dpo:
             let references = try PreferenceReferences.prepare(
                 tuned, data, cacheDirectory: "\(task.directory)/cache"
@@ -134,13 +159,13 @@ extension TrainJob {
             return references.map {
                 PreferenceObjective(
                     tuned, train: data.train, validation: data.validation, references: $0,
-                    beta: recipe.tuning?.beta ?? Hyperparameters.beta, seed: seed)
+                    beta: recipe.tuning?.beta ?? Hyperparameters.beta, seed: seed, goOn: watch.goOn)
             }
         case .reinforcement:
             return ReinforcementObjective(
                 tuned, train: .init(examples: data.train, items: data.items.train),
                 validation: .init(examples: data.validation, items: data.items.validation),
-                rules: try .init(recipe), text: text)
+                rules: try .init(recipe), text: text, goOn: watch.goOn)
         }
     }
 
@@ -197,9 +222,10 @@ extension TrainJob {
         let exact = try exactModel(bundle)
         var parity: [String: Double] = [:]
         for format in [WeightFormat.dense, nil] {
+            try link.goOn()
             link.progress(JobProgress(phase: "checking"))
             let served = try serving.load(candidate, base, format)
-            parity[served.format] = try check.difference({ try exact.logits($0) }, served)
+            parity[served.format] = try check.difference({ try exact.logits($0) }, served, link.goOn)
         }
         card.parity = parity
         let shown = parity.sorted { $0.key < $1.key }.map { "\($0.key) \(String(format: "%.2g", $0.value))" }
@@ -208,6 +234,7 @@ extension TrainJob {
                 key: "parity", type: "data",
                 message: "serving computes what training computed; the largest difference of a logit: "
                     + shown.joined(separator: ", "), data: try JSON(encoding: parity)))
+        try link.goOn()
         try bundle.write(card, to: final)
         try FileManager.default.removeItem(atPath: candidate)
     }

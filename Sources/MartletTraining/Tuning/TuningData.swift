@@ -29,11 +29,12 @@ struct TuningData: Sendable {
     /// a resumed job sees the same tokens, whatever the date that a template prints.
     /// - Parameters:
     ///   - split: divides `sources.all`; nil trains on all of it.
+    ///   - badRows: takes the lines that cannot be used.
     ///   - stop: asked now and then; true ends it with nil.
     /// - Throws: `invalidData` that names file and line of up to 20 faults.
     static func prepare(
         _ sources: ResolvedSources, method: TuningConfig.Method, split: SplitConfig?, text: TuningText, key: String,
-        cacheDirectory: String, stop: () -> Bool = { false }
+        cacheDirectory: String, badRows: BadRows = BadRows(), stop: () -> Bool = { false }
     ) throws -> TuningData? {
         let factsPath = "\(cacheDirectory)/examples.json"
         if let known = FileManager.default.contents(atPath: factsPath),
@@ -47,7 +48,7 @@ struct TuningData: Sendable {
             return TuningData(train: train, validation: validation, items: items, facts: facts)
         }
         try FileManager.default.createDirectory(atPath: cacheDirectory, withIntermediateDirectories: true)
-        var reader = try TuningReader(text, method, cacheDirectory: cacheDirectory)
+        var reader = try TuningReader(text, method, cacheDirectory: cacheDirectory, badRows)
         if !sources.all.isEmpty {
             let files = try ExampleFiles(sources.all)
             let codes = try split.map { try ExampleSplit.codes(files, $0) }
@@ -88,10 +89,11 @@ private struct TuningReader {
     private let train: TokenExampleWriter
     private let validation: TokenExampleWriter
     private var items: (train: [JSON], validation: [JSON]) = ([], [])
-    private var faults = LineFaults()
+    private let faults: LineFaults
     private var facts = TuningData.Facts(key: "")
 
-    init(_ text: TuningText, _ method: TuningConfig.Method, cacheDirectory: String) throws {
+    init(_ text: TuningText, _ method: TuningConfig.Method, cacheDirectory: String, _ badRows: BadRows) throws {
+        faults = LineFaults(badRows)
         self.text = text
         self.method = method
         directory = cacheDirectory
@@ -103,7 +105,12 @@ private struct TuningReader {
     mutating func read(_ files: ExampleFiles, into part: (Int) -> Split, _ stop: () -> Bool) throws -> Bool {
         var number = 0
         var isStopped = false
-        try files.forEach { bytes, file, line in
+        let faults = faults
+        func tooLong(_ error: MartletError, _ start: String, _ file: String, _ line: Int) throws -> Bool {
+            try faults.add(error, file: file, line: line, start: start)
+            return !faults.isFull
+        }
+        try files.forEach(tooLong: tooLong) { bytes, file, line in
             let split = part(number)
             number += 1
             if number % 256 == 0, stop() {
@@ -124,12 +131,13 @@ private struct TuningReader {
                     if isTrain { items.train.append(item) } else { items.validation.append(item) }
                 }
             } catch let error as MartletError where error.code != .storageFull {
-                faults.add(error, file: file, line: line)
+                try faults.add(error, file: file, line: line, start: String(decoding: bytes.prefix(81), as: UTF8.self))
             }
             return !faults.isFull
         }
         guard !isStopped else { return false }
         if number == 0 {
+            try faults.check()
             throw MartletError(
                 .invalidData, "\(files.names.joined(separator: ", ")): there are no examples; give at least one line",
                 param: "data.source")

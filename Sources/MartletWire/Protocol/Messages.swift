@@ -121,6 +121,40 @@ public struct TrainTask: Codable, Sendable {
         self.directory = directory
         self.share = share
     }
+
+    private enum CodingKeys: String, CodingKey { case jobID, recipe, datasets, base, directory, share }
+
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        jobID = try container.decode(String.self, forKey: .jobID)
+        recipe = try JSON.inOrder(container.decode(JSON.self, forKey: .recipe))
+        datasets = try container.decode([DatasetMount].self, forKey: .datasets)
+        base = try container.decodeIfPresent(BaseModel.self, forKey: .base)
+        directory = try container.decode(String.self, forKey: .directory)
+        share = try container.decode(MachineShare.self, forKey: .share)
+    }
+
+    /// The recipe travels as text: the order of its inputs is the order of their weights, and a general coder loses it.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(jobID, forKey: .jobID)
+        try container.encode(recipe.asText, forKey: .recipe)
+        try container.encode(datasets, forKey: .datasets)
+        try container.encodeIfPresent(base, forKey: .base)
+        try container.encode(directory, forKey: .directory)
+        try container.encode(share, forKey: .share)
+    }
+}
+
+extension JSON {
+    /// An object as its text, which keeps the order of keys where a general coder does not.
+    package var asText: JSON { object == nil ? self : .string(serialized()) }
+
+    /// What `asText` gave; an object that was stored as one is left as it is.
+    package static func inOrder(_ value: JSON) throws -> JSON {
+        guard let text = value.string else { return value }
+        return try JSONParser.parse(text, limits: .trusted)
+    }
 }
 
 /// A registered language model that is trained further.
@@ -264,6 +298,12 @@ public struct JobEvent: Codable, Sendable, Equatable {
         self.message = message
         self.data = data
     }
+}
+
+/// Files that a worker leaves in its job's folder for the platform to give out.
+public enum JobFile {
+    /// The rows that could not be used: a JSON object a line with `file`, `line`, `column`, `value` and `reason`.
+    public static let badRows = "bad-rows.jsonl"
 }
 
 /// Where a job is, for a progress bar.

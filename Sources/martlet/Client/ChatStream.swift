@@ -25,15 +25,42 @@ struct ChatStream {
 
     /// Sends `messages` and hands each piece of text to `write`. Throws what the server says, also in the middle.
     func ask(_ messages: [JSON], _ write: (String) -> Void) async throws -> Outcome {
-        let body: JSON = [
-            "model": .string(model), "messages": .array(messages), "stream": true,
-            "stream_options": ["include_usage": true],
-        ]
+        try await stream("/v1/chat/completions", ["messages": .array(messages)], write) { $0["delta"]?["content"] }
+    }
+
+    /// The same for a model without a chat template: the messages are a dialogue in plain text, which it goes on with
+    /// until it would speak for the user.
+    func goOn(_ messages: [JSON], _ write: (String) -> Void) async throws -> Outcome {
+        let fields: JSONObject = ["prompt": .string(Self.dialogue(messages)), "stop": ["\nUser:"], "max_tokens": 512]
+        return try await stream("/v1/completions", fields, write) { $0["text"] }
+    }
+
+    /// `User: …`, `Assistant: …`, a line each, and an open line for the answer.
+    static func dialogue(_ messages: [JSON]) -> String {
+        let lines = messages.map { message -> String in
+            let text = message["content"]?.string ?? ""
+            return switch message["role"]?.string {
+            case "system": text + "\n"
+            case "assistant": "Assistant: " + text.trimmingCharacters(in: .whitespacesAndNewlines)
+            default: "User: " + text
+            }
+        }
+        return (lines + ["Assistant:"]).joined(separator: "\n")
+    }
+
+    private func stream(
+        _ path: String, _ fields: JSONObject, _ write: (String) -> Void, _ text: (JSON) -> JSON?
+    ) async throws -> Outcome {
+        var fields = fields
+        fields["model"] = .string(model)
+        fields["stream"] = true
+        fields["stream_options"] = ["include_usage": true]
+        let body = JSON.object(fields)
         let start = ContinuousClock.now
         var first: ContinuousClock.Instant?
         var outcome = Outcome()
         let response = try await client.request(
-            .POST, "/v1/chat/completions", body: .bytes(ByteBuffer(string: body.serialized())),
+            .POST, path, body: .bytes(ByteBuffer(string: body.serialized())),
             headers: [("Content-Type", "application/json")])
         var parser = EventStreamParser()
         var isWhole = false
@@ -45,10 +72,10 @@ struct ChatStream {
                 }
                 let document = try JSONParser.parse(data, limits: .trusted)
                 if let error = document["error"] { throw Self.failure(error) }
-                if let text = document["choices"]?.array?.first?["delta"]?["content"]?.string, !text.isEmpty {
+                if let piece = document["choices"]?.array?.first.flatMap(text)?.string, !piece.isEmpty {
                     first = first ?? .now
-                    outcome.text += text
-                    write(text)
+                    outcome.text += piece
+                    write(piece)
                 }
                 if let finish = document["choices"]?.array?.first?["finish_reason"]?.string { outcome.finish = finish }
                 if let usage = document["usage"]?.object {

@@ -59,7 +59,8 @@ struct Client: Sendable {
         _ method: HTTPMethod, _ path: String, _ body: (any Encodable)?, headers: [(String, String)] = []
     ) async throws -> HTTPClientResponse {
         guard let body else { return try await request(method, path, headers: headers) }
-        let data = try JSONEncoder.wire.encode(body)
+        // JSON keeps the order of its keys.
+        let data = try (body as? JSON)?.data ?? JSONEncoder.wire.encode(body)
         return try await request(
             method, path, body: .bytes(ByteBuffer(data: data)),
             headers: headers + [("Content-Type", "application/json")])

@@ -17,12 +17,30 @@ final class DatasetFolders {
         let info: DatasetInfo = try await Connection.with(options) {
             try await $0.get("/api/v1/datasets/\(Client.segment(reference))")
         }
+        return try folder(info.contentHash, info.files)
+    }
+
+    /// The folder of a language model's base, and of the model itself where it is an adapter.
+    func base(_ reference: String) async throws -> (path: String, adapter: String?) {
+        guard options.givenURL == nil else {
+            throw MartletError(.notFound, "the base '\(reference)' is not on this machine; plan reads files here")
+        }
+        let (model, base) = try await Connection.with(options) { client -> (ModelInfo, ModelInfo?) in
+            let model: ModelInfo = try await client.get("/api/v1/models/\(Client.segment(reference))")
+            guard let below = model.signature.language?.base else { return (model, nil) }
+            return (model, try await client.get("/api/v1/models/\(Client.segment(below.reference))"))
+        }
+        let path = try folder(model.contentHash, model.files)
+        return try base.map { (try folder($0.contentHash, $0.files), path) } ?? (path, nil)
+    }
+
+    private func folder(_ hash: String, _ files: [TreeFile]) throws -> String {
         let home = options.homePath
-        let laidOut = "\(home)/run/trees/\(info.contentHash)"
+        let laidOut = "\(home)/run/trees/\(hash)"
         if FileManager.default.fileExists(atPath: laidOut) { return laidOut }
         let folder = "\(home)/run/plan-\(UUID().uuidString)"
         made.append(folder)
-        for file in info.files {
+        for file in files {
             let target = folder + "/" + file.path
             try FileManager.default.createDirectory(
                 atPath: (target as NSString).deletingLastPathComponent, withIntermediateDirectories: true)

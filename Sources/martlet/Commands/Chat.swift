@@ -7,6 +7,7 @@ struct Chat: AsyncParsableCommand {
         abstract: "Talk with a language model: a deployment, or a model by name.",
         discussion: """
             Each line is a message; the conversation goes on until /quit or the end of the input.
+            A model without a chat template goes on with the conversation as plain text, and that is said.
             /reset forgets the conversation, /system TEXT sets the instructions, /help lists these commands.
             """)
     @Argument(help: "The deployment or model.") var deployment: String
@@ -29,6 +30,8 @@ struct ChatSession {
     private var messages: [JSON] = []
     private var system: String?
     private var turns: [JSON] = []
+    /// Whether the model has no chat template, and goes on with a dialogue in plain text.
+    private var isPlain = false
     private let isInteractive = isatty(STDIN_FILENO) == 1
 
     private static let help = """
@@ -88,7 +91,7 @@ struct ChatSession {
         let question: JSON = ["role": "user", "content": .string(text)]
         let instructions: [JSON] = system.map { [["role": "system", "content": .string($0)]] } ?? []
         let isJSON = output.isJSON
-        let outcome = try await stream.ask(instructions + messages + [question]) { piece in
+        let outcome = try await answer(instructions + messages + [question]) { piece in
             guard !isJSON else { return }
             try? FileHandle.standardOutput.write(contentsOf: Data(Console.inert(piece).utf8))
         }
@@ -104,6 +107,20 @@ struct ChatSession {
         } else {
             output.note(Self.line(outcome))
         }
+    }
+
+    private mutating func answer(_ messages: [JSON], _ write: (String) -> Void) async throws -> ChatStream.Outcome {
+        if !isPlain {
+            do {
+                return try await stream.ask(messages, write)
+            } catch let error as MartletError
+                where error.param == "messages" && error.message.contains("no chat template")
+            {
+                isPlain = true
+                output.note("\(stream.model) has no chat template: it goes on with the conversation as plain text")
+            }
+        }
+        return try await stream.goOn(messages, write)
     }
 
     /// `38 tokens, 81.2 tokens/s, first after 0.12 s`.

@@ -4,7 +4,7 @@ import MartletWire
 struct Jobs: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List, show and steer jobs.",
-        subcommands: [List.self, Show.self, Logs.self, Cancel.self, Pause.self, Resume.self])
+        subcommands: [List.self, Show.self, Logs.self, Errors.self, Cancel.self, Pause.self, Resume.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "List jobs, the newest first.")
@@ -56,6 +56,24 @@ struct Jobs: AsyncParsableCommand {
                 try await client.follow(job: id) { item in
                     if case .event(let event) = item { print(Console.inert(JobText.event(event))) }
                 }
+            }
+        }
+    }
+
+    struct Errors: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print the rows that a job could not use, one JSON object a line.")
+        @Argument(help: "The job's id.") var id: String
+        @OptionGroup var options: GlobalOptions
+
+        private struct Rows: Encodable { var rows: [JSON] }
+
+        func run() async throws {
+            try await Connection.with(options) { client in
+                let response = try await client.request(.GET, "/api/v1/jobs/\(Client.segment(id))/errors")
+                let lines = String(buffer: try await Client.collect(response))
+                let rows = try lines.split(separator: "\n").map { try JSONParser.parse(String($0)) }
+                try options.output.show(Rows(rows: rows)) { _ in String(lines.dropLast()) }
             }
         }
     }

@@ -72,7 +72,10 @@ struct Models: AsyncParsableCommand {
             }
             try output.show(info) { info in
                 (findings.map { "note: \($0)" } + [
-                    ModelText.summary(info), "talk to it  martlet chat \(info.name)",
+                    ModelText.summary(info),
+                    info.signature.isLanguage
+                        ? "talk to it  martlet chat \(info.name)"
+                        : "ask it      martlet predict \(info.name) --input FILE",
                     "deploy it   martlet deploy \(info.name)@\(info.version)",
                 ]).joined(separator: "\n")
             }

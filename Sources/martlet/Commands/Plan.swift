@@ -26,6 +26,11 @@ struct Plan: AsyncParsableCommand {
             if path.isEmpty { path = try await folders.path(of: source) }
             arguments += ["--data", source + "=" + URL(fileURLWithPath: path).path]
         }
+        if let base = file.recipe.base {
+            let found = try await folders.base(base)
+            arguments += ["--base", found.path]
+            if let adapter = found.adapter { arguments += ["--adapter", adapter] }
+        }
         let (data, status) = try EngineTool.run(arguments)
         guard status == 0 else { throw ExitCode(status) }
         let plan = try JSONParser.parse(data, limits: .trusted)

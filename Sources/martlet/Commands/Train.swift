@@ -17,9 +17,10 @@ struct Train: AsyncParsableCommand {
         try await Connection.with(options) { client in
             let resolver = DataResolver(client: client, output: options.output, folders: file.folders)
             let tree = try await file.resolved { try await resolver.resolve($0) }
+            var request: JSONObject = ["kind": "train", "name": .string(name ?? file.name), "recipe": tree]
+            request["device"] = device.map(JSON.string)
             let job: JobInfo = try await client.send(
-                .POST, "/api/v1/jobs",
-                JobRequest(kind: .train, name: name ?? file.name, recipe: tree, device: device),
+                .POST, "/api/v1/jobs", JSON.object(request),
                 headers: [("Idempotency-Key", UUID().uuidString)])
             if detach {
                 return try options.output.show(job) { "\($0.id)\nfollow it with: martlet jobs logs \($0.id) --follow" }

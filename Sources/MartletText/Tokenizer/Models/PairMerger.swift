@@ -7,9 +7,21 @@ struct PairMerger: Sendable {
     /// Bytes of each symbol.
     private(set) var lengths: [Int32] = []
     private var ranks: [Int32] = []
+    /// The symbols of a long word: what a join reads of one lies side by side, as a long text does not fit the caches.
+    private var symbols: [Symbol] = []
     private var long = RankQueue()
 
+    /// A symbol with its neighbours' places, −1 for none; one that was joined to the left has no length.
+    private struct Symbol: Sendable {
+        var id: Int32
+        var length: Int32
+        var previous: Int32
+        var next: Int32
+    }
+
     static let scanLimit = 48
+    /// Symbols of a word whose memory is kept for the next one.
+    private static let keptCount = 2 << 20
 
     mutating func begin() {
         ids.removeAll(keepingCapacity: true)
@@ -66,69 +78,81 @@ struct PairMerger: Sendable {
 
     private mutating func mergeLong(_ pairs: PairTable) -> Int {
         let count = ids.count
-        var next = [Int32](unsafeUninitializedCapacity: count) { buffer, size in
-            for index in 0..<count { buffer.initializeElement(at: index, to: Int32(index + 1)) }
-            size = count
+        symbols.removeAll(keepingCapacity: true)
+        symbols.reserveCapacity(count)
+        for index in 0..<count {
+            symbols.append(
+                Symbol(
+                    id: ids[index], length: lengths[index], previous: Int32(index - 1),
+                    next: index == count - 1 ? -1 : Int32(index + 1)))
         }
-        var previous = [Int32](unsafeUninitializedCapacity: count) { buffer, size in
-            for index in 0..<count { buffer.initializeElement(at: index, to: Int32(index - 1)) }
-            size = count
-        }
-        next[count - 1] = -1
         long.begin(rankCount: pairs.rankCount)
-        return ids.withUnsafeMutableBufferPointer { ids in
-            lengths.withUnsafeMutableBufferPointer { lengths in
-                next.withUnsafeMutableBufferPointer { next in
-                    previous.withUnsafeMutableBufferPointer { previous in
-                        for index in 0..<count - 1 {
-                            let rank = pairs.find(ids[index], ids[index + 1]).rank
-                            if rank >= 0 { long.put(rank, index) }
-                        }
-                        while let (rank, places) = long.takeLowest() {
-                            for (index, entry) in places.enumerated() {
-                                let place = Int(entry)
-                                guard lengths[place] > 0, next[place] >= 0 else { continue }
-                                let right = Int(next[place])
-                                let found = pairs.find(ids[place], ids[right])
-                                guard found.rank == rank else { continue }
-                                ids[place] = found.result
-                                lengths[place] += lengths[right]
-                                lengths[right] = 0
-                                next[place] = next[right]
-                                if next[right] >= 0 { previous[Int(next[right])] = entry }
-                                var lowest: Int32 = .max
-                                if previous[place] >= 0 {
-                                    let left = Int(previous[place])
-                                    let rank = pairs.find(ids[left], ids[place]).rank
-                                    if rank >= 0 {
-                                        long.put(rank, left)
-                                        lowest = rank
-                                    }
-                                }
-                                if next[place] >= 0 {
-                                    let rank = pairs.find(ids[place], ids[Int(next[place])]).rank
-                                    if rank >= 0 {
-                                        long.put(rank, place)
-                                        lowest = min(lowest, rank)
-                                    }
-                                }
-                                if lowest < rank {
-                                    long.putBack(rank, places[(index + 1)...])
-                                    break
-                                }
-                            }
-                        }
-                        var kept = 0
-                        for index in 0..<count where lengths[index] > 0 {
-                            ids[kept] = ids[index]
-                            lengths[kept] = lengths[index]
-                            kept += 1
-                        }
-                        return kept
+        symbols.withUnsafeMutableBufferPointer { symbols in
+            for index in 0..<count - 1 {
+                let rank = pairs.find(symbols[index].id, symbols[index + 1].id).rank
+                if rank >= 0 { long.put(rank, index) }
+            }
+            var places: [Int32] = []
+            while let rank = long.takeLowest(into: &places) {
+                for (index, entry) in places.enumerated() {
+                    let lowest = Self.join(Int(entry), rank, symbols, pairs, &long)
+                    if lowest < rank {
+                        long.putBack(rank, places[(index + 1)...])
+                        break
                     }
                 }
             }
         }
+        var kept = 0
+        for symbol in symbols where symbol.length > 0 {
+            ids[kept] = symbol.id
+            lengths[kept] = symbol.length
+            kept += 1
+        }
+        // One long text must not hold its memory for all that come after it.
+        if count > Self.keptCount {
+            symbols = []
+            long = RankQueue()
+        }
+        return kept
+    }
+
+    /// Joins a symbol with the next where their pair still has this rank.
+    /// - Returns: the lowest rank of the pairs that this made.
+    @inline(__always)
+    private static func join(
+        _ place: Int, _ rank: Int32, _ symbols: UnsafeMutableBufferPointer<Symbol>, _ pairs: PairTable,
+        _ queue: inout RankQueue
+    ) -> Int32 {
+        var symbol = symbols[place]
+        guard symbol.length > 0, symbol.next >= 0 else { return .max }
+        let right = symbols[Int(symbol.next)]
+        let found = pairs.find(symbol.id, right.id)
+        guard found.rank == rank else { return .max }
+        symbols[Int(symbol.next)].length = 0
+        symbol.id = found.result
+        symbol.length += right.length
+        symbol.next = right.next
+        symbols[place] = symbol
+        var lowest: Int32 = .max
+        if symbol.previous >= 0 {
+            let left = Int(symbol.previous)
+            let rank = pairs.find(symbols[left].id, symbol.id).rank
+            if rank >= 0 {
+                queue.put(rank, left)
+                lowest = rank
+            }
+        }
+        if symbol.next >= 0 {
+            let next = Int(symbol.next)
+            symbols[next].previous = Int32(place)
+            let rank = pairs.find(symbol.id, symbols[next].id).rank
+            if rank >= 0 {
+                queue.put(rank, place)
+                lowest = min(lowest, rank)
+            }
+        }
+        return lowest
     }
 }
 
@@ -178,7 +202,8 @@ private struct RankQueue: Sendable {
         return list
     }
 
-    mutating func takeLowest() -> (rank: Int32, places: [Int32])? {
+    /// The lowest rank, with its places in order; the memory of those taken before is used again.
+    mutating func takeLowest(into places: inout [Int32]) -> Int32? {
         guard let rank = heap.first else { return nil }
         let last = heap.removeLast()
         if !heap.isEmpty {
@@ -195,7 +220,7 @@ private struct RankQueue: Sendable {
         }
         let list = Int(listOf[Int(rank)])
         listOf[Int(rank)] = -1
-        var places: [Int32] = []
+        places.removeAll(keepingCapacity: true)
         swap(&places, &lists[list])
         free.append(Int32(list))
         var isSorted = true
@@ -208,6 +233,6 @@ private struct RankQueue: Sendable {
             before = place
         }
         if !isSorted { places.sort() }
-        return (rank, places)
+        return rank
     }
 }

@@ -58,6 +58,29 @@ struct TokenCache: Sendable {
     private var lengths: [Int32] = []
     /// Room for the merging of a word, kept from call to call.
     var merger = PairMerger()
+    /// Memory for the tokens of the next text: fresh memory costs a long text as much as cutting it.
+    private var run = TokenRun()
+
+    /// Tokens of a text whose memory is kept.
+    private static let runLimit = 3 << 19
+
+    /// An empty run in the memory of the last one.
+    mutating func takeRun() -> TokenRun {
+        var taken = TokenRun()
+        swap(&taken, &run)
+        return taken
+    }
+
+    mutating func keep(_ used: inout TokenRun) {
+        guard used.ids.capacity <= Self.runLimit else { return }
+        used.ids.removeAll(keepingCapacity: true)
+        used.starts.removeAll(keepingCapacity: true)
+        used.ends.removeAll(keepingCapacity: true)
+        swap(&used, &run)
+    }
+
+    /// Bytes that the kept memory takes, about.
+    var runByteCount: Int { 12 * run.ids.capacity }
 
     static let wordLimit = 64
     static let entryLimit = 1 << 16
