@@ -106,7 +106,7 @@ import Testing
             base: words
             \(adapter)
             data: {source: {train: train.jsonl, validation: held.jsonl}}
-            training: {epochs: 12, batch_size: 16}
+            training: {epochs: 20, batch_size: 16}
             """, ["train.jsonl": Self.lines(trained), "held.jsonl": Self.lines(held)], base: base.folder)
         let before = try Self.accuracy(base.folder, held)
         #expect(before < 0.5, "\(before)")
