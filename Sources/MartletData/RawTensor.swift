@@ -55,13 +55,15 @@ extension Preprocessing {
             throw MartletError(
                 .invalidRequest, "the model has no input '\(name)'; it has \(known)", param: name)
         }
+        let missing = inputs.map(\.name).filter { tensors[$0] == nil }
+        if let first = missing.first {
+            let names = missing.map { "'\($0)'" }.joined(separator: ", ")
+            throw MartletError(.invalidRequest, "without a value: \(names); give every input", param: first)
+        }
         var count: Int?
         var checked: [(feature: FittedFeature, tensor: RawTensor)] = []
         for feature in inputs {
-            guard let tensor = tensors[feature.name] else {
-                throw MartletError(
-                    .invalidRequest, "the input '\(feature.name)' is missing; give it", param: feature.name)
-            }
+            guard let tensor = tensors[feature.name] else { continue }
             let rows = try TensorCheck.rows(feature, tensor)
             if let count, count != rows {
                 throw MartletError(
