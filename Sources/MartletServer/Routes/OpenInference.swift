@@ -76,7 +76,7 @@ enum OpenInference {
         [
             "name": .string(served.name), "version": .string(String(served.model.version)),
             "state": served.isReady ? "READY" : "UNAVAILABLE",
-            "reason": served.isReady ? "" : "not loaded; it is on its first request",
+            "reason": served.isReady ? "" : "not loaded yet; a request waits until it is",
         ]
     }
 

@@ -42,6 +42,7 @@ struct Train: AsyncParsableCommand {
             return try options.output.show(job) { JobText.whole($0) }
         }
         let model: ModelInfo = try await client.get("/api/v1/models/\(Client.segment(reference))")
+        if let deployment = job.deployment { await waitUntilReady(deployment, client) }
         try options.output.show(TrainResult(job: job, model: model)) { result in
             var parts = [JobText.metrics(result.model.card.metrics, result.model.card.confusion)]
             var lines = ["model       \(reference)"]
@@ -59,6 +60,16 @@ struct Train: AsyncParsableCommand {
 }
 
 extension Train {
+    /// Whoever asks the model next should have an answer; a deployment that is not ready takes no result away.
+    private func waitUntilReady(_ deployment: String, _ client: Client) async {
+        do {
+            let begun: DeploymentInfo = try await client.get("/api/v1/deployments/\(Client.segment(deployment))")
+            _ = try await Deploy.waitUntilReady(begun, client, options.output)
+        } catch {
+            options.output.note("\(deployment) does not answer yet: \(error)")
+        }
+    }
+
     /// How a model is asked.
     private static func question(_ deployment: String, _ signature: Signature) -> String {
         guard signature.isLanguage else { return "martlet predict \(deployment) --input FILE" }
