@@ -58,7 +58,8 @@ extension Preprocessing {
         let missing = inputs.map(\.name).filter { tensors[$0] == nil }
         if let first = missing.first {
             let names = missing.map { "'\($0)'" }.joined(separator: ", ")
-            throw MartletError(.invalidRequest, "without a value: \(names); give every input", param: first)
+            let what = missing.count == 1 ? "input \(names) is" : "inputs \(names) are"
+            throw MartletError(.invalidRequest, "the \(what) missing; give every input", param: first)
         }
         var count: Int?
         var checked: [(feature: FittedFeature, tensor: RawTensor)] = []
