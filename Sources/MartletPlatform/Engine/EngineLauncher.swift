@@ -55,10 +55,18 @@ struct EngineLauncher: Sendable {
         let arguments = [program, mode.rawValue]
         let environment = environment(token: token, threads: threads).map { "\($0.key)=\($0.value)" }
         var pid: pid_t = 0
-        let result = withCStrings(arguments) { arguments in
-            withCStrings(environment) { environment in
-                posix_spawn(&pid, program, &actions, &attributes, arguments, environment)
+        func spawn() -> Int32 {
+            withCStrings(arguments) { arguments in
+                withCStrings(environment) { environment in
+                    posix_spawn(&pid, program, &actions, &attributes, arguments, environment)
+                }
             }
+        }
+        var result = spawn()
+        // Who has just written the program, or a process that one is starting, may hold it open for a moment.
+        for _ in 0..<100 where result == ETXTBSY {
+            usleep(5000)
+            result = spawn()
         }
         guard result == 0 else {
             throw MartletError(
