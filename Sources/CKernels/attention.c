@@ -1,8 +1,7 @@
 #include "CKernels.h"
 
-#include <string.h>
-
-#include "vectors.h"
+#include "cpu.h"
+#include "halves.h"
 
 // Rows that one tile computes together: with 16 keys that is 12 registers of AVX2, which leaves room for the keys.
 enum { TILE = 6, BLOCK_PAGES = 4, BLOCK = BLOCK_PAGES * CK_PAGE };
@@ -29,9 +28,33 @@ int64_t ck_attention_items(const ck_attention *a) {
 
 INLINE int32_t padded(int32_t size) { return (size + CK_LANES - 1) / CK_LANES * CK_LANES; }
 
+static void write_words(const ck_attention *a, int64_t page, int32_t slot, const float *k, const float *v) {
+    int32_t size = a->size;
+    float *keys = (float *)a->keys + page * size * CK_PAGE + slot;
+    for (int32_t d = 0; d < size; ++d) keys[d * CK_PAGE] = k[d];
+    memcpy((float *)a->values + (page * CK_PAGE + slot) * padded(size), v, size * sizeof(float));
+}
+
+// Rounds a head, whose last vector may be a part of one.
+INLINE void round_head(const float *from, int32_t size, uint16_t *to) {
+    for (int32_t d = 0; d < size; d += CK_LANES) {
+        floats numbers = {0};
+        memcpy(&numbers, from + d, (size - d < CK_LANES ? size - d : CK_LANES) * sizeof(float));
+        store_halves(&numbers, to + d);
+    }
+}
+
+FOR_EACH_CPU static void write_halves(
+    const ck_attention *a, int64_t page, int32_t slot, const float *k, const float *v) {
+    int32_t size = a->size;
+    uint16_t head[CK_HEAD_LIMIT], *keys = (uint16_t *)a->keys + page * size * CK_PAGE + slot;
+    round_head(k, size, head);
+    for (int32_t d = 0; d < size; ++d) keys[d * CK_PAGE] = head[d];
+    round_head(v, size, (uint16_t *)a->values + (page * CK_PAGE + slot) * padded(size));
+}
+
 void ck_attention_write(int64_t begin, int64_t end, void *context) {
     const ck_attention *a = context;
-    int32_t size = a->size, wide = padded(size);
     for (int64_t g = begin; g < end; ++g) {
         for (int32_t c = 0; c < a->chunk_count; ++c) {
             const ck_chunk *chunk = &a->chunks[c];
@@ -39,12 +62,8 @@ void ck_attention_write(int64_t begin, int64_t end, void *context) {
                 int32_t place = chunk->start + t, slot = place % CK_PAGE;
                 int64_t page = a->blocks[chunk->pages + place / CK_PAGE] * (int64_t)a->groups + g;
                 int64_t row = chunk->row + t;
-                const float *k = a->k + row * a->k_stride + g * size;
-                float *keys = a->keys + page * size * CK_PAGE + slot;
-                for (int32_t d = 0; d < size; ++d) keys[d * CK_PAGE] = k[d];
-                memcpy(
-                    a->values + (page * CK_PAGE + slot) * wide, a->v + row * a->v_stride + g * size,
-                    size * sizeof(float));
+                const float *k = a->k + row * a->k_stride + g * a->size, *v = a->v + row * a->v_stride + g * a->size;
+                a->is_half ? write_halves(a, page, slot, k, v) : write_words(a, page, slot, k, v);
             }
         }
     }
@@ -53,13 +72,14 @@ void ck_attention_write(int64_t begin, int64_t end, void *context) {
 // Scores of `rows` rows against the keys of one page, which lie side by side for each dimension. Pages lie anywhere, so
 // that the CPU cannot foresee the keys of the next one and this one's values: they are asked for here.
 INLINE void page_scores(
-    const tile *t, const float *keys, const float *next, const float *values, int32_t size, float *scores, int rows) {
+    const tile *t, const char *keys, const char *next, const char *values, int32_t size, float *scores, int rows,
+    int form) {
     floats sum[TILE] = {0};
+    int64_t width = width_of(form);
     for (int32_t d = 0; d < size; ++d) {
-        __builtin_prefetch(next + d * CK_PAGE, 0, 2);
-        __builtin_prefetch(values + d * CK_PAGE, 0, 2);
-        floats key;
-        load(keys + d * CK_PAGE, &key);
+        __builtin_prefetch(next + d * width, 0, 2);
+        __builtin_prefetch(values + d * width, 0, 2);
+        floats key = numbers_at(keys + d * width, form);
 #pragma clang loop unroll(full)
         for (int r = 0; r < rows; ++r) sum[r] += key * t->q[r * size + d];
     }
@@ -68,14 +88,15 @@ INLINE void page_scores(
 }
 
 // Adds weight times value of `count` keys of one page to each row's output.
-INLINE void page_values(tile *t, const float *values, int32_t wide, const float *weights, int32_t count, int rows) {
+INLINE void page_values(
+    tile *t, const char *values, int32_t wide, const float *weights, int32_t count, int rows, int form) {
+    int64_t number = width_of(form) / CK_LANES;
     for (int32_t d = 0; d < wide; d += CK_LANES) {
         floats sum[TILE];
 #pragma clang loop unroll(full)
         for (int r = 0; r < rows; ++r) load(t->output + r * wide + d, &sum[r]);
         for (int32_t j = 0; j < count; ++j) {
-            floats value;
-            load(values + j * wide + d, &value);
+            floats value = numbers_at(values + (j * wide + d) * number, form);
 #pragma clang loop unroll(full)
             for (int r = 0; r < rows; ++r) sum[r] += value * weights[r * BLOCK + j];
         }
@@ -125,29 +146,34 @@ INLINE void weigh(const ck_attention *a, tile *t, int r, int32_t place, int32_t 
 }
 
 INLINE void run_rows(
-    const ck_attention *a, const ck_chunk *chunk, int64_t group, tile *t, int32_t first, int32_t last, int rows) {
+    const ck_attention *a, const ck_chunk *chunk, int64_t group, tile *t, int32_t first, int32_t last, int rows,
+    int form) {
     int32_t size = a->size, wide = padded(size);
+    // Bytes of a head's keys, and of its values, in one page.
+    int64_t key_bytes = size * width_of(form), value_bytes = wide * width_of(form);
     const int32_t *blocks = a->blocks + chunk->pages;
     for (int32_t place = first / CK_PAGE * CK_PAGE; place <= last; place += BLOCK) {
         int32_t end = last - place + 1 < BLOCK ? last - place + 1 : BLOCK;
         for (int32_t p = 0; p * CK_PAGE < end; ++p) {
             int64_t page = blocks[place / CK_PAGE + p] * (int64_t)a->groups + group;
-            const float *keys = a->keys + page * size * CK_PAGE, *next = keys;
+            const char *all = a->keys, *keys = all + page * key_bytes, *next = keys;
             int32_t after = place / CK_PAGE + p + 1;
-            if (after <= last / CK_PAGE) next = a->keys + (blocks[after] * (int64_t)a->groups + group) * size * CK_PAGE;
-            const float *values = a->values + page * CK_PAGE * wide;
-            page_scores(t, keys, next, values, size, t->scores + p * CK_PAGE, rows);
+            if (after <= last / CK_PAGE) next = all + (blocks[after] * (int64_t)a->groups + group) * key_bytes;
+            const char *values = (const char *)a->values + page * value_bytes;
+            page_scores(t, keys, next, values, size, t->scores + p * CK_PAGE, rows, form);
         }
         for (int r = 0; r < rows; ++r) weigh(a, t, r, place, wide);
         for (int32_t p = 0; p * CK_PAGE < end; ++p) {
             int64_t page = blocks[place / CK_PAGE + p] * (int64_t)a->groups + group;
             int32_t count = end - p * CK_PAGE < CK_PAGE ? end - p * CK_PAGE : CK_PAGE;
-            page_values(t, a->values + page * CK_PAGE * wide, wide, t->scores + p * CK_PAGE, count, rows);
+            const char *values = (const char *)a->values + page * value_bytes;
+            page_values(t, values, wide, t->scores + p * CK_PAGE, count, rows, form);
         }
     }
 }
 
-INLINE void run_tile(const ck_attention *a, const ck_chunk *chunk, int64_t group, int64_t index, tile *t) {
+INLINE void run_tile(
+    const ck_attention *a, const ck_chunk *chunk, int64_t group, int64_t index, tile *t, int form) {
     int32_t size = a->size, wide = padded(size), shared = a->heads / a->groups;
     int64_t from = index * TILE, all = (int64_t)chunk->count * shared;
     t->rows = (int)(all - from < TILE ? all - from : TILE);
@@ -165,12 +191,12 @@ INLINE void run_tile(const ck_attention *a, const ck_chunk *chunk, int64_t group
         t->sum[r] = 0;
     }
     switch (t->rows) {
-    case 1: run_rows(a, chunk, group, t, first, last, 1); break;
-    case 2: run_rows(a, chunk, group, t, first, last, 2); break;
-    case 3: run_rows(a, chunk, group, t, first, last, 3); break;
-    case 4: run_rows(a, chunk, group, t, first, last, 4); break;
-    case 5: run_rows(a, chunk, group, t, first, last, 5); break;
-    default: run_rows(a, chunk, group, t, first, last, TILE); break;
+    case 1: run_rows(a, chunk, group, t, first, last, 1, form); break;
+    case 2: run_rows(a, chunk, group, t, first, last, 2, form); break;
+    case 3: run_rows(a, chunk, group, t, first, last, 3, form); break;
+    case 4: run_rows(a, chunk, group, t, first, last, 4, form); break;
+    case 5: run_rows(a, chunk, group, t, first, last, 5, form); break;
+    default: run_rows(a, chunk, group, t, first, last, TILE, form); break;
     }
     for (int r = 0; r < t->rows; ++r) {
         int64_t token = (from + r) / shared, head = group * shared + (from + r) % shared;
@@ -181,19 +207,38 @@ INLINE void run_tile(const ck_attention *a, const ck_chunk *chunk, int64_t group
 }
 
 // Heads come outermost, so that even parts of the items are even parts of the work.
-FOR_EACH_CPU void ck_attention_run(int64_t begin, int64_t end, void *context) {
-    const ck_attention *a = context;
+INLINE void run_items(int64_t begin, int64_t end, const ck_attention *a, int form) {
     int64_t tiles = ck_attention_items(a) / a->groups;
     tile t;
     int64_t group = begin / tiles, index = begin % tiles;
     int32_t c = 0;
     while (index >= tiles_of(a, &a->chunks[c])) index -= tiles_of(a, &a->chunks[c++]);
     for (int64_t item = begin; item < end; ++item) {
-        run_tile(a, &a->chunks[c], group, index, &t);
+        run_tile(a, &a->chunks[c], group, index, &t, form);
         if (++index < tiles_of(a, &a->chunks[c])) continue;
         index = 0;
         if (++c < a->chunk_count) continue;
         c = 0;
         ++group;
     }
+}
+
+#define RUN(cpu, target, halves) \
+    target static void run_##cpu(int64_t begin, int64_t end, const ck_attention *a) { \
+        a->is_half ? run_items(begin, end, a, halves) : run_items(begin, end, a, IN_WORDS); \
+    }
+#if defined(__x86_64__)
+RUN(avx512, FOR_AVX512, IN_HALVES)
+RUN(avx2, FOR_AVX2, IN_HALVES)
+#endif
+RUN(plain, , PLAIN_HALVES)
+
+void ck_attention_run(int64_t begin, int64_t end, void *context) {
+    const ck_attention *a = context;
+#if defined(__x86_64__)
+    int32_t cpu = ck_cpu(a->cpu);
+    if (cpu == CK_CPU_AVX512) return run_avx512(begin, end, a);
+    if (cpu == CK_CPU_AVX2) return run_avx2(begin, end, a);
+#endif
+    run_plain(begin, end, a);
 }

@@ -5,13 +5,14 @@
 // the registers; from some ten rows on the multiplications take longer than that.
 #include "panels.h"
 
-#include "vectors.h"
+#include "halves.h"
 
 typedef struct {
     const float *x;
     const char *weight;
     // What is wanted from memory while these panels are multiplied.
     const char *ahead;
+    int64_t ahead_step;
     const float *bias;
     float *y;
     int64_t x_stride, y_stride, inputs;
@@ -24,29 +25,6 @@ typedef struct {
     int32_t rows, panels;
     panel_kernel kernels[9];
 } panel_plan;
-
-enum { IN_WORDS, IN_HALVES, IN_HALVES_BY_HAND };
-
-INLINE int64_t width_of(int form) { return CK_LANES * (form == IN_WORDS ? sizeof(float) : sizeof(uint16_t)); }
-
-// Sixteen weights; by hand where no instruction widens halves: their exponent is 112 less than a float's.
-INLINE floats weights_at(const char *from, int form) {
-    if (form == IN_WORDS) {
-        floats words;
-        memcpy(&words, from, sizeof words);
-        return words;
-    }
-    if (form == IN_HALVES) {
-        _Float16 halves __attribute__((vector_size(32)));
-        memcpy(&halves, from, sizeof halves);
-        return __builtin_convertvector(halves, floats);
-    }
-    uint16_t bits __attribute__((vector_size(32)));
-    memcpy(&bits, from, sizeof bits);
-    ints wide = __builtin_convertvector(bits, ints);
-    floats size = (floats)((wide & 0x7fff) << 13) * 0x1p112f;
-    return (floats)((ints)size | (wide & 0x8000) << 16);
-}
 
 // A row is found from the one of three before it, which spares a pointer for each.
 INLINE float number_of(const float *const *x, int64_t stride, int row) {
@@ -66,17 +44,19 @@ INLINE void multiply(const panel_tile *t, int rows, int panels, int form) {
     const char *low = t->weight, *high = t->weight + 2 * panel;
     const float *x[3] = {t->x, t->x + 3 * stride, t->x + 6 * stride};
     const char *ahead = t->ahead;
+    int64_t step = t->ahead_step;
 #pragma clang loop unroll(disable)
     for (int64_t k = 0; k < t->inputs; ++k) {
         // From so many rows on the multiplications take longer than the reading, and memory would wait for them.
         if (rows >= (form == IN_WORDS ? 7 : 4)) {
-#pragma clang loop unroll(full)
-            for (int64_t line = 0; line < panels * width; line += 64) __builtin_prefetch(ahead + line, 0, 2);
-            ahead += panels * width;
+            __builtin_prefetch(ahead, 0, 2);
+            // Two lines an input, where it has so many.
+            if (panels * width > 64) __builtin_prefetch(ahead + step, 0, 2);
+            ahead += panels * width > 64 ? 2 * step : step;
         }
         floats weights[4];
 #pragma clang loop unroll(full)
-        for (int p = 0; p < panels; ++p) weights[p] = weights_at((p < 2 ? low : high) + p % 2 * panel, form);
+        for (int p = 0; p < panels; ++p) weights[p] = numbers_at((p < 2 ? low : high) + p % 2 * panel, form);
 #pragma clang loop unroll(full)
         for (int r = 0; r < rows; ++r) {
             float number = number_of(x, stride, r);
@@ -100,9 +80,6 @@ INLINE void multiply(const panel_tile *t, int rows, int panels, int form) {
     target static void cpu##_##form##_##panels##_##rows(const panel_tile *t) { multiply(t, rows, panels, form); }
 
 #if defined(__x86_64__)
-#define FOR_AVX2 __attribute__((target("avx2,fma,f16c")))
-#define FOR_AVX512 __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")))
-
 // Registers for 24 sums of sixteen numbers.
 #define SIX(form) \
     KERNEL(avx512, FOR_AVX512, form, 4, 1) KERNEL(avx512, FOR_AVX512, form, 4, 2) \
@@ -131,9 +108,6 @@ AVX2(IN_HALVES)
     {6, 1, {NULL, NULL, NULL, avx2_##form##_1_3, avx2_##form##_1_4, avx2_##form##_1_5, avx2_##form##_1_6}}
 static const panel_plan avx2_few[2] = {AVX2_FEW(IN_WORDS), AVX2_FEW(IN_HALVES)};
 static const panel_plan avx2_many[2] = {AVX2_MANY(IN_WORDS), AVX2_MANY(IN_HALVES)};
-#define PLAIN_HALVES IN_HALVES_BY_HAND
-#else
-#define PLAIN_HALVES IN_HALVES
 #endif
 
 #define PLAIN(form) \
@@ -196,12 +170,15 @@ void ck_panels_run(int64_t begin, int64_t end, void *context) {
             .y_stride = product->y_stride,
             .inputs = product->inputs,
         };
+        // Each block of rows asks for its part of the next panels: memory is never without work.
         const char *next = tile.weight + plan->panels * panel;
-        int64_t row = 0;
+        int64_t per_input = plan->panels * panel / (product->inputs ? product->inputs : 1);
+        tile.ahead_step = (per_input > 64 ? per_input / 2 : per_input) / blocks;
+        int64_t row = 0, part = plan->panels * panel / blocks;
         for (int64_t left = blocks; left > 0; --left) {
             // Blocks of even size: one of a single row at the end would take as long as a full one.
             int32_t rows = (int32_t)((product->rows - row + left - 1) / left);
-            tile.ahead = left == 1 ? next : tile.weight;
+            tile.ahead = next + (blocks - left) * part;
             tile.x = product->x + row * product->x_stride;
             tile.y = product->y + row * product->y_stride + column;
             if (width < plan->panels * CK_LANES) {
@@ -214,30 +191,40 @@ void ck_panels_run(int64_t begin, int64_t end, void *context) {
     }
 }
 
-INLINE void pack_words(const uint32_t *from, uint32_t *to, int64_t inputs, int64_t rows) {
-    for (int64_t k = 0; k < inputs; ++k) {
-        for (int64_t r = 0; r < CK_LANES; ++r) to[k * CK_LANES + r] = r < rows ? from[r * inputs + k] : 0;
-    }
-}
-
-INLINE void pack_halves(const uint16_t *from, uint16_t *to, int64_t inputs, int64_t rows) {
-    for (int64_t k = 0; k < inputs; ++k) {
-        for (int64_t r = 0; r < CK_LANES; ++r) to[k * CK_LANES + r] = r < rows ? from[r * inputs + k] : 0;
+// Sixteen inputs of sixteen rows at a time, the rows innermost.
+FOR_EACH_CPU static void pack_panel(const float *from, char *to, int64_t inputs, int64_t rows, int32_t is_half) {
+    for (int64_t k = 0; k < inputs; k += CK_LANES) {
+        int64_t count = inputs - k < CK_LANES ? inputs - k : CK_LANES;
+        float words[CK_LANES][CK_LANES] = {0};
+        uint16_t halves[CK_LANES][CK_LANES];
+        for (int64_t r = 0; r < rows; ++r) memcpy(words[r], from + r * inputs + k, count * sizeof(float));
+        if (!is_half) {
+            float *panel = (float *)to + k * CK_LANES;
+            for (int64_t i = 0; i < count; ++i) {
+                for (int64_t r = 0; r < CK_LANES; ++r) panel[i * CK_LANES + r] = words[r][i];
+            }
+            continue;
+        }
+        for (int64_t r = 0; r < CK_LANES; ++r) {
+            floats row;
+            load(words[r], &row);
+            store_halves(&row, halves[r]);
+        }
+        uint16_t *panel = (uint16_t *)to + k * CK_LANES;
+        for (int64_t i = 0; i < count; ++i) {
+            for (int64_t r = 0; r < CK_LANES; ++r) panel[i * CK_LANES + r] = halves[r][i];
+        }
     }
 }
 
 void ck_panels_pack(int64_t begin, int64_t end, void *context) {
     const ck_panel_packing *packing = context;
-    int64_t inputs = packing->inputs;
+    int64_t inputs = packing->inputs, bytes = width_of(packing->is_half ? IN_HALVES : IN_WORDS) * inputs;
     for (int64_t p = begin; p < end; ++p) {
         int64_t row = p * CK_LANES, rows = packing->outputs - row;
         rows = rows < 0 ? 0 : rows > CK_LANES ? CK_LANES : rows;
         // A panel past the last row has nothing to read.
-        int64_t from = rows > 0 ? row * inputs : 0, to = row * inputs;
-        if (packing->is_half) {
-            pack_halves((const uint16_t *)packing->rows + from, (uint16_t *)packing->panels + to, inputs, rows);
-        } else {
-            pack_words((const uint32_t *)packing->rows + from, (uint32_t *)packing->panels + to, inputs, rows);
-        }
+        const float *from = packing->rows + (rows > 0 ? row * inputs : 0);
+        pack_panel(from, (char *)packing->panels + p * bytes, inputs, rows, packing->is_half);
     }
 }

@@ -35,8 +35,8 @@ typedef struct {
 void ck_panels_run(int64_t begin, int64_t end, void *panels);
 
 typedef struct {
-    const void *rows; // [outputs, inputs], side by side
-    void *panels;
+    const float *rows; // [outputs, inputs], side by side
+    void *panels;      // float32, or halves that are the nearest
     int64_t inputs, outputs;
     int32_t is_half;
 } ck_panel_packing;

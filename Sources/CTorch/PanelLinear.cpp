@@ -28,12 +28,12 @@ at::Tensor panel_weight(const at::Tensor &weight, bool half) {
     TORCH_CHECK_VALUE(weight.dim() == 2, "takes a weight [out, in], not ", weight.sizes());
     TORCH_CHECK_TYPE(weight.is_cpu() && weight.scalar_type() == at::kFloat, "takes float32 in host memory");
     auto type = half ? at::kHalf : at::kFloat;
-    auto rows = weight.to(type).contiguous();
+    auto rows = weight.contiguous();
     int64_t outputs = weight.size(0), inputs = weight.size(1);
     int64_t panels = (outputs + group_rows - 1) / group_rows * CK_PANEL_GROUP;
     auto result = at::empty({panels, inputs, CK_PANEL}, at::TensorOptions().dtype(type));
     ask_for_huge_pages(result.mutable_data_ptr(), result.nbytes());
-    ck_panel_packing packing = {rows.const_data_ptr(), result.mutable_data_ptr(), inputs, outputs, half};
+    ck_panel_packing packing = {rows.const_data_ptr<float>(), result.mutable_data_ptr(), inputs, outputs, half};
     ct_parallel_for(panels, 16, ck_panels_pack, &packing);
     return result;
 }

@@ -16,6 +16,18 @@ enum LargeBlocks {
         return try body()
     }
 
+    /// Asks the system for large pages under what is read from end to end: tables of small ones cost a part of that.
+    /// Pages that lie only in part in the memory stay small, so that nothing is taken that is not used.
+    static func useLargePages(_ bytes: UnsafeMutableRawBufferPointer) {
+        #if os(Linux)
+            guard let base = bytes.baseAddress else { return }
+            let page = 2 << 20
+            let begin = (Int(bitPattern: base) + page - 1) / page * page
+            let end = (Int(bitPattern: base) + bytes.count) / page * page
+            if begin < end { madvise(UnsafeMutableRawPointer(bitPattern: begin), end - begin, Int32(MADV_HUGEPAGE)) }
+        #endif
+    }
+
     /// Blocks of so many bytes are mappings of their own. Allocators other than glibc's know nothing of it.
     private static func setThreshold(_ byteCount: Int32) {
         typealias Function = @convention(c) (Int32, Int32) -> Int32

@@ -1,5 +1,6 @@
 import MartletModels
 import MartletNN
+import MartletNN
 import MartletServing
 import MartletTensor
 import MartletWire
@@ -78,7 +79,10 @@ private let compute = ComputeThread()
         }
     }
 
-    @Test func windowsScalesAndCapsAreThoseOfWholeSequences() throws {
+    @Test(arguments: [ScalarType.float32, .float16], PanelWeight.Instructions.allCases)
+    func windowsScalesAndCapsAreThoseOfWholeSequences(
+        _ type: ScalarType, _ instructions: PanelWeight.Instructions
+    ) throws {
         try compute.run {
             let geometry = LanguageGeometry(
                 layerCount: 1, headCount: 8, keyValueHeadCount: 2, headSize: 24, width: 8, vocabularyCount: 8,
@@ -93,8 +97,11 @@ private let compute = ComputeThread()
                         [count, heads, 24], std: 2, key: RandomKey(seed: 3, purpose: 99, stream: stream))
                 }
                 let (q, k, v) = (try make(8, 0), try make(2, 1), try make(2, 2))
-                let expected = try SequenceAttention(lengths: [count]).attend(layer: 0, q, k, v, options)
-                let paged = try PagedAttention(geometry, pageCount: 12)
+                let kept = { (x: Tensor) in try x.to(type).to(.float32) }
+                let expected = try SequenceAttention(lengths: [count])
+                    .attend(layer: 0, q, kept(k), kept(v), options)
+                let paged = try PagedAttention(geometry, pageCount: 12, type: type)
+                paged.instructions = instructions
                 for size in [150, 13, 1] {
                     var found: [Tensor] = []
                     for start in stride(from: 0, to: count, by: size) {
@@ -110,6 +117,28 @@ private let compute = ComputeThread()
                     #expect(error <= 2e-5, "\(options) in parts of \(size): \(error)")
                 }
             }
+        }
+    }
+
+    @Test func keysAndValuesBeyond16BitsAreTheLargestThereAre() throws {
+        try compute.run {
+            let geometry = LanguageGeometry(
+                layerCount: 1, headCount: 1, keyValueHeadCount: 1, headSize: 16, width: 8, vocabularyCount: 8,
+                contextLength: 16)
+            let values: [Float] =
+                [1e6, -1e30, .infinity, -.infinity, 65_519, 65_504, 1e-7, 6e-8, 2e-8, -0.1]
+                + Array(repeating: 3, count: 6)
+            let expected: [Float] =
+                [65_504, -65_504, 65_504, -65_504, 65_504, 65_504, 0x1p-23, 0x1p-24, 0, -0x1.998p-4]
+                + Array(repeating: 3, count: 6)
+            let paged = try PagedAttention(geometry, pageCount: 1, type: .float16)
+            try paged.begin([
+                .init(id: .init(request: 0, choice: 0), tokens: [0], start: 0, pages: [0], samples: true)
+            ])
+            let value = try Tensor(values).reshape([1, 1, 16])
+            let found = try paged.attend(layer: 0, Tensor.zeros([1, 1, 16]), Tensor.zeros([1, 1, 16]), value, .init())
+            #expect(try found.array(of: Float.self) == expected)
+            #expect(throws: TensorError.self) { try PagedAttention(geometry, pageCount: 1, type: .int8) }
         }
     }
 

@@ -58,8 +58,10 @@ typedef struct {
     const float *k, *v;                   // [N, G, K]
     int64_t q_stride, k_stride, v_stride; // numbers from one row to the next
     float *output;                        // [N, H, K], side by side
-    float *keys;                          // [pages, G, K, CK_PAGE]
-    float *values;                        // [pages, G, CK_PAGE, K rounded up to 16]
+    void *keys;                           // [pages, G, K, CK_PAGE]
+    void *values;                         // [pages, G, CK_PAGE, K rounded up to 16]
+    int32_t is_half;                      // 1: keys and values are in IEEE's 16 bits, 0: float32
+    int32_t cpu;                          // what the kernel may use: 2 all, 1 AVX2, 0 neither
     const int32_t *blocks;                // the page of each CK_PAGE tokens of a sequence
     const ck_chunk *chunks;
     int32_t chunk_count;

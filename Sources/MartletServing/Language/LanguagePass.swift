@@ -16,10 +16,10 @@ final class LanguagePass {
     private let attention: PagedAttention
     private let adapters: AdapterPass
 
-    init(_ model: any LanguageModel, _ adapters: AdapterPass, pageCount: Int) throws {
+    init(_ model: any LanguageModel, _ adapters: AdapterPass, pageCount: Int, cache: ScalarType) throws {
         self.model = model
         self.adapters = adapters
-        attention = try PagedAttention(model.geometry, pageCount: pageCount)
+        attention = try PagedAttention(model.geometry, pageCount: pageCount, type: cache)
     }
 
     /// The last hidden states [N, D] of rows' tokens, whose keys and values are in the cache then.

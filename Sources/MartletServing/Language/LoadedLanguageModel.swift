@@ -45,11 +45,6 @@ public final class LoadedLanguageModel {
         options: Options = Options()
     ) throws {
         geometry = model.geometry
-        let page = PagedAttention.pageBytes(geometry)
-        let pages = Self.pageCount(geometry, page, options)
-        cacheBytes = pages * page
-        pageCount = pages
-        contextLength = min(geometry.contextLength, pages * CachePages.size)
         let sites = AdapterSites(model)
         let denseBytes = model.parameters().reduce(0) { $0 + $1.parameter.value.count * 4 }
         let shared = model.sharedParameters()
@@ -72,7 +67,12 @@ public final class LoadedLanguageModel {
             let count = layer.weight.value.count
             return sum + (format == .dense ? 0 : count * (format == .half ? 2 : 4) - (isShared ? 0 : count * 4))
         }
-        let pass = try LanguagePass(model, Self.adapt(model), pageCount: pages)
+        let page = PagedAttention.pageBytes(geometry, type: format.cacheType)
+        let pages = Self.pageCount(geometry, page, options)
+        cacheBytes = pages * page
+        pageCount = pages
+        contextLength = min(geometry.contextLength, pages * CachePages.size)
+        let pass = try LanguagePass(model, Self.adapt(model), pageCount: pages, cache: format.cacheType)
         engine = try LanguageEngine(pass, vocabulary: vocabulary(), limits: options.limits, pageCount: pages)
     }
 
@@ -113,9 +113,14 @@ public final class LoadedLanguageModel {
         return try packed(.dense)
     }
 
-    /// The largest difference of a logit from the exact ones.
+    /// The largest difference of a logit from the exact ones, with the cache's rounding.
     private static func error(_ model: any LanguageModel, _ format: WeightFormat, exact: Tensor) throws -> Double {
-        let error = try exact.sub(probe(model)).abs().max().item()
+        let cache = try PagedAttention(model.geometry, pageCount: 1, type: format.cacheType)
+        let tokens = probeTokens(model).map(Int32.init)
+        try cache.begin([
+            .init(id: .init(request: 0, choice: 0), tokens: tokens, start: 0, pages: [0], samples: true)
+        ])
+        let error = try exact.sub(probe(model, cache)).abs().max().item()
         guard error < 1e9 else {
             throw MartletError(.invalidData, "the model's results are not finite in \(format.rawValue)")
         }
@@ -138,13 +143,22 @@ public final class LoadedLanguageModel {
     }
 
     /// The logits of a few tokens from all over the vocabulary.
-    private static func probe(_ model: any LanguageModel) throws -> Tensor {
+    private static func probe(_ model: any LanguageModel, _ cache: PagedAttention? = nil) throws -> Tensor {
         try Tensor.inference {
-            let count = min(8, model.geometry.contextLength)
-            let tokens = (0..<count).map { Int64($0 * 7919 % max(1, model.geometry.vocabularyCount)) }
-            let attention = try SequenceAttention(lengths: [count])
+            let tokens = probeTokens(model)
+            let attention: any TokenAttention = try cache ?? SequenceAttention(lengths: [tokens.count])
             let hidden_ND = try model.hidden(Tensor(tokens), attention, .inference())
             return try model.logits(hidden_ND, .inference())
         }
     }
+
+    private static func probeTokens(_ model: any LanguageModel) -> [Int64] {
+        // All of them in one page of the cache.
+        (0..<min(8, model.geometry.contextLength)).map { Int64($0 * 7919 % max(1, model.geometry.vocabularyCount)) }
+    }
+}
+
+extension WeightFormat {
+    /// How keys and values are kept beside weights of this format.
+    var cacheType: ScalarType { self == .half ? .float16 : .float32 }
 }

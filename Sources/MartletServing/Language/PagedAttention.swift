@@ -8,20 +8,28 @@ import MartletTensor
 /// Attention over a paged cache: each pass takes some tokens of some sequences, whose earlier keys and values lie in the
 /// pages that their rows name.
 ///
-/// The kernel is our own, in float32, split over heads and tiles of queries on libtorch's threads. A page holds 16 tokens,
-/// keys with the tokens innermost so that a vector of scores needs no sum across.
+/// The kernel is our own, computes in float32, and is split over heads and tiles of queries on libtorch's threads. A page
+/// holds 16 tokens, keys with the tokens innermost so that a vector of scores needs no sum across. Keys and values are
+/// kept in float32 or rounded to 16 bits: what is read for each token is half as much then.
 public final class PagedAttention: TokenAttention {
     public private(set) var positions: Tensor
     private let geometry: LanguageGeometry
     /// For each layer keys [pages, G, K, 16] and values [pages, G, 16, K rounded up to 16].
     private let layers: [(keys: Tensor, values: Tensor)]
     private let pageCount: Int
+    private let isHalf: Bool
+    /// What the kernel may use of the CPU: a test walks all of them on one.
+    package var instructions = PanelWeight.Instructions.all
     private var chunks: [ck_chunk] = []
     private var blocks: [Int32] = []
     private var tokenCount = 0
 
-    /// - Throws: `TensorError` where the head size is over 512 or the memory cannot be had.
-    public init(_ geometry: LanguageGeometry, pageCount: Int) throws {
+    /// - Parameter type: of keys and values in the cache, float32 or float16.
+    /// - Throws: `TensorError` where the head size is over 512, the type is another, or the memory cannot be had.
+    public init(_ geometry: LanguageGeometry, pageCount: Int, type: ScalarType = .float32) throws {
+        guard type == .float32 || type == .float16 else {
+            throw TensorError(.type, "a cache of keys and values is in float32 or float16, not in \(type)")
+        }
         guard geometry.headSize >= 1, geometry.headSize <= Int(CK_HEAD_LIMIT) else {
             throw TensorError(
                 .value, "heads of \(geometry.headSize) numbers are over the \(CK_HEAD_LIMIT) that the cache takes")
@@ -31,10 +39,12 @@ public final class PagedAttention: TokenAttention {
         }
         self.geometry = geometry
         self.pageCount = pageCount
+        isHalf = type == .float16
         let (groups, size) = (geometry.keyValueHeadCount, geometry.headSize)
         layers = try (0..<geometry.layerCount).map { _ in
-            let keys = try Tensor.empty([pageCount, groups, size, CachePages.size])
-            let values = try Tensor.empty([pageCount, groups, CachePages.size, Self.padded(size)])
+            let keys = try Tensor.empty([pageCount, groups, size, CachePages.size], type: type)
+            let values = try Tensor.empty([pageCount, groups, CachePages.size, Self.padded(size)], type: type)
+            for tensor in [keys, values] { try tensor.withUnsafeMutableBytes { LargeBlocks.useLargePages($0) } }
             return (keys, values)
         }
         positions = try Tensor.zeros([0], type: .int64)
@@ -43,9 +53,9 @@ public final class PagedAttention: TokenAttention {
     private static func padded(_ size: Int) -> Int { (size + 15) / 16 * 16 }
 
     /// Bytes that one page takes over all layers.
-    public static func pageBytes(_ geometry: LanguageGeometry) -> Int {
+    public static func pageBytes(_ geometry: LanguageGeometry, type: ScalarType = .float32) -> Int {
         let numbers = geometry.headSize + padded(geometry.headSize)
-        return geometry.layerCount * geometry.keyValueHeadCount * CachePages.size * numbers * 4
+        return geometry.layerCount * geometry.keyValueHeadCount * CachePages.size * numbers * type.size
     }
 
     /// Sets the sequences of the next pass: its tokens are theirs, in this order.
@@ -103,8 +113,10 @@ public final class PagedAttention: TokenAttention {
                                 attention.k_stride = Int64(kStride)
                                 attention.v_stride = Int64(vStride)
                                 attention.output = output.bindMemory(to: Float.self).baseAddress
-                                attention.keys = keys.bindMemory(to: Float.self).baseAddress
-                                attention.values = values.bindMemory(to: Float.self).baseAddress
+                                attention.keys = keys.baseAddress
+                                attention.values = values.baseAddress
+                                attention.is_half = isHalf ? 1 : 0
+                                attention.cpu = Int32(instructions.rawValue)
                                 attention.scale = Float(options.scale ?? 1 / Double(size).squareRoot())
                                 attention.window = Int32(clamping: options.window ?? 0)
                                 attention.softcap = Float(options.softcap ?? 0)
