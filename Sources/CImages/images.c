@@ -73,7 +73,8 @@ static int decode_jpeg(const uint8_t *bytes, size_t count, const martlet_image_i
     int format = channels == 1 ? TJPF_GRAY : TJPF_RGB;
     int status = tjDecompress2(
         handle, bytes, count, out, (int)info->width, (int)info->width * channels, (int)info->height, format,
-        TJFLAG_ACCURATEDCT);
+        // A file of many scans over a large image would take minutes.
+        TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
     if (status != 0) {
         const char *reason = tjGetErrorStr2(handle);
         // Stray bytes between markers do not touch the pixels; every other warning means that some are lost.

@@ -300,9 +300,9 @@ __attribute__((target("arch=x86-64-v3"))) static void stage_v3(const ck_dense *d
 
 void ck_dense_run(int64_t begin, int64_t end, void *dense) {
 #if defined(__x86_64__) && defined(__linux__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-        return stage_v4(dense, begin, end);
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return stage_v3(dense, begin, end);
+    int32_t cpu = ck_cpu(((const ck_dense *)dense)->cpu);
+    if (cpu == CK_CPU_AVX512) return stage_v4(dense, begin, end);
+    if (cpu == CK_CPU_AVX2) return stage_v3(dense, begin, end);
 #endif
     stage(dense, begin, end, 4, 1);
 }

@@ -119,16 +119,8 @@ EXPANDED(PLAIN, PLAIN_HALVES)
     {4, 1, {NULL, plain_##form##_1_1, plain_##form##_1_2, plain_##form##_1_3, plain_##form##_1_4}}
 static const panel_plan plain_plans[2] = {PLAIN_NAMES(IN_WORDS), EXPANDED(PLAIN_NAMES, PLAIN_HALVES)};
 
-static int32_t best_cpu(void) {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("x86-64-v4")) return CK_CPU_AVX512;
-    if (__builtin_cpu_supports("x86-64-v3")) return CK_CPU_AVX2;
-#endif
-    return CK_CPU_PLAIN;
-}
-
 static const panel_plan *plan_of(const ck_panels *product) {
-    int32_t best = best_cpu(), cpu = product->cpu < best ? product->cpu : best;
+    int32_t cpu = ck_cpu(product->cpu);
     int half = product->is_half != 0;
 #if defined(__x86_64__)
     if (cpu == CK_CPU_AVX512) {

@@ -3,7 +3,7 @@
 #ifndef CKERNELS_PANELS_H
 #define CKERNELS_PANELS_H
 
-#include <stdint.h>
+#include "cpu.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,13 +14,6 @@ enum {
     CK_PANEL_GROUP = 4,
 };
 
-// The instructions that a product may use; fewer where the CPU has not so many.
-enum {
-    CK_CPU_PLAIN = 0,
-    CK_CPU_AVX2 = 1,
-    CK_CPU_AVX512 = 2,
-};
-
 typedef struct {
     const float *x;             // [rows, inputs]
     float *y;                   // [rows, outputs]
@@ -29,7 +22,7 @@ typedef struct {
     const float *bias;          // [outputs] or NULL
     int64_t rows, inputs, outputs;
     int32_t is_half;            // 1: the weight is in IEEE's 16 bits, 0: float32
-    int32_t cpu;
+    int32_t cpu;                // what of the CPU it may use
 } ck_panels;
 // Groups of panels [begin, end) of a `ck_panels *`.
 void ck_panels_run(int64_t begin, int64_t end, void *panels);

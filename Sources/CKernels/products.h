@@ -6,15 +6,19 @@
 
 enum { CK_TILE_ROWS = 8, CK_PANEL_LIMIT = 2 * CK_LANES };
 
-// C[r, 0 ..< 16·wide] = Σ_k A[r, k]·B[k, ..], in the order of k. A row of B is `b_next` from the one before.
+// C[r, 0 ..< 16·wide] = Σ_k A[r, k]·B[k, ..], in the order of k, or added to what is there. A row of B is `b_next` from the
+// one before, and is read whole.
 INLINE void tile(
     const float *a, int64_t a_row, int64_t a_next, const float *b, int64_t b_next, int64_t count, float *c,
-    int64_t c_row, int rows, int wide) {
+    int64_t c_row, int adds, int rows, int wide) {
     floats sum[CK_TILE_ROWS * 2];
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; ++r) {
 #pragma clang loop unroll(full)
-        for (int w = 0; w < wide; ++w) sum[r * wide + w] = (floats){0};
+        for (int w = 0; w < wide; ++w) {
+            sum[r * wide + w] = (floats){0};
+            if (adds) load(c + r * c_row + w * CK_LANES, &sum[r * wide + w]);
+        }
     }
     for (int64_t k = 0; k < count; ++k) {
         floats row[2];
@@ -46,10 +50,10 @@ INLINE void panel(
         float *to = columns < width ? part : c + r * c_row;
         int64_t to_row = columns < width ? width : c_row;
         const float *from = a + r * a_row;
-        if (step == rows) tile(from, a_row, a_next, b, b_next, count, to, to_row, rows, wide);
-        else if (step == 4) tile(from, a_row, a_next, b, b_next, count, to, to_row, 4, wide);
-        else if (step == 2) tile(from, a_row, a_next, b, b_next, count, to, to_row, 2, wide);
-        else tile(from, a_row, a_next, b, b_next, count, to, to_row, 1, wide);
+        if (step == rows) tile(from, a_row, a_next, b, b_next, count, to, to_row, 0, rows, wide);
+        else if (step == 4) tile(from, a_row, a_next, b, b_next, count, to, to_row, 0, 4, wide);
+        else if (step == 2) tile(from, a_row, a_next, b, b_next, count, to, to_row, 0, 2, wide);
+        else tile(from, a_row, a_next, b, b_next, count, to, to_row, 0, 1, wide);
         if (columns < width) {
             for (int64_t i = 0; i < step; ++i)
                 memcpy(c + (r + i) * c_row, part + i * width, (size_t)columns * sizeof(float));

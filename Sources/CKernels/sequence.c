@@ -1,55 +1,23 @@
 // Causal attention over whole sequences and its gradient: what training computes. The scores of a sequence are held at
 // once, so sequences are short; longer ones are libtorch's.
+#include "products.h"
 #include "training.h"
-
-#include "vectors.h"
 
 enum { ROWS = 6 };
 
 INLINE int32_t up(int32_t count) { return (count + CK_LANES - 1) / CK_LANES * CK_LANES; }
 
-// C[r, 0 ..< 16·wide] = Σ_k A[r, k]·B[k, ..], or added to what is there; every row of B is read whole.
-INLINE void product(
-    const float *a, int64_t a_row, int64_t a_next, const float *b, int64_t b_next, int32_t count, float *c,
-    int64_t c_row, int adds, int rows, int wide) {
-    floats sum[ROWS * 2];
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; ++r) {
-#pragma clang loop unroll(full)
-        for (int w = 0; w < wide; ++w) {
-            sum[r * 2 + w] = (floats){0};
-            if (adds) load(c + r * c_row + w * CK_LANES, &sum[r * 2 + w]);
-        }
-    }
-    for (int32_t k = 0; k < count; ++k) {
-        floats row[2];
-#pragma clang loop unroll(full)
-        for (int w = 0; w < wide; ++w) load(b + k * b_next + w * CK_LANES, &row[w]);
-#pragma clang loop unroll(full)
-        for (int r = 0; r < rows; ++r) {
-            float x = a[r * a_row + k * a_next];
-#pragma clang loop unroll(full)
-            for (int w = 0; w < wide; ++w) sum[r * 2 + w] += row[w] * x;
-        }
-    }
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; ++r) {
-#pragma clang loop unroll(full)
-        for (int w = 0; w < wide; ++w) store(&sum[r * 2 + w], c + r * c_row + w * CK_LANES);
-    }
-}
-
-// The same for any even number of columns, `wide` vectors at a time.
+// A tile's product for any even number of columns, `wide` vectors at a time.
 INLINE void columns(
     const float *a, int64_t a_row, int64_t a_next, const float *b, int64_t b_next, int32_t count, float *c,
     int64_t c_row, int32_t width, int adds, int rows, int wide) {
     int32_t j = 0;
     for (; j + wide * CK_LANES <= width; j += wide * CK_LANES)
-        product(a, a_row, a_next, b + j, b_next, count, c + j, c_row, adds, rows, wide);
-    for (; j < width; j += CK_LANES) product(a, a_row, a_next, b + j, b_next, count, c + j, c_row, adds, rows, 1);
+        tile(a, a_row, a_next, b + j, b_next, count, c + j, c_row, adds, rows, wide);
+    for (; j < width; j += CK_LANES) tile(a, a_row, a_next, b + j, b_next, count, c + j, c_row, adds, rows, 1);
 }
 
-INLINE void tile(
+INLINE void product(
     const float *a, int64_t a_row, int64_t a_next, const float *b, int64_t b_next, int32_t count, float *c,
     int64_t c_row, int32_t width, int adds, int rows, int wide) {
     switch (rows) {
@@ -102,14 +70,14 @@ INLINE void forward_head(const ck_sequence *s, const float *keys, int32_t t0, in
     for (int32_t i = 0; i < length; i += ROWS) {
         int rows = length - i < ROWS ? length - i : ROWS;
         int32_t seen = i + rows, seen_wide = up(seen);
-        tile(q + i * s->q_stride, s->q_stride, 1, keys, width, size, scores, width, seen_wide, 0, rows, wide);
+        product(q + i * s->q_stride, s->q_stride, 1, keys, width, size, scores, width, seen_wide, 0, rows, wide);
         float factor[ROWS];
         for (int r = 0; r < rows; ++r) {
             float m = 0, sum = soften(scores + r * width, i + r, seen_wide, s->scale, &m, 0);
             statistic[(i + r) * s->heads] = m + logf(sum);
             factor[r] = 1 / sum;
         }
-        tile(scores, width, 1, v, s->v_stride, seen, o + i * o_row, o_row, size, 0, rows, wide);
+        product(scores, width, 1, v, s->v_stride, seen, o + i * o_row, o_row, size, 0, rows, wide);
         for (int r = 0; r < rows; ++r) {
             for (int32_t d = 0; d < size; ++d) o[(i + r) * o_row + d] *= factor[r];
         }
@@ -131,8 +99,8 @@ INLINE void backward_head(
         int rows = length - i < ROWS ? length - i : ROWS;
         int32_t seen = i + rows, seen_wide = up(seen);
         float *pi = p + i * width, *di = ds + i * width;
-        tile(q + i * s->q_stride, s->q_stride, 1, keys, width, size, pi, width, seen_wide, 0, rows, wide);
-        tile(go + i * o_row, o_row, 1, values, width, size, di, width, seen_wide, 0, rows, wide);
+        product(q + i * s->q_stride, s->q_stride, 1, keys, width, size, pi, width, seen_wide, 0, rows, wide);
+        product(go + i * o_row, o_row, 1, values, width, size, di, width, seen_wide, 0, rows, wide);
         for (int r = 0; r < rows; ++r) {
             float m = statistic[(i + r) * s->heads], mean = 0;
             soften(pi + r * width, i + r, seen_wide, s->scale, &m, 1);
@@ -145,15 +113,15 @@ INLINE void backward_head(
                 store(&change, di + r * width + j);
             }
         }
-        tile(di, width, 1, k, s->k_stride, seen, gq + i * q_row, q_row, size, 0, rows, wide);
+        product(di, width, 1, k, s->k_stride, seen, gq + i * q_row, q_row, size, 0, rows, wide);
     }
     int adds = head % share != 0;
     for (int32_t j = 0; j < length; j += ROWS) {
         int rows = length - j < ROWS ? length - j : ROWS;
         // Queries before the tile's first key have no weight for it.
         int64_t from = (int64_t)j * width + j;
-        tile(p + from, 1, width, go + j * o_row, o_row, length - j, gv + j * k_row, k_row, size, adds, rows, wide);
-        tile(
+        product(p + from, 1, width, go + j * o_row, o_row, length - j, gv + j * k_row, k_row, size, adds, rows, wide);
+        product(
             ds + from, 1, width, q + j * s->q_stride, s->q_stride, length - j, gk + j * k_row, k_row, size, adds, rows,
             wide);
     }
@@ -203,9 +171,9 @@ __attribute__((target("arch=x86-64-v3"))) static void items_v3(const ck_sequence
 
 void ck_sequence_run(int64_t begin, int64_t end, void *sequence) {
 #if defined(__x86_64__) && defined(__linux__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw"))
-        return items_v4(sequence, begin, end);
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return items_v3(sequence, begin, end);
+    int32_t cpu = ck_cpu(((const ck_sequence *)sequence)->cpu);
+    if (cpu == CK_CPU_AVX512) return items_v4(sequence, begin, end);
+    if (cpu == CK_CPU_AVX2) return items_v3(sequence, begin, end);
 #endif
     items(sequence, begin, end, 1);
 }

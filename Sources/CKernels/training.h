@@ -2,7 +2,7 @@
 #ifndef CKERNELS_TRAINING_H
 #define CKERNELS_TRAINING_H
 
-#include <stdint.h>
+#include "cpu.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,6 +23,7 @@ typedef struct {
     float *scratch;                       // the caller's own: two calls at once need two
     int32_t count, heads, groups, size;
     float scale;
+    int32_t cpu;                          // what of the CPU it may use
 } ck_sequence;
 // Numbers that `scratch` must hold, and the pieces of work [begin, end) of count·G, of a `ck_sequence *`.
 int64_t ck_sequence_scratch(const ck_sequence *sequence);
@@ -51,6 +52,7 @@ typedef struct {
     int64_t rows, inputs, outputs, parts; // parts: how many shares the work is split into
     float epsilon;
     int32_t activation, stage;
+    int32_t cpu; // what of the CPU it may use, the same for all stages
 } ck_dense;
 // Blocks of rows that `norm_sums` has, and shares [begin, end) of a stage of a `ck_dense *`; every share of a stage must
 // be done before the next stage.

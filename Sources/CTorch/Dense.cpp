@@ -67,7 +67,7 @@ struct Shape {
           outputs(given[WEIGHT].size(0)) {}
 };
 
-ck_dense work_of(const Inputs &given, const Shape &shape, double epsilon, int64_t activation) {
+ck_dense work_of(const Inputs &given, const Shape &shape, double epsilon, int64_t activation, int64_t cpu) {
     ck_dense work = {};
     work.x = numbers(given[X]);
     work.weight = numbers(given[WEIGHT]);
@@ -81,6 +81,7 @@ ck_dense work_of(const Inputs &given, const Shape &shape, double epsilon, int64_
     work.parts = parts_of(shape.rows, shape.inputs, shape.outputs);
     work.epsilon = static_cast<float>(epsilon);
     work.activation = static_cast<int32_t>(activation);
+    work.cpu = static_cast<int32_t>(cpu);
     return work;
 }
 
@@ -89,10 +90,10 @@ struct Kept {
     at::Tensor y, slope, normed, statistics;
 };
 
-Kept compute(const Inputs &given, double epsilon, int64_t activation, bool learns) {
+Kept compute(const Inputs &given, double epsilon, int64_t activation, int64_t cpu, bool learns) {
     Shape shape(given);
     auto options = given[X].options();
-    auto work = work_of(given, shape, epsilon, activation);
+    auto work = work_of(given, shape, epsilon, activation, cpu);
     auto sizes = given[X].sizes().vec();
     sizes.back() = shape.outputs;
     Kept kept;
@@ -119,6 +120,7 @@ struct DenseBackward : torch::autograd::Node {
     at::Tensor slope, normed, statistics;
     double epsilon = 0;
     int64_t activation = 0;
+    int64_t cpu = 0;
 
     std::string name() const override { return "DenseBackward"; }
 
@@ -159,7 +161,7 @@ private:
         if (!wants_input && !wants_weight) return;
         Shape shape(inputs);
         auto options = gradient.options();
-        auto work = work_of(inputs, shape, epsilon, activation);
+        auto work = work_of(inputs, shape, epsilon, activation, cpu);
         at::Tensor x_gradient, weight_gradient, bias_gradient;
         if (wants_input) x_gradient = at::empty(inputs[X].sizes(), options);
         if (wants_weight) weight_gradient = at::empty(inputs[WEIGHT].sizes(), options);
@@ -234,27 +236,28 @@ at::Tensor in_order(const std::optional<at::Tensor> &x) {
 at::Tensor dense(
     const at::Tensor &x, const at::Tensor &weight, const std::optional<at::Tensor> &bias,
     const std::optional<at::Tensor> &norm_weight, const std::optional<at::Tensor> &norm_bias,
-    const std::optional<at::Tensor> &residual, double epsilon, int64_t activation) {
+    const std::optional<at::Tensor> &residual, double epsilon, int64_t activation, int64_t cpu) {
     Inputs given = {in_order(x), in_order(weight), in_order(bias), in_order(norm_weight), in_order(norm_bias), in_order(residual)};
     check(given, activation);
     bool learns = false;
     if (at::GradMode::is_enabled()) {
         for (const auto &tensor : given) learns = learns || (tensor.defined() && tensor.requires_grad());
     }
-    if (!learns) return compute(given, epsilon, activation, false).y;
+    if (!learns) return compute(given, epsilon, activation, cpu, false).y;
     auto node = c10::make_intrusive<DenseBackward>();
     torch::autograd::edge_list edges;
     edges.reserve(INPUTS);
     for (const auto &tensor : given)
         edges.push_back(tensor.defined() ? torch::autograd::impl::gradient_edge(tensor) : torch::autograd::Edge());
     node->set_next_edges(std::move(edges));
-    Kept kept = compute(given, epsilon, activation, true);
+    Kept kept = compute(given, epsilon, activation, cpu, true);
     for (int i = 0; i < RESIDUAL; ++i) node->given[i] = SavedVariable(given[i], false);
     node->slope = kept.slope;
     node->normed = kept.normed;
     node->statistics = kept.statistics;
     node->epsilon = epsilon;
     node->activation = activation;
+    node->cpu = cpu;
     torch::autograd::set_history(kept.y, node);
     return kept.y;
 }
@@ -264,6 +267,6 @@ at::Tensor dense(
 TORCH_LIBRARY_FRAGMENT(martlet, library) {
     library.def(
         "dense(Tensor x, Tensor weight, Tensor? bias=None, Tensor? norm_weight=None, Tensor? norm_bias=None, "
-        "Tensor? residual=None, float epsilon=0, int activation=0) -> Tensor",
+        "Tensor? residual=None, float epsilon=0, int activation=0, int cpu=2) -> Tensor",
         &dense);
 }

@@ -35,7 +35,8 @@ std::vector<int32_t> starts_of(at::IntArrayRef lengths, int64_t tokens) {
 }
 
 ck_sequence work_of(
-    const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const std::vector<int32_t> &starts, double scale) {
+    const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const std::vector<int32_t> &starts, double scale,
+    int64_t cpu = CK_CPU_AVX512) {
     ck_sequence work = {};
     work.q = q.const_data_ptr<float>();
     work.k = k.const_data_ptr<float>();
@@ -49,6 +50,7 @@ ck_sequence work_of(
     work.groups = static_cast<int32_t>(k.size(1));
     work.size = static_cast<int32_t>(q.size(2));
     work.scale = static_cast<float>(scale);
+    work.cpu = static_cast<int32_t>(cpu);
     return work;
 }
 
@@ -76,12 +78,13 @@ void check(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v) {
 }
 
 std::pair<at::Tensor, at::Tensor> attend(
-    const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, at::IntArrayRef lengths, double scale) {
+    const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, at::IntArrayRef lengths, double scale,
+    int64_t cpu = CK_CPU_AVX512) {
     auto starts = starts_of(lengths, q.size(0));
     auto rows_q = in_rows(q), rows_k = in_rows(k), rows_v = in_rows(v);
     auto output = at::empty(q.sizes(), q.options());
     auto statistics = at::empty({q.size(0), q.size(1)}, q.options());
-    auto work = work_of(rows_q, rows_k, rows_v, starts, scale);
+    auto work = work_of(rows_q, rows_k, rows_v, starts, scale, cpu);
     work.output = output.mutable_data_ptr<float>();
     work.statistics = statistics.mutable_data_ptr<float>();
     run(work);
@@ -101,9 +104,10 @@ void differentiate(ck_sequence &work, const at::Tensor &q, const at::Tensor &k, 
 struct SequenceAttention : torch::autograd::Function<SequenceAttention> {
     static at::Tensor forward(
         torch::autograd::AutogradContext *context, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v,
-        at::IntArrayRef lengths, double scale) {
-        auto [output, statistics] = attend(q, k, v, lengths, scale);
+        at::IntArrayRef lengths, double scale, int64_t cpu) {
+        auto [output, statistics] = attend(q, k, v, lengths, scale, cpu);
         context->save_for_backward({q, k, v, output, statistics});
+        context->saved_data["cpu"] = cpu;
         context->saved_data["lengths"] = lengths.vec();
         context->saved_data["scale"] = scale;
         return output;
@@ -118,12 +122,13 @@ struct SequenceAttention : torch::autograd::Function<SequenceAttention> {
         auto starts = starts_of(context->saved_data["lengths"].toIntVector(), q.size(0));
         auto q_gradient = at::empty(q.sizes(), q.options());
         auto k_gradient = at::empty(k.sizes(), k.options()), v_gradient = at::empty(v.sizes(), v.options());
-        auto work = work_of(q, k, v, starts, context->saved_data["scale"].toDouble());
+        auto work = work_of(
+            q, k, v, starts, context->saved_data["scale"].toDouble(), context->saved_data["cpu"].toInt());
         work.output = saved[3].data_ptr<float>();
         work.statistics = saved[4].data_ptr<float>();
         work.gradient = gradient.const_data_ptr<float>();
         differentiate(work, q_gradient, k_gradient, v_gradient);
-        return {q_gradient, k_gradient, v_gradient, at::Tensor(), at::Tensor()};
+        return {q_gradient, k_gradient, v_gradient, at::Tensor(), at::Tensor(), at::Tensor()};
     }
 };
 
@@ -179,18 +184,19 @@ at::Tensor joined_attention(const at::Tensor &qkv, int64_t groups, at::IntArrayR
 }
 
 at::Tensor sequence_attention(
-    const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, at::IntArrayRef lengths, double scale) {
+    const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, at::IntArrayRef lengths, double scale, int64_t cpu) {
     check(q, k, v);
     bool learns = q.requires_grad() || k.requires_grad() || v.requires_grad();
-    if (at::GradMode::is_enabled() && learns) return SequenceAttention::apply(q, k, v, lengths, scale);
-    return attend(q, k, v, lengths, scale).first;
+    if (at::GradMode::is_enabled() && learns) return SequenceAttention::apply(q, k, v, lengths, scale, cpu);
+    return attend(q, k, v, lengths, scale, cpu).first;
 }
 
 } // namespace
 
 TORCH_LIBRARY_FRAGMENT(martlet, library) {
     library.def(
-        "sequence_attention(Tensor q, Tensor k, Tensor v, int[] lengths, float scale) -> Tensor", &sequence_attention);
+        "sequence_attention(Tensor q, Tensor k, Tensor v, int[] lengths, float scale, int cpu=2) -> Tensor",
+        &sequence_attention);
     library.def(
         "joined_attention(Tensor qkv, int groups, int[] lengths, float scale) -> Tensor", &joined_attention);
 }

@@ -227,6 +227,7 @@ at::Tensor winograd_conv2d(
     auto output = at::empty(
         {shape.images, shape.outputs, shape.out_height(), shape.out_width()},
         x.options().memory_format(at::MemoryFormat::ChannelsLast));
+    if (output.numel() == 0) return output;
     at::Tensor offsets = bias ? bias->contiguous() : at::Tensor();
     Work work{shape, input.const_data_ptr<float>(), weight.const_data_ptr<float>(),
               offsets.defined() ? offsets.const_data_ptr<float>() : nullptr, output.mutable_data_ptr<float>()};

@@ -118,6 +118,8 @@ struct Reservoir {
         guard !values.isEmpty else { return nil }
         let sorted = values.sorted()
         let middle = sorted.count / 2
-        return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+        if sorted.count % 2 == 1 { return sorted[middle] }
+        let sum = sorted[middle - 1] + sorted[middle]
+        return sum.isFinite ? sum / 2 : sorted[middle - 1] / 2 + sorted[middle] / 2
     }
 }

@@ -49,12 +49,12 @@ public struct DataReport: Codable, Sendable, Equatable {
         public var min: Double?
         public var max: Double?
         public var mean: Double?
-        /// Of the population.
+        /// Of the population; nil where it is past the range of a double.
         public var standardDeviation: Double?
         public var histogram: Histogram?
         /// How many different values; nil where they are too many to count.
         public var distinct: Int?
-        /// The most frequent values, at most 100.
+        /// The most frequent values, at most 100; fewer in tables of more than 2,000 columns.
         public var values: [ValueCount] = []
         /// `28×28×1` of the first image.
         public var imageSize: String?

@@ -56,11 +56,22 @@ final class FeatureEncoder {
             if cell.isMissing { throw row.missing(column, remedy: remedyForMissing) }
             throw row.fault(column, cell, "is not a number", remedy: "set type: text or mend the file")
         }
+        return try normalized(value, index, row, column, cell)
+    }
+
+    /// What the model sees of a number, which is finite.
+    @inline(__always)
+    private func normalized(_ value: Double, _ index: Int, _ row: Row, _ column: String, _ cell: Cell) throws -> Float {
         guard feature.normalization != .log || value > -1 else {
             throw row.fault(
                 column, cell, "has no logarithm ln(1 + x)", remedy: "set normalize: zscore or mend the file")
         }
-        return feature.normalized(value, index)
+        let seen = feature.normalized(value, index)
+        guard seen.isFinite else {
+            throw row.fault(
+                column, cell, "is too large for the model's 32 bits", remedy: "set normalize: log or mend the file")
+        }
+        return seen
     }
 
     private func boolean(_ row: Row) throws -> Bool {
@@ -103,10 +114,7 @@ final class FeatureEncoder {
                 remedy: "mend the row")
         }
         for (index, value) in values.enumerated() {
-            guard feature.normalization != .log || value > -1 else {
-                throw row.fault(column, cell, "has no logarithm ln(1 + x)", remedy: "set normalize: zscore")
-            }
-            store(feature.normalized(value, index), out, index)
+            store(try normalized(value, index, row, column, cell), out, index)
         }
     }
 

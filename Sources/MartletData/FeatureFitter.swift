@@ -114,7 +114,14 @@ final class FeatureFitter {
     func finish() throws -> FittedFeature {
         switch feature.kind {
         case .number, .vector, .datetime:
-            if feature.kind == .vector { feature.length = moments.count }
+            if feature.kind == .vector {
+                feature.length = moments.count
+                guard feature.length > 0 else {
+                    throw MartletError(
+                        .invalidData, "column '\(feature.columns[0])' holds empty lists; give lists of numbers",
+                        param: feature.columns[0])
+                }
+            }
             setScales()
         case .image:
             guard feature.height > 0, feature.channels > 0 else {
@@ -189,7 +196,8 @@ struct Moments {
     mutating func add(_ value: Double) {
         count += 1
         let delta = value - mean
-        mean += delta / Double(count)
+        // The difference of two finite numbers may be past the range of a double.
+        mean += delta.isFinite ? delta / Double(count) : value / Double(count) - mean / Double(count)
         squares += delta * (value - mean)
         low = min(low, value)
         high = max(high, value)

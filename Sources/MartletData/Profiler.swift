@@ -87,7 +87,9 @@ struct Profiler {
     }
 
     func report() -> [DataReport.Column] {
-        zip(names, columns).map { name, column in
+        // A report of very many columns is still one message.
+        let shown = max(5, min(100, 200_000 / max(1, names.count)))
+        return zip(names, columns).map { name, column in
             var out = DataReport.Column(name: name, type: Self.type(column))
             out.count = column.count
             out.missing = column.missing
@@ -99,14 +101,14 @@ struct Profiler {
                     out.min = column.numbers.low
                     out.max = column.numbers.high
                     out.mean = column.numbers.mean
-                    out.standardDeviation = column.numbers.deviation
+                    if column.numbers.deviation.isFinite { out.standardDeviation = column.numbers.deviation }
                     out.histogram = Self.histogram(column)
                 }
                 if !column.overflows, out.type != "text", out.type != "number" || column.table.count <= 20 {
                     let order = column.counts.indices.sorted {
                         (column.counts[$1], column.table[$0]) < (column.counts[$0], column.table[$1])
                     }
-                    out.values = order.prefix(100).map {
+                    out.values = order.prefix(shown).map {
                         DataReport.ValueCount(value: column.table[$0], count: column.counts[$0])
                     }
                 }
@@ -134,9 +136,11 @@ struct Profiler {
     private static func histogram(_ column: Column) -> DataReport.Histogram {
         let (low, high) = (column.numbers.low, column.numbers.high)
         var counts = [Int](repeating: 0, count: 10)
-        let width = (high - low) / 10
+        // Of all numbers an eighth, where the distance of two is past the range of a double.
+        let scale = (high - low).isFinite ? 1 : 0.125
+        let width = (high * scale - low * scale) / 10
         for value in column.sample.values {
-            counts[width > 0 ? max(0, min(9, Int((value - low) / width))) : 0] += 1
+            counts[width > 0 ? max(0, min(9, Int((value * scale - low * scale) / width))) : 0] += 1
         }
         return DataReport.Histogram(low: low, high: high, counts: counts, isSampled: column.sample.isSampled)
     }

@@ -240,14 +240,15 @@ extension ServingEncoder {
         out.reserveCapacity(tensor.values.count)
         func add(_ value: Double) throws {
             let index = out.count
-            guard value.isFinite, feature.normalization != .log || value > -1 else {
+            let seen = feature.normalized(value, index % width)
+            guard value.isFinite, seen.isFinite, feature.normalization != .log || value > -1 else {
                 throw MartletError(
                     .invalidRequest,
                     "the input '\(feature.name)', row \(index / width + 1) has the value \(value), which the model cannot "
                         + "read; send a finite number\(feature.normalization == .log ? " above -1" : "")",
                     param: feature.name)
             }
-            out.append(feature.normalized(value, index % width))
+            out.append(seen)
         }
         switch tensor.values {
         case .floats(let values): for value in values { try add(Double(value)) }

@@ -87,7 +87,14 @@ struct Splitter {
             throw MartletError(
                 .invalidRecipe, "the shares of data.split are all 0; give train more than 0", param: "data.split")
         }
-        var left = totals.map { Self.divide($0, shares.map { $0 / sum }) }
+        if let folds = config.folds, totals.reduce(0, +) < folds {
+            throw MartletError(
+                .invalidData,
+                "data.split.folds is \(folds), and \(totals.reduce(0, +)) rows are left to divide; give fewer folds or more rows",
+                param: "data.split.folds")
+        }
+        var owed = [Double](repeating: 0, count: shares.count)
+        var left = totals.map { Self.divide($0, shares.map { $0 / sum }, &owed) }
         var random = CounterRandom(seed: UInt64(bitPattern: Int64(config.seed)), purpose: 1)
         for index in codes.indices where codes[index] == Self.open {
             let group = stratum(index)
@@ -124,15 +131,19 @@ struct Splitter {
 
     private func stratum(_ index: Int) -> Int { strata.isEmpty ? 0 : Int(strata[index]) }
 
-    /// `count` in parts of these shares; what rounding leaves goes to the largest remainders.
-    static func divide(_ count: Int, _ shares: [Double]) -> [Int] {
+    /// `count` in parts of these shares; what rounding leaves goes to the largest remainders, with what each share is `owed`
+    /// from the strata before: labels of a few rows each would else all leave out the same split.
+    private static func divide(_ count: Int, _ shares: [Double], _ owed: inout [Double]) -> [Int] {
         let exact = shares.map { $0 * Double(count) }
         var parts = exact.map { Int($0 + 1e-9) }
+        for index in shares.indices { owed[index] += exact[index] - Double(parts[index]) }
         let order = shares.indices.sorted {
-            let (a, b) = (exact[$0] - Double(parts[$0]), exact[$1] - Double(parts[$1]))
-            return abs(a - b) > 1e-9 ? a > b : $0 < $1
+            abs(owed[$0] - owed[$1]) > 1e-9 ? owed[$0] > owed[$1] : $0 < $1
         }
-        for index in order.prefix(max(0, count - parts.reduce(0, +))) { parts[index] += 1 }
+        for index in order.prefix(max(0, count - parts.reduce(0, +))) {
+            parts[index] += 1
+            owed[index] -= 1
+        }
         return parts
     }
 }

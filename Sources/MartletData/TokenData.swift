@@ -75,6 +75,9 @@ public struct TokenData: Sendable {
             try CacheFileWriter(path: "\(cacheDirectory)/\($0.rawValue).tokens", unit: 4)
         }
         try documents.forEach { part in
+            guard part.document < codes.count else {
+                throw MartletError(.invalidData, "the texts grew while they were read; start again")
+            }
             let code = Int(codes[part.document])
             guard code < writers.count else { return }
             func append(_ token: Int) throws {

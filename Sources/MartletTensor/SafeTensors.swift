@@ -196,11 +196,16 @@ extension SafeTensors {
     }
 
     private static func failure(_ path: String) -> MartletError {
+        let number = errno
         let name = (path as NSString).lastPathComponent
-        if errno == ENOSPC || errno == EDQUOT {
+        switch number {
+        case ENOSPC, EDQUOT:
             return MartletError(
                 .storageFull, "the disk is full; '\(name)' could not be written: make room and try again")
+        case EIO:
+            return MartletError(
+                .storageFull, "the disk reports an input/output error; '\(name)' could not be written: check the disk")
+        default: return MartletError(.internal, "'\(name)' could not be written: \(String(cString: strerror(number)))")
         }
-        return MartletError(.internal, "'\(name)' could not be written: \(String(cString: strerror(errno)))")
     }
 }

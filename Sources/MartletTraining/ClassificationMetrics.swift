@@ -6,17 +6,27 @@ import MartletWire
 /// that occur in the truth or the predictions, ROC-AUC of more than two classes is one-against-rest, macro.
 public struct ClassificationMetrics {
     public let labels: [String]
-    /// Row-major, true label by predicted label.
-    private(set) var counts: [Int]
+    /// Row-major, true label by predicted label; empty where the labels are too many for a matrix.
+    private var counts: [Int]
+    /// By label: rows that were predicted right, that have it, and that were predicted to.
+    private var hits: [Int]
+    private var present: [Int]
+    private var predicted: [Int]
     private var scores: [Float] = []
     private var truths: [Int32] = []
     private var keepsScores = true
     /// The most scores that are kept; beyond it ROC-AUC is left out.
     private static let scoreLimit = 40_000_000
+    /// The most labels of a confusion matrix.
+    private static let confusionLimit = 1_000
 
     public init(labels: [String]) {
         self.labels = labels
-        counts = [Int](repeating: 0, count: labels.count * labels.count)
+        let classCount = labels.count
+        counts = [Int](repeating: 0, count: classCount <= Self.confusionLimit ? classCount * classCount : 0)
+        hits = [Int](repeating: 0, count: classCount)
+        present = hits
+        predicted = hits
     }
 
     /// Adds rows: `probabilities` is [rows, classes] row-major, `targets` the true classes; negative targets are skipped.
@@ -33,7 +43,10 @@ public struct ClassificationMetrics {
             for index in 1..<max(classCount, 1) where probabilities[start + index] > probabilities[start + best] {
                 best = index
             }
-            counts[Int(target) * classCount + best] += 1
+            if !counts.isEmpty { counts[Int(target) * classCount + best] += 1 }
+            if best == Int(target) { hits[best] += 1 }
+            present[Int(target)] += 1
+            predicted[best] += 1
             if keepsScores {
                 scores.append(contentsOf: probabilities[start..<start + classCount])
                 truths.append(Int32(target))
@@ -41,8 +54,10 @@ public struct ClassificationMetrics {
         }
     }
 
-    public var confusion: ConfusionMatrix {
+    /// nil where the labels are more than 1,000.
+    public var confusion: ConfusionMatrix? {
         let classCount = labels.count
+        guard !counts.isEmpty else { return nil }
         return ConfusionMatrix(
             labels: labels, counts: (0..<classCount).map { Array(counts[$0 * classCount..<($0 + 1) * classCount]) })
     }
@@ -50,19 +65,16 @@ public struct ClassificationMetrics {
     /// accuracy, precision, recall and F1 (macro, micro, weighted) and, where scores were kept, roc_auc.
     public var values: [String: Double] {
         let classCount = labels.count
-        let total = counts.reduce(0, +)
+        let total = present.reduce(0, +)
         guard total > 0 else { return [:] }
-        var correct = 0
+        let correct = hits.reduce(0, +)
         var sums = (precision: 0.0, recall: 0.0, f1: 0.0)
         var weighted = (precision: 0.0, recall: 0.0, f1: 0.0)
-        var present = 0
+        var occurring = 0
         for index in 0..<classCount {
-            let hits = counts[index * classCount + index]
-            let truths = counts[index * classCount..<(index + 1) * classCount].reduce(0, +)
-            let predicted = (0..<classCount).reduce(0) { $0 + counts[$1 * classCount + index] }
-            correct += hits
+            let (hits, truths, predicted) = (hits[index], present[index], predicted[index])
             guard truths + predicted > 0 else { continue }
-            present += 1
+            occurring += 1
             let precision = predicted > 0 ? Double(hits) / Double(predicted) : 0
             let recall = truths > 0 ? Double(hits) / Double(truths) : 0
             let f1 = 2 * Double(hits) / Double(truths + predicted)
@@ -73,7 +85,7 @@ public struct ClassificationMetrics {
             )
         }
         let accuracy = Double(correct) / Double(total)
-        let classes = Double(max(present, 1))
+        let classes = Double(max(occurring, 1))
         var values = [
             "accuracy": accuracy,
             "precision_macro": sums.precision / classes, "recall_macro": sums.recall / classes,
@@ -100,9 +112,11 @@ public struct ClassificationMetrics {
         return used == classes.count ? sum / Double(used) : nil
     }
 
-    /// The Mann–Whitney statistic with average ranks for ties; nil where the class is absent or the only one.
+    /// The Mann–Whitney statistic with average ranks for ties; nil where the class is absent or the only one, or a score is
+    /// no number and so has no rank.
     private func areaUnderCurve(of label: Int) -> Double? {
         let classCount = labels.count
+        guard truths.indices.allSatisfy({ !scores[$0 * classCount + label].isNaN }) else { return nil }
         let order = truths.indices.sorted { scores[$0 * classCount + label] < scores[$1 * classCount + label] }
         var rankSum = 0.0
         var positives = 0

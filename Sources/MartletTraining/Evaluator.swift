@@ -38,6 +38,9 @@ public struct Evaluator {
     public func evaluate(_ encoded: EncodedRows, device: Device, progress: (Int) throws -> Void = { _ in }) throws
         -> Result
     {
+        guard encoded.count > 0 else {
+            throw MartletError(.invalidData, "there are no rows to measure on; give some")
+        }
         let rows = try RowTensors(encoded, device: device)
         try rows.setOrder(nil)
         var classes: [Int: ClassificationMetrics] = [:]
@@ -71,9 +74,7 @@ public struct Evaluator {
             for (name, value) in values {
                 metrics[outputs.count > 1 ? "\(output.name).\(name)" : name] = value
             }
-            if let counted = classes[index], counted.labels.count <= 1_000 {
-                confusion[output.name] = counted.confusion
-            }
+            confusion[output.name] = classes[index]?.confusion
         }
         return Result(metrics: metrics, confusion: confusion)
     }

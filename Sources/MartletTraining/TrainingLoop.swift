@@ -208,6 +208,8 @@ struct TrainingLoop {
     private mutating func finishEpoch() throws -> (improved: Bool, validation: [String: Double]?) {
         let epoch = (session.stepsDone + session.stepsPerEpoch - 1) / session.stepsPerEpoch
         let validation = try session.objective.validate()
+        // Both can be left in the middle, so they come before anything that an epoch changes.
+        let sample = try session.objective.sample()
         let trainLoss = lossCount > 0 ? lossSum / lossCount : 0
         (lossSum, lossCount) = (0, 0)
         var metrics: JSON = [
@@ -235,7 +237,7 @@ struct TrainingLoop {
             link.event(
                 JobEvent(key: "\(label)epoch-\(epoch)", type: "metrics", message: "epoch \(epoch)", data: metrics))
         }
-        if let sample = try session.objective.sample() {
+        if let sample {
             link.event(
                 JobEvent(key: "\(label)sample-\(epoch)", type: "sample", message: sample, data: ["epoch": JSON(epoch)]))
         }

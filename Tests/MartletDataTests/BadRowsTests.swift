@@ -121,6 +121,54 @@ import Testing
         #expect(rows.entries[0].reason.contains("4,000,000 values"))
     }
 
+    @Test func `M12: every line of a text that is not UTF-8 is kept`() throws {
+        let scratch = try Scratch()
+        let poem = try scratch.write(
+            "poem.txt", Array("one\nt".utf8) + [0xFF] + Array("\nthree\n\n".utf8) + [0xC3, 0x28, 0x0A, 0x6C, 0xE9])
+        let second = try scratch.write("second.txt", [0x61, 0xFF, 0x62])
+        func documents(_ watch: ReadingWatch) throws -> Documents {
+            try Documents(ResolvedSources(all: [poem, second]), column: "text", csv: CSVConfig(), watch: watch)
+        }
+        let rows = BadRows()
+        var text = ""
+        expectFault(.invalidData, ["poem.txt, line 2: the bytes FF are not UTF-8", "data.csv.encoding"]) {
+            try documents(ReadingWatch(badRows: rows)).forEach { text += $0.text }
+        }
+        #expect(text == "one\nthree\n\n")
+        #expect(rows.entries.map(\.file) == ["poem.txt", "poem.txt", "poem.txt", "second.txt"])
+        #expect(rows.entries.map(\.line) == [2, 5, 6, 1])
+        #expect(rows.entries[0].value == "t\u{FFFD}" && rows.entries[1].reason.contains("C3 28"))
+        // Without a list the first one ends the reading.
+        expectFault(.invalidData, ["poem.txt, line 2"]) { try documents(ReadingWatch()).forEach { _ in } }
+    }
+
+    @Test func `M12: bad lines far into a long text have their numbers`() throws {
+        let scratch = try Scratch()
+        let line = Array((String(repeating: "swift ", count: 20) + "\n").utf8)
+        var bytes: [UInt8] = []
+        for number in 1...200_000 { bytes += [100_000, 150_000, 199_999].contains(number) ? [0xFE, 0x0A] : line }
+        let file = try scratch.write("long.txt", bytes)
+        let rows = BadRows()
+        let documents = try Documents(
+            ResolvedSources(all: [file]), column: "text", csv: CSVConfig(), watch: ReadingWatch(badRows: rows))
+        var parts = 0
+        expectFault(.invalidData, ["long.txt, line 100000"]) { try documents.forEach { _ in parts += 1 } }
+        #expect(rows.entries.map(\.line) == [100_000, 150_000, 199_999])
+        #expect(parts == 3)
+    }
+
+    @Test func `M12: a text of another encoding ends where its bytes do not belong to it`() throws {
+        let scratch = try Scratch()
+        let file = try scratch.write("poem.txt", [0xBA, 0xC3, 0x0A, 0xBA, 0xC3, 0x0A, 0xFF, 0x0A, 0xBA, 0xC3, 0x0A])
+        var csv = CSVConfig()
+        csv.encoding = "gb18030"
+        let rows = BadRows()
+        let documents = try Documents(
+            ResolvedSources(all: [file]), column: "text", csv: csv, watch: ReadingWatch(badRows: rows))
+        expectFault(.invalidData, ["poem.txt, line 3: the bytes are not gb18030"]) { try documents.forEach { _ in } }
+        #expect(rows.entries.map(\.line) == [3])
+    }
+
     @Test func `M12: a million columns are refused with their line`() throws {
         let scratch = try Scratch()
         let header = (0..<1_000_000).map { "c\($0)" }.joined(separator: ",") + "\n1\n"

@@ -161,6 +161,36 @@ import Testing
         }
     }
 
+    /// 20 labels of `rows` rows each.
+    private func labelled(_ rows: Int, fold: Int? = nil, _ change: (inout SplitConfig) -> Void) throws -> PreparedData {
+        let scratch = try Scratch()
+        let text = (0..<20 * rows).map { "\($0),l\($0 % 20)\n" }.joined()
+        let plan = recipe([input("x", .number)], [output("label", .category)]) {
+            $0.data.split = SplitConfig()
+            $0.data.split.stratify = "label"
+            change(&$0.data.split)
+        }
+        return try scratch.prepare(plan, [try scratch.write("t.csv", "x,label\n" + text)], fold: fold)
+    }
+
+    @Test func `many labels of a few rows each leave no split without its share`() throws {
+        let data = try labelled(5) { _ in }
+        #expect(data.report.splits == ["train": 80, "validation": 10, "test": 10])
+        for split in [data.train, data.validation, data.test] {
+            // No label has more in a split than its share rounded up.
+            var counts: [Int64: Int] = [:]
+            for label in try split.all().ints("label") { counts[label, default: 0] += 1 }
+            #expect((counts.values.max() ?? 0) <= (split.count == 80 ? 4 : 1))
+        }
+        for fold in 0..<5 { #expect(try labelled(3, fold: fold) { $0.folds = 5 }.validation.count == 12) }
+    }
+
+    @Test func `more folds than rows are refused`() throws {
+        expectFault(.invalidData, ["data.split.folds is 12", "10 rows"]) {
+            _ = try prepare(10, fold: 0) { $0.folds = 12 }
+        }
+    }
+
     @Test func `folds cover every row once, and without a fold all rows train`() throws {
         var seen: [Float] = []
         for fold in 0..<3 {

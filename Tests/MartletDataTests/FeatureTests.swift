@@ -54,6 +54,9 @@ import Testing
         #expect(
             try prepare("t.jsonl", "{\"v\":[1,2.5],\"y\":0}\n{\"v\":[3,-4],\"y\":1}\n", plan).train.all().floats("v")
                 == [1, 2.5, 3, -4])
+        expectFault(.invalidData, ["column 'v'", "empty lists"]) {
+            _ = try prepare("t.jsonl", "{\"v\":[],\"y\":0}\n{\"v\":[],\"y\":1}\n", plan)
+        }
         expectFault(.invalidData, ["line 3", "has 1 numbers", "2"]) {
             _ = try prepare("t.csv", "v,y\n[1;2],0\n[3],1\n", plan)
         }

@@ -60,6 +60,19 @@ import Testing
         expectFault(.invalidData, ["30000 × 30000"]) { _ = try decode(jpeg) }
     }
 
+    @Test func `I12: a JPEG of thousands of scans is refused`() throws {
+        /// A grey image of 8 × 8 pixels whose one coefficient comes again and again.
+        func progressive(scans: Int) -> [UInt8] {
+            var bytes: [UInt8] = [0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0] + [UInt8](repeating: 1, count: 64)
+            bytes += [0xFF, 0xC2, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0]
+            bytes += [0xFF, 0xC4, 0, 20, 0, 1] + [UInt8](repeating: 0, count: 15) + [0]
+            for _ in 0..<scans { bytes += [0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 0, 0, 0x7F] }
+            return bytes + [0xFF, 0xD9]
+        }
+        #expect(try decode(progressive(scans: 20)).bytes == [UInt8](repeating: 128, count: 64))
+        expectFault(.invalidData, ["the image", "scans"]) { _ = try decode(progressive(scans: 5000)) }
+    }
+
     @Test func `bytes at random never crash the reader`() {
         var state: UInt64 = 1
         for file in [ImageGoldens.greyPNG, ImageGoldens.jpeg] {
@@ -187,6 +200,10 @@ import Testing
             ])
         }
         try scratch.write("p-labels-idx1-ubyte", [0, 0, 8, 1, 0, 0, 0, 1, 7])
+        expectFault(.unsupportedFormat, ["q-labels", "2 dimensions", "labels have 1"]) {
+            let rows: [UInt8] = [0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 2, 7, 8]
+            _ = try DataProfile.profile(paths: [try scratch.write("q-labels-idx1-ubyte", rows)])
+        }
         expectFault(.invalidData, ["2 images", "1 labels"]) {
             _ = try DataProfile.profile(paths: [try scratch.write("p-images-idx3-ubyte", images(2, from: 0))])
         }

@@ -58,6 +58,47 @@ import Testing
         }
     }
 
+    @Test func `numbers at the ends of what a double holds are described and refused where they cannot be read`() throws
+    {
+        let scratch = try Scratch()
+        let file = try scratch.write("t.csv", "x,y\n-1.7e308,1\n1.7e308,2\n1e308,3\n,4\n")
+        let report = try DataProfile.profile(paths: [file])
+        let column = try #require(report.columns.first)
+        #expect(column.min == -1.7e308 && column.max == 1.7e308 && column.standardDeviation == nil)
+        let mean = try #require(column.mean)
+        #expect(mean > 3.333e307 && mean < 3.334e307)
+        #expect(column.histogram?.counts == [1, 0, 0, 0, 0, 0, 0, 1, 0, 1])
+        // A report goes over a wire of JSON.
+        #expect(try JSON(encoding: report)["columns"]?.array?.first?["mean"]?.double != nil)
+        for with in [CleanStep.Fill.mean, .median] {
+            let plan = recipe([input("x", .number) { $0.normalize = .log }], [output("y", .number)]) {
+                $0.data.clean = [
+                    .fill(columns: ["x"], with: with), .clip(columns: ["x"], low: 0, high: nil),
+                ]
+            }
+            #expect(try scratch.prepare(plan, [file]).train.all().floats("x").allSatisfy { $0.isFinite })
+        }
+        let plain = recipe(
+            [input("x", .number) { $0.normalize = InputConfig.Normalization.none }], [output("y", .number)])
+        expectFault(.invalidData, ["t.csv, line 2", "column 'x'", "'-1.7e308' is too large"]) {
+            _ = try scratch.prepare(plain, [file])
+        }
+        let model = try scratch.prepare(plain, [scratch.write("small.csv", "x,y\n1,1\n2,2\n")]).preprocessing
+        expectFault(.invalidData, ["row 1", "column 'x'", "too large"]) { _ = try model.encode(rows: [["x": 1e300]]) }
+        let list = recipe(
+            [input("v", .vector) { $0.normalize = InputConfig.Normalization.none }], [output("y", .number)])
+        expectFault(.invalidData, ["line 1", "column 'v'", "too large"]) {
+            _ = try scratch.prepare(
+                list, [scratch.write("v.jsonl", "{\"v\":[1,1e39],\"y\":0}\n{\"v\":[1,2],\"y\":0}\n")])
+        }
+        let narrow = try scratch.prepare(
+            recipe([input("x", .number) { $0.normalize = .minmax }], [output("y", .number)]),
+            [scratch.write("narrow.csv", "x,y\n0,1\n0.001,2\n")])
+        expectFault(.invalidRequest, ["'x', row 2"]) {
+            _ = try narrow.preprocessing.encode(tensors: ["x": RawTensor(shape: [2], values: .floats([0, 3e38]))])
+        }
+    }
+
     @Test func `a preprocessing that contradicts itself is refused`() throws {
         let scratch = try Scratch()
         let file = try scratch.write("t.csv", "x,y\n1,a\n2,b\n")

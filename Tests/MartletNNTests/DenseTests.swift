@@ -57,9 +57,21 @@ import Testing
                 inputs[0], after: norm, then: it.activation, adding: it.adds ? inputs[1] : nil, forward)
         }
 
+        /// The operator itself, with the code of one kind of CPU; nil where it has no such activation.
+        func callAsFunction(_ it: Case, _ instructions: PanelWeight.Instructions) throws -> Tensor? {
+            guard let kind = [Activation.none, .relu, .gelu, .geluTanh].firstIndex(of: it.activation) else {
+                return nil
+            }
+            return try Op("martlet::dense").tensor(
+                .tensor(inputs[0]), .tensor(linear.weight.value), .optional(linear.bias?.value),
+                .optional(norm?.weight.value), .optional(norm?.bias?.value), .optional(it.adds ? inputs[1] : nil), 1e-5,
+                .int(kind), .int(instructions.rawValue))
+        }
+
         /// The result, then the gradients of its weighted sum for all that has one.
-        func run(_ it: Case, _ forward: Forward) throws -> [Tensor] {
-            let y = try callAsFunction(it, forward)
+        func run(_ it: Case, _ forward: Forward) throws -> [Tensor] { try run(callAsFunction(it, forward)) }
+
+        func run(_ y: Tensor) throws -> [Tensor] {
             let weights = try Tensor.normal(y.shape, key: RandomKey(seed: 5, purpose: 9, step: 3)).to(y.scalarType)
             try y.mul(weights).sum().backward()
             let all = inputs + [linear.weight, linear.bias, norm?.weight, norm?.bias].compactMap { $0?.value }
@@ -78,6 +90,31 @@ import Testing
                     let largest = wanted.count == 0 ? 1 : try wanted.abs().max().item()
                     try expectClose(
                         actual.to(.float64), wanted, rtol: 1e-5, atol: 5e-6 * (1 + largest), "\(place) of \(it)")
+                }
+            }
+        }
+    }
+
+    /// What an older CPU computes with, tails of its tiles and panels among it: its code runs on this one too.
+    @Test(
+        arguments: cases + [
+            Case(rows: [49], inputs: 48, outputs: 31, norm: true, activation: .relu, adds: true),
+            Case(rows: [97], inputs: 16, outputs: 6, bias: false, activation: .relu),
+            Case(rows: [5], inputs: 64, outputs: 13, norm: false, activation: .geluTanh, adds: true),
+        ], PanelWeight.Instructions.allCases)
+    func everyCPUsCodeGivesTheFormula(_ it: Case, _ instructions: PanelWeight.Instructions) throws {
+        try ComputeThread().run {
+            let expected = try Layers(it, type: .float64).run(it, Forward(training: true))
+            for threads in [1, 2] {
+                try Torch.setThreadCount(threads)
+                defer { try? Torch.setThreadCount(1) }
+                let layers = try Layers(it, type: .float32)
+                guard let y = try layers(it, instructions) else { continue }
+                for (place, (actual, wanted)) in zip(try layers.run(y), expected).enumerated() {
+                    let largest = wanted.count == 0 ? 1 : try wanted.abs().max().item()
+                    try expectClose(
+                        actual.to(.float64), wanted, rtol: 1e-5, atol: 5e-6 * (1 + largest),
+                        "\(place) of \(it) with \(instructions)")
                 }
             }
         }

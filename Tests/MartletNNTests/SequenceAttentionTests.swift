@@ -42,9 +42,19 @@ import Testing
                         ).transpose(0, 1)
                     })
             }
-            #expect(try ours.y.sub(expected.y).abs().max().item() < 1e-5)
-            for (gradient, wanted) in zip(ours.gradients, expected.gradients) {
-                #expect(try gradient.sub(wanted).abs().max().item() < 1e-4)
+            // The code of each kind of CPU runs on this one too.
+            let each = try PanelWeight.Instructions.allCases.map { instructions in
+                try run { x in
+                    try Op("martlet::sequence_attention").tensor(
+                        .tensor(x[0]), .tensor(x[1]), .tensor(x[2]), .ints(lengths),
+                        .double(1 / Double(size).squareRoot()), .int(instructions.rawValue))
+                }
+            }
+            for ours in [ours] + each {
+                #expect(try ours.y.sub(expected.y).abs().max().item() < 1e-5)
+                for (gradient, wanted) in zip(ours.gradients, expected.gradients) {
+                    #expect(try gradient.sub(wanted).abs().max().item() < 1e-4)
+                }
             }
         }
     }

@@ -35,6 +35,14 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
         }
     }
 
+    @Test func noPicturesGiveNoResult() throws {
+        try Tensor.inference {
+            let layer = try Conv2d(32, 32, kernel: 3, padding: 1)
+            try layer.pack()
+            #expect(try layer(Tensor.zeros([0, 32, 10, 10]), .inference()).shape == [0, 32, 10, 10])
+        }
+    }
+
     @Test func aPictureDoesNotDependOnItsNeighbours() throws {
         try Tensor.inference {
             let layer = try Conv2d(32, 32, kernel: 3, padding: 1)

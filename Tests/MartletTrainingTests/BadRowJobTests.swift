@@ -57,6 +57,20 @@ import Testing
         #expect(rows[0]["value"]?.string?.hasPrefix(#"{"messages""#) == true)
     }
 
+    @Test(arguments: ["characters", "{type: bpe, vocabulary_size: 300}"])
+    func `M12: a text to learn from`(tokenizer: String) throws {
+        let scratch = try Scratch()
+        let good = Array("the swift is small\n".utf8)
+        let path = try scratch.write("poem.txt", Data(good + [0xFF, 0x0A] + good + [0x61, 0xFE, 0x0A] + good))
+        let job = try Job(
+            "name: poem\ndata: {source: poem.txt}\nmodel: {architecture: gpt, layers: 1, heads: 1, width: 8, context: 4, "
+                + "tokenizer: \(tokenizer)}\ntraining: {steps: 1}\n", files: ["poem.txt": path])
+        expectFault(.invalidData, ["poem.txt, line 2: the bytes FF are not UTF-8", "2 bad rows"]) {
+            _ = try job.finish()
+        }
+        #expect(try Self.entries(job.directory).map { $0["line"] } == [2, 4])
+    }
+
     @Test func `M12: a dataset that is only described`() throws {
         let scratch = try Scratch()
         let path = try scratch.write("d.csv", "x,y\n1,2\n3\n4\n5,6\n")

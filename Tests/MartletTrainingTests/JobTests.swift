@@ -58,6 +58,34 @@ import Testing
         expectFault(.diverged, ["step 1", "learning_rate"]) { _ = try job.finish() }
     }
 
+    @Test(.timeLimit(.minutes(2))) func `a classifier whose weights left the numbers ends too`() throws {
+        let text = """
+            name: labels
+            data: {source: mixed.csv, split: {train: 0.5, validation: 0.5, test: 0, seed: 1}}
+            inputs: {a: number, b: number}
+            outputs: {label: category}
+            combiner: {layers: [16, 16], activation: none}
+            training: {epochs: 3, batch_size: 1000, optimizer: {type: sgd, learning_rate: 1e38}}
+            """
+        let job = try Job(text, data: ["mixed.csv": mixedTable(rows: 60)])
+        expectFault(.diverged, ["the loss of the validation rows", "step 1", "learning_rate"]) { _ = try job.finish() }
+    }
+
+    @Test func `without rows nothing is measured`() throws {
+        let job = try Job(
+            Self.line, ["data.split={train: 1, validation: 0, test: 0}"], data: ["line.csv": Self.lineTable()])
+        let recipe = try recipe(Self.line, ["data.split={train: 1, validation: 0, test: 0}"])
+        let data = try job.scratch.prepare(recipe, [try #require(job.data["line.csv"])])
+        try onCompute {
+            let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
+            let evaluator = try Evaluator(
+                network: network, outputs: recipe.outputs, preprocessing: data.preprocessing, device: .cpu)
+            expectFault(.invalidData, ["no rows to measure on"]) {
+                _ = try evaluator.evaluate(data.validation, device: .cpu)
+            }
+        }
+    }
+
     @Test func `without validation rows the last step's weights are checked all the same`() throws {
         let job = try Job(
             Self.line,

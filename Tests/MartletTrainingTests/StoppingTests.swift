@@ -117,6 +117,34 @@ import Testing
         #expect(try job.weights == undisturbed.weights)
     }
 
+    @Test func `a pause while a sample is written keeps the epoch's steps`() throws {
+        let text = Self.language.replacingOccurrences(of: "tokens: 0", with: "tokens: 60")
+        let undisturbed = try Job(text, data: ["rhymes.txt": Self.rhymes])
+        let first = Told()
+        _ = try undisturbed.finish(first)
+        let job = try Job(text, data: ["rhymes.txt": Self.rhymes])
+        let told = Told()
+        let link = told.link()
+        let questions = Mutex(0)
+        let paused = JobLink(
+            event: link.event, progress: link.progress,
+            stop: {
+                guard told.event("data") != nil else { return nil }
+                return questions.withLock {
+                    $0 += 1; return $0
+                } == 30 ? .pause : nil
+            })
+        guard case .paused = try job.run(paused) else { throw MartletError(.internal, "the job was not paused") }
+        // What is measured takes a few questions; the rest was of the sample.
+        #expect(told.event("epoch-1") == nil)
+        let second = Told()
+        _ = try job.finish(second)
+        #expect(first.event("epoch-1") != nil && first.event("sample-1") != nil)
+        #expect(second.event("epoch-1") == first.event("epoch-1"))
+        #expect(second.event("sample-1") == first.event("sample-1"))
+        #expect(try job.weights == undisturbed.weights)
+    }
+
     @Test func `reading a dataset and measuring a model`() throws {
         let job = try Job(Self.features, data: Self.table)
         _ = try job.finish()

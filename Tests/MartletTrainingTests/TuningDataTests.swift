@@ -185,6 +185,29 @@ import Testing
         #expect(told.events.contains { $0.message.contains("one example for each answer") })
     }
 
+    /// A recipe's numbers may be as large as a number can be.
+    @Test(.timeLimit(.minutes(2)), arguments: ["supervised", "dpo", "reinforcement"])
+    func `the largest batch and the longest answer end the process of no worker`(method: String) throws {
+        let prompts = ["one", "two"].map {
+            "{\"messages\": [{\"role\": \"user\", \"content\": \"\($0)\"}], \"wanted\": \"\($0)\"}"
+        }.joined(separator: "\n")
+        let file = method == "dpo" ? "pairs.jsonl" : method == "supervised" ? "chat.jsonl" : "prompts.jsonl"
+        let grader = #"{type: string_check, name: g, operation: eq, input: "{{sample.output_text}}", reference: "z"}"#
+        let more = method == "reinforcement" ? ", samples: 2, max_tokens: \(Int.max), grader: \(grader)" : ""
+        let test = try TuningTest(
+            """
+            name: large
+            base: tiny
+            tuning: {method: \(method)\(more)}
+            data: {source: {train: \(file), validation: \(file)}}
+            training: {steps: 2, batch_size: \(Int.max), accumulate: \(Int.max)}
+            """, [file: file == "prompts.jsonl" ? prompts : TuningTest.goldenText(file)])
+        let told = Told()
+        _ = try test.finish(told)
+        let name = method == "reinforcement" ? "valid_reward_mean" : "valid_loss"
+        #expect(TuningTest.curve(told, name).count == 2)
+    }
+
     @Test func `what a recipe cannot mean is refused by name`() throws {
         let lines = ["lines.jsonl": Self.good]
         func refusal(_ more: String, _ code: MartletError.Code, _ parts: [String]) throws {

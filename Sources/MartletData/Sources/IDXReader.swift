@@ -105,6 +105,11 @@ final class IDXReader: RowReader {
             width = Int32(shape[2])
             channels = shape.count == 4 ? Int32(shape[3]) : 1
         }
+        if let file = self.labels, file.dimensions.count != 1 {
+            throw MartletError(
+                .unsupportedFormat,
+                "'\(file.name)' has \(file.dimensions.count) dimensions; labels have 1, images 3 or 4")
+        }
         if let images = self.images, let labels = self.labels, images.dimensions[0] != labels.dimensions[0] {
             throw MartletError(
                 .invalidData,

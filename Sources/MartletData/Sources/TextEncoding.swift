@@ -85,7 +85,8 @@ final class TextDecoder {
     private let encoding: TextEncoding
     private let file: String
     private var rest: [UInt8] = []
-    private var lines = 1
+    /// The line that has been reached, counted from 1; where `decode` threw, the one at fault.
+    private(set) var line = 1
 
     init(from encoding: TextEncoding, file: String) throws {
         self.encoding = encoding
@@ -126,7 +127,7 @@ final class TextDecoder {
                     if code == E2BIG { continue }
                     used = buffer.count - left
                     if code == EINVAL, !isLast { return }
-                    let line = lines + out.count { $0 == 0x0A }
+                    line += out.count { $0 == 0x0A }
                     throw MartletError(
                         .invalidData,
                         "\(file), line \(line): the bytes are not \(encoding.rawValue); set data.csv.encoding, "
@@ -136,7 +137,7 @@ final class TextDecoder {
             }
         }
         rest = Array(input[used...])
-        lines += out.count { $0 == 0x0A }
+        line += out.count { $0 == 0x0A }
         return out
     }
 }
@@ -154,6 +155,9 @@ final class TextStream {
         bytes = try ByteStream(path: path)
         decoder = encoding == .utf8 ? nil : try TextDecoder(from: encoding, file: bytes.name)
     }
+
+    /// The line at which `read` threw, where it is known.
+    var faultLine: Int? { decoder?.line }
 
     /// Up to `buffer.count` bytes; 0 means the end.
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {

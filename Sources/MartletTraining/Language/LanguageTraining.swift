@@ -38,7 +38,7 @@ public struct LanguageTraining {
             guard sample.tokens > 0, !prompt.isEmpty else { return nil }
             let tokens = try writer.tokens(
                 after: prompt, count: sample.tokens, temperature: sample.temperature,
-                seed: UInt64(recipe.training.seed), end: end)
+                seed: UInt64(recipe.training.seed), end: end, goOn: goOn)
             return tokenizer.decode(prompt + tokens)
         }
     }

@@ -17,14 +17,17 @@ public struct SampleWriter {
     }
 
     /// The tokens after `prompt`. The same seed gives the same text from the same weights.
-    /// - Parameter temperature: 0 takes the likeliest token.
+    /// - Parameters:
+    ///   - temperature: 0 takes the likeliest token.
+    ///   - goOn: asked before each token; throws where the work is to end.
     public func tokens(
-        after prompt: [Int], count: Int, temperature: Double, seed: UInt64, end: Int?
+        after prompt: [Int], count: Int, temperature: Double, seed: UInt64, end: Int?, goOn: () throws -> Void = {}
     ) throws -> [Int] {
         var random = CounterRandom(seed: seed, purpose: 7)
         var all = prompt.map(Int64.init)
         guard !all.isEmpty else { return [] }
         for _ in 0..<count {
+            try goOn()
             let window = Array(all.suffix(context))
             let logits = try Tensor.inference {
                 let attention = try SequenceAttention(rows: 1, length: window.count, device: device)

@@ -2,12 +2,12 @@ import MartletData
 import MartletNN
 import MartletTensor
 
-/// Draws answers from a model that is being trained, by computing the whole sequence for each token: slow, and free of any
-/// state that serving has. The same keys give the same answers from the same weights.
+/// Draws answers from a model that is being trained, free of any state that serving has. The same keys give the same answers
+/// from the same weights.
 struct AnswerSampler {
     let tuned: TunedModel
     let endTokens: Set<Int>
-    /// Most tokens of an answer.
+    /// Most tokens of an answer, at least 1.
     let maxTokens: Int
     let seed: UInt64
 
@@ -30,17 +30,28 @@ struct AnswerSampler {
         var answers = [[Int64]](repeating: [], count: requests.count)
         var random = requests.map { CounterRandom(seed: seed, purpose: Self.purpose, step: step, row: $0.row) }
         var open = requests.indices.filter { requests[$0].prompt.count < context }
-        for _ in 0..<maxTokens where !open.isEmpty {
+        guard !open.isEmpty else { return answers }
+        let attention = try GrowingAttention(
+            lengths: open.map { requests[$0].prompt.count }, device: tuned.device)
+        var tokens = open.flatMap { requests[$0].prompt }
+        for number in 1...maxTokens {
             try goOn()
-            let logits = try tuned.nextLogits(open.map { requests[$0].prompt + answers[$0] })
+            let logits = try tuned.nextLogits(tokens, attention)
+            // Places in `open` of the answers that go on, and their newest tokens.
             var left: [Int] = []
-            for (row, index) in zip(logits, open) {
-                let token = TokenDraw.pick(row, temperature: requests[index].temperature, random[index].uniform())
+            tokens = []
+            for (place, index) in open.enumerated() {
+                let token = TokenDraw.pick(
+                    logits[place], temperature: requests[index].temperature, random[index].uniform())
                 answers[index].append(Int64(token))
                 let length = requests[index].prompt.count + answers[index].count
-                if !endTokens.contains(token), length < context { left.append(index) }
+                guard !endTokens.contains(token), length < context else { continue }
+                left.append(place)
+                tokens.append(Int64(token))
             }
-            open = left
+            guard !left.isEmpty, number < maxTokens else { break }
+            try attention.goOn(left)
+            open = left.map { open[$0] }
         }
         return answers
     }

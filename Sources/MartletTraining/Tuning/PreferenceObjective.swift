@@ -127,7 +127,7 @@ package final class PreferenceObjective: TuningObjective {
     package func validationSample(step: Int, count: Int) throws -> [String: Double]? {
         let pairs = validation.count / 2
         guard pairs > 0 else { return nil }
-        return try measure((0..<min(count, pairs)).map { (step &* count &+ $0) % pairs })
+        return try measure(Self.sampled(step: step, count: count, of: pairs))
     }
 
     private func measure(_ pairs: [Int], _ goOn: () throws -> Void = {}) throws -> [String: Double] {

@@ -32,6 +32,7 @@ final class ReinforcementObjective: TuningObjective {
     private let rules: Rules
     private let text: TuningText
     private let sampler: AnswerSampler
+    private let maxTokens: Int
     private var order: ExampleOrder
     private var rewards: [Double] = []
     private var answerTokens = 0
@@ -48,8 +49,9 @@ final class ReinforcementObjective: TuningObjective {
         self.validation = validation
         self.rules = rules
         self.text = text
-        sampler = AnswerSampler(
-            tuned: tuned, endTokens: text.endTokens, maxTokens: rules.maxTokens, seed: rules.seed)
+        // What is beyond the context is never written.
+        maxTokens = min(rules.maxTokens, tuned.model.geometry.contextLength)
+        sampler = AnswerSampler(tuned: tuned, endTokens: text.endTokens, maxTokens: maxTokens, seed: rules.seed)
         order = ExampleOrder(count: train.examples.count, seed: rules.seed)
     }
 
@@ -57,7 +59,7 @@ final class ReinforcementObjective: TuningObjective {
     var rowCount: Int { train.examples.count }
     var unit: (name: String, perRow: Int) { ("prompts", 1) }
     var batchAccuracy: Double? { nil }
-    var tokensPerEpoch: Int { (train.examples.tokenCount + rowCount * rules.maxTokens) * rules.samples }
+    var tokensPerEpoch: Int { (train.examples.tokenCount + rowCount * maxTokens) * rules.samples }
 
     var stepMetrics: [String: Double] {
         guard !rewards.isEmpty else { return [:] }
@@ -70,9 +72,7 @@ final class ReinforcementObjective: TuningObjective {
     func parts(of places: Range<Int>) -> [Range<Int>] {
         (rewards, answerTokens) = ([], 0)
         return order.parts(of: places, vocabulary: tuned.model.geometry.vocabularyCount) { row in
-            (
-                rules.samples * (train.examples.length(row) + rules.maxTokens), rules.samples * rules.maxTokens
-            )
+            (rules.samples * (train.examples.length(row) + maxTokens), rules.samples * maxTokens)
         }
     }
 
@@ -135,7 +135,7 @@ final class ReinforcementObjective: TuningObjective {
     func validationSample(step: Int, count: Int) throws -> [String: Double]? {
         let all = validation.examples.count
         guard all > 0 else { return nil }
-        return try measure((0..<min(count, all)).map { (step &* count &+ $0) % all })
+        return try measure(Self.sampled(step: step, count: count, of: all))
     }
 
     /// The mean reward of the likeliest answers; the loss is its negative.

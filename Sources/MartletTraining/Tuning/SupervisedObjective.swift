@@ -14,6 +14,15 @@ package protocol TuningObjective: TrainingObjective {
     var tokensPerEpoch: Int { get }
 }
 
+extension TuningObjective {
+    /// The places of a sample of `total` validation rows, the next ones with each step.
+    static func sampled(step: Int, count: Int, of total: Int) -> [Int] {
+        // The remainders first: a batch may be as large as a number can be.
+        let start = step % total * (count % total)
+        return (0..<min(count, total)).map { (start + $0) % total }
+    }
+}
+
 /// Examples of different lengths in an epoch's order, cut into what one pass can hold.
 struct ExampleOrder {
     private let seed: UInt64
@@ -126,8 +135,7 @@ final class SupervisedObjective: TuningObjective {
 
     func validationSample(step: Int, count: Int) throws -> [String: Double]? {
         guard validation.count > 0 else { return nil }
-        let rows = (0..<min(count, validation.count)).map { (step &* count &+ $0) % validation.count }
-        return try measure(validation, rows)
+        return try measure(validation, Self.sampled(step: step, count: count, of: validation.count))
     }
 
     /// `loss` and `mean_token_accuracy` over the learnt tokens of some examples.

@@ -71,27 +71,26 @@ package final class TunedModel {
         try Tensor.inference { try model.logits(hidden([tokens], .inference()), .inference()).to(.float32) }
     }
 
-    /// The logits after the last token of each sequence.
-    func nextLogits(_ sequences: [[Int64]]) throws -> [[Float]] {
+    /// The logits after the last token of each sequence of a pass.
+    func nextLogits(_ tokens: [Int64], _ attention: GrowingAttention) throws -> [[Float]] {
         try Tensor.inference {
-            var end: Int64 = 0
-            let ends = sequences.map { sequence in
-                end += Int64(sequence.count)
-                return end - 1
-            }
-            let hidden_ND = try hidden(sequences, .inference())
+            let hidden_ND = try hidden(tokens, attention, .inference())
+            let ends = attention.ends
             let last = try hidden_ND.indexSelect(0, Tensor(ends, shape: [ends.count], device: device))
             let logits = try model.logits(last, .inference()).to(.float32).array(of: Float.self)
-            let width = logits.count / max(1, sequences.count)
-            return sequences.indices.map { Array(logits[$0 * width..<($0 + 1) * width]) }
+            let width = logits.count / max(1, ends.count)
+            return ends.indices.map { Array(logits[$0 * width..<($0 + 1) * width]) }
         }
     }
 
     private func hidden(_ sequences: [[Int64]], _ forward: Forward) throws -> Tensor {
-        adapter?.pass.forward = forward
         let attention = try SequenceAttention(
             lengths: sequences.map(\.count), dropout: model.attentionDropout, forward, device: device)
-        let flat = sequences.flatMap { $0 }
-        return try model.hidden(Tensor(flat, shape: [flat.count], device: device), attention, forward)
+        return try hidden(sequences.flatMap { $0 }, attention, forward)
+    }
+
+    private func hidden(_ tokens: [Int64], _ attention: any TokenAttention, _ forward: Forward) throws -> Tensor {
+        adapter?.pass.forward = forward
+        return try model.hidden(Tensor(tokens, shape: [tokens.count], device: device), attention, forward)
     }
 }
