@@ -104,6 +104,17 @@ extension Configuration {
                 "max_sequences, generation_timeout_seconds, max_choices, queued_token_limit and background_requests "
                     + "must be 1 or more")
         }
+        let bounds: [(String, Int, Int)] = [
+            ("request_timeout_seconds", requestTimeoutSeconds, Self.longestSeconds),
+            ("generation_timeout_seconds", generationTimeoutSeconds, Self.longestSeconds),
+            ("header_timeout_seconds", headerTimeoutSeconds, Self.longestSeconds),
+            ("model_idle_seconds", modelIdleSeconds, Self.longestSeconds),
+            ("min_body_bytes_per_second", minBodyBytesPerSecond, 1 << 40),
+            ("json_depth_limit", jsonDepthLimit, JSONLimits.trusted.depth),
+        ]
+        for (key, value, most) in bounds where value > most {
+            throw MartletError(.usage, "\(key) is \(value); use at most \(most)", param: key)
+        }
         guard tlsCertificate.isEmpty == tlsKey.isEmpty else {
             throw MartletError(.usage, "tls_certificate and tls_key go together; set both or neither")
         }
@@ -113,6 +124,9 @@ extension Configuration {
                 param: "body_limit_bytes")
         }
     }
+
+    /// About 31 years: more does not fit in nanoseconds.
+    private static let longestSeconds = 1_000_000_000
 
     /// Levenshtein's edit distance.
     private static func distance(_ left: String, _ right: String) -> Int {

@@ -86,20 +86,21 @@ package final class BlobStore: Sendable {
         let target = try path(of: hash)
         let folder = (target as NSString).deletingLastPathComponent
         try pins.withLock { pins in
-            pins.counts[hash, default: 0] += 1
-            pins.sinceCollection?.insert(hash)
+            // A blob that is there but could not be synced is nobody's: the collector may have it.
             if access(target, F_OK) == 0 {
                 unlink(temporary)
-                return
+            } else {
+                if access(folder, F_OK) != 0 {
+                    try Durable.makeFolder(folder)
+                    try Durable.syncFolder(root + "/sha256")
+                }
+                chmod(temporary, 0o400)
+                guard rename(temporary, target) == 0 else { throw Durable.error(errno, doing: "storing a blob") }
+                try Durable.syncFolder(folder)
+                stamp(hash, target)
             }
-            if access(folder, F_OK) != 0 {
-                try Durable.makeFolder(folder)
-                try Durable.syncFolder(root + "/sha256")
-            }
-            chmod(temporary, 0o400)
-            guard rename(temporary, target) == 0 else { throw Durable.error(errno, doing: "storing a blob") }
-            try Durable.syncFolder(folder)
-            stamp(hash, target)
+            pins.counts[hash, default: 0] += 1
+            pins.sinceCollection?.insert(hash)
         }
     }
 
@@ -164,7 +165,12 @@ package final class BlobWriter {
         close(descriptor)
         descriptor = -1
         let name = hash.finish()
-        try store.adopt(temporary, as: name)
+        do {
+            try store.adopt(temporary, as: name)
+        } catch {
+            unlink(temporary)
+            throw error
+        }
         return (name, byteCount)
     }
 

@@ -29,6 +29,9 @@ import Testing
         ("max_batch: -1", "give a whole number"), ("max_batch: 0", "must be 1 or more"),
         ("listen: [a]", "must have one plain value"), ("- a", "must hold keys and values"),
         ("tls_key: k.pem", "go together"), ("body_limit_bytes: 999999999999", "use at most"),
+        ("request_timeout_seconds: 9223372036854775807", "use at most"),
+        ("header_timeout_seconds: 1000000001", "use at most"), ("json_depth_limit: 257", "use at most 256"),
+        ("min_body_bytes_per_second: 9223372036854775807", "use at most"),
     ])
     func whatIsWrongIsNamed(_ yaml: String, _ message: String) {
         #expect {

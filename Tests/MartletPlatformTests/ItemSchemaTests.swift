@@ -21,6 +21,12 @@ import Testing
         ],
     ])
 
+    /// Its alternatives double with each level.
+    @Test(arguments: ["anyOf", "oneOf"]) func aSchemaThatLeadsBackToItselfTwiceComesToAnEnd(word: String) {
+        let schema = ItemSchema(.object([word: [["$ref": "#"], ["$ref": "#"]]]))
+        #expect(schema.fault([:])?.contains("has a schema") == true)
+    }
+
     @Test(arguments: [
         #"{"turns": [{"text": "a", "tags": ["x"]}], "level": 3, "kind": "b", "note": "abc", "place": "here"}"#,
         #"{"turns": [{"text": ""}], "level": null, "place": {"city": "Rome"}, "tree": {"left": {"left": {}}}}"#,

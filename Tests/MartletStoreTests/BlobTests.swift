@@ -46,6 +46,20 @@ import Testing
         writer.abandon()
     }
 
+    @Test func aBlobThatCannotBePlacedLeavesNothingBehind() throws {
+        defer { remove() }
+        let blobs = try BlobStore(home: home)
+        let inTheWay = home + "/blobs/sha256/ba"
+        try Data().write(to: URL(filePath: inTheWay))
+        #expect(throws: MartletError.self) { try blobs.store(Array("abc".utf8)) }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: home + "/blobs/incoming").isEmpty)
+        try FileManager.default.removeItem(atPath: inTheWay)
+        let stored = try blobs.store(Array("abc".utf8))
+        blobs.unpin([stored.hash])
+        #expect(try blobs.beginCollection().map(\.hash) == [stored.hash])
+        blobs.endCollection()
+    }
+
     @Test func theCollectorLeavesWhatIsBeingReferredTo() throws {
         defer { remove() }
         let blobs = try BlobStore(home: home)

@@ -7,13 +7,22 @@ package struct ItemSchema: Sendable {
     private let root: JSON
     /// A schema that leads to itself without going deeper into the value is not followed for ever.
     private static let depthLimit = 256
+    /// Places of a schema that are looked at for one value. A schema whose alternatives lead back to it would double
+    /// them with each level.
+    private static let stepLimit = 1_000_000
+
+    private final class Steps {
+        var left = ItemSchema.stepLimit
+    }
 
     package init(_ root: JSON) { self.root = root }
 
     /// What is wrong, in words that go behind the value's name; nil where nothing is.
-    package func fault(_ value: JSON) -> String? { fault(value, root, path: "", depth: 0) }
+    package func fault(_ value: JSON) -> String? { fault(value, root, path: "", depth: 0, Steps()) }
 
-    private func fault(_ value: JSON, _ schema: JSON, path: String, depth: Int) -> String? {
+    private func fault(_ value: JSON, _ schema: JSON, path: String, depth: Int, _ steps: Steps) -> String? {
+        steps.left -= 1
+        guard steps.left > 0 else { return "\(place(path)) a schema with too many alternatives to try" }
         guard depth < Self.depthLimit else { return "\(place(path)) a schema that refers to itself without end" }
         if schema.bool == false { return "\(place(path)) something that the schema does not allow" }
         guard let object = schema.object else { return nil }
@@ -21,17 +30,19 @@ package struct ItemSchema: Sendable {
             guard let target = resolve(reference) else {
                 return "\(place(path)) a schema with '\(reference.prefix(80))', which leads nowhere"
             }
-            if let found = fault(value, target, path: path, depth: depth + 1) { return found }
+            if let found = fault(value, target, path: path, depth: depth + 1, steps) { return found }
         }
         if let found = kindFault(value, object, path) { return found }
-        if let found = choiceFault(value, object, path, depth) { return found }
-        if let members = value.object, let found = memberFault(members, object, path, depth) { return found }
+        if let found = choiceFault(value, object, path, depth, steps) { return found }
+        if let members = value.object, let found = memberFault(members, object, path, depth, steps) { return found }
         if let elements = value.array {
             if let found = countFault(elements.count, object, "minItems", "maxItems", "elements", path) { return found }
             let first = object["prefixItems"]?.array ?? []
             for (index, element) in elements.enumerated() {
                 guard let inner = index < first.count ? first[index] : object["items"] else { continue }
-                if let found = fault(element, inner, path: "\(path)[\(index)]", depth: depth + 1) { return found }
+                if let found = fault(element, inner, path: "\(path)[\(index)]", depth: depth + 1, steps) {
+                    return found
+                }
             }
         }
         if let text = value.string {
@@ -57,16 +68,18 @@ package struct ItemSchema: Sendable {
         return nil
     }
 
-    private func choiceFault(_ value: JSON, _ schema: JSONObject, _ path: String, _ depth: Int) -> String? {
+    private func choiceFault(_ value: JSON, _ schema: JSONObject, _ path: String, _ depth: Int, _ steps: Steps)
+        -> String?
+    {
         for inner in schema["allOf"]?.array ?? [] {
-            if let found = fault(value, inner, path: path, depth: depth + 1) { return found }
+            if let found = fault(value, inner, path: path, depth: depth + 1, steps) { return found }
         }
         if let some = schema["anyOf"]?.array, !some.isEmpty {
-            let faults = some.map { fault(value, $0, path: path, depth: depth + 1) }
+            let faults = some.map { fault(value, $0, path: path, depth: depth + 1, steps) }
             if faults.allSatisfy({ $0 != nil }) { return faults.first ?? nil }
         }
         if let one = schema["oneOf"]?.array, !one.isEmpty {
-            let faults = one.map { fault(value, $0, path: path, depth: depth + 1) }
+            let faults = one.map { fault(value, $0, path: path, depth: depth + 1, steps) }
             let fitting = faults.count { $0 == nil }
             if fitting == 0 { return faults.first ?? nil }
             if fitting > 1 { return "\(place(path)) what fits \(fitting) of the schema's oneOf, and must fit one" }
@@ -75,7 +88,7 @@ package struct ItemSchema: Sendable {
     }
 
     private func memberFault(
-        _ members: JSONObject, _ schema: JSONObject, _ path: String, _ depth: Int
+        _ members: JSONObject, _ schema: JSONObject, _ path: String, _ depth: Int, _ steps: Steps
     ) -> String? {
         func inner(_ name: String) -> String { path.isEmpty ? name : "\(path).\(name)" }
         for name in schema["required"]?.array?.compactMap(\.string) ?? [] where members[name] == nil {
@@ -84,10 +97,10 @@ package struct ItemSchema: Sendable {
         let known = schema["properties"]?.object ?? JSONObject()
         for (name, member) in members {
             if let own = known[name] {
-                if let found = fault(member, own, path: inner(name), depth: depth + 1) { return found }
+                if let found = fault(member, own, path: inner(name), depth: depth + 1, steps) { return found }
             } else if let others = schema["additionalProperties"] {
                 if others.bool == false { return "has '\(inner(name).prefix(200))', which the schema does not know" }
-                if let found = fault(member, others, path: inner(name), depth: depth + 1) { return found }
+                if let found = fault(member, others, path: inner(name), depth: depth + 1, steps) { return found }
             }
         }
         return nil

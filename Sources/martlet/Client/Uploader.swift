@@ -22,13 +22,18 @@ struct Uploader {
         let base = "/api/v1/datasets/\(Client.segment(name))/versions"
         let begun: Begun = try await client.send(.POST, base)
         let upload = base + "/" + Client.segment(begun.upload)
-        for (index, item) in items.enumerated() {
-            try await send(item, to: upload + "/files/" + Client.path(item.remote))
-            if !output.isQuiet, items.count > 20, (index + 1) % 500 == 0 {
-                output.note("\(index + 1) of \(items.count) files sent")
+        do {
+            for (index, item) in items.enumerated() {
+                try await send(item, to: upload + "/files/" + Client.path(item.remote))
+                if !output.isQuiet, items.count > 20, (index + 1) % 500 == 0 {
+                    output.note("\(index + 1) of \(items.count) files sent")
+                }
             }
+            return try await client.send(.POST, upload + "/commit")
+        } catch {
+            try? await client.perform(.DELETE, upload)
+            throw error
         }
-        return try await client.send(.POST, upload + "/commit")
     }
 
     /// Sends a model's files and starts the job that reads them; `base` is what an adapter is added to.
