@@ -22,6 +22,8 @@ extension Platform {
         let audit = AuditLog(store: store, clock: clock)
         let ledger = Ledger(store: store, clock: clock, logger: logger)
         let budgets = BudgetService(store: store, ledger: ledger, audit: audit, clock: clock, logger: logger)
+        let reserve = DiskReserve(home: home)
+        reserve.fill()
         let projects = ProjectService(store: store, audit: audit, clock: clock)
         let keys = KeyService(store: store, audit: audit, clock: clock)
         try await prepare(home: home, store: store, keys: keys, clock: clock)
@@ -33,31 +35,35 @@ extension Platform {
             environment: .init(
                 store: store, control: control, launcher: launcher, folders: folders, configuration: configuration,
                 home: home, clock: clock, logger: logger))
+        let executor = ExecutorSlot()
+        let gate = BackgroundGate(limit: configuration.backgroundRequests)
         let jobs = JobService(
             store: store, audit: audit, control: control, launcher: launcher, folders: folders,
-            deployments: deployments, budgets: budgets, configuration: configuration, home: home, clock: clock,
-            logger: logger)
-        let executor = ExecutorSlot()
+            deployments: deployments, budgets: budgets, executor: executor, gate: gate, configuration: configuration,
+            home: home, clock: clock, logger: logger)
         let background = BackgroundEnvironment(
             store: store, files: WorkFiles(store: store, blobs: blobs, clock: clock), audit: audit,
-            keys: keys, executor: executor, gate: BackgroundGate(limit: configuration.backgroundRequests),
-            configuration: configuration, clock: clock, logger: logger)
+            keys: keys, executor: executor, gate: gate, configuration: configuration, clock: clock, logger: logger)
         let evals = EvalService(background)
         let policy = OutboundPolicy(hosts: configuration.outboundHosts)
-        let uploads = Uploads(blobs: blobs, byteLimit: configuration.uploadLimitBytes)
+        let uploads = Uploads(blobs: blobs, byteLimit: configuration.uploadLimitBytes, clock: clock)
         let files = FileService(
             store: store, blobs: blobs, jobs: jobs, audit: audit, clock: clock, logger: logger,
-            byteLimit: configuration.uploadLimitBytes)
+            reserve: reserve, byteLimit: configuration.uploadLimitBytes)
         return Platform(
             configuration: configuration, projects: projects, keys: keys,
-            datasets: DatasetService(store: store, uploads: uploads, jobs: jobs, audit: audit, clock: clock),
-            models: ModelService(store: store, blobs: blobs, deployments: deployments, audit: audit),
+            datasets: DatasetService(
+                store: store, uploads: uploads, jobs: jobs, audit: audit, clock: clock, reserve: reserve),
+            models: ModelService(store: store, blobs: blobs, deployments: deployments, audit: audit, reserve: reserve),
             imports: ModelImportService(store: store, uploads: uploads, jobs: jobs, audit: audit, clock: clock),
-            responses: ResponseService(store: store, audit: audit), files: files, uploads: UploadService(files: files),
+            responses: ResponseService(store: store, audit: audit, clock: clock),
+            backgroundResponses: BackgroundResponseService(background, deployments: deployments), files: files,
+            uploads: UploadService(files: files),
             tuning: TuningService(store: store, jobs: jobs, files: files, clock: clock), jobs: jobs,
             deployments: deployments, ledger: ledger, budgets: budgets, audit: audit,
             garbage: GarbageCollector(
-                store: store, blobs: blobs, folders: folders, jobs: jobs, audit: audit, home: home),
+                store: store, blobs: blobs, folders: folders, jobs: jobs, audit: audit, home: home,
+                reserve: reserve),
             completions: ChatCompletionService(store: store, audit: audit), batches: BatchService(background),
             evals: evals,
             gates: GateService(
@@ -67,7 +73,7 @@ extension Platform {
                 store: store, endpoints: try webhookEndpoints(configuration, home: home, policy: policy),
                 policy: policy,
                 clock: clock, logger: logger), executor: executor,
-            store: store, control: control, lock: lock, clock: clock, logger: logger)
+            store: store, control: control, lock: lock, reserve: reserve, clock: clock, logger: logger)
     }
 
     private static func webhookEndpoints(

@@ -14,6 +14,7 @@ public final class Platform: Sendable {
     public let models: ModelService
     public let imports: ModelImportService
     public let responses: ResponseService
+    public let backgroundResponses: BackgroundResponseService
     public let files: FileService
     public let uploads: UploadService
     public let tuning: TuningService
@@ -34,6 +35,7 @@ public final class Platform: Sendable {
     private let store: Store
     private let control: ControlServer
     private let lock: HomeLock
+    private let reserve: DiskReserve
     private let clock: PlatformClock
     private let logger: Logger
 
@@ -48,13 +50,15 @@ public final class Platform: Sendable {
 
     init(
         configuration: Configuration, projects: ProjectService, keys: KeyService, datasets: DatasetService,
-        models: ModelService, imports: ModelImportService, responses: ResponseService, files: FileService,
+        models: ModelService, imports: ModelImportService, responses: ResponseService,
+        backgroundResponses: BackgroundResponseService,
+        files: FileService,
         uploads: UploadService, tuning: TuningService, jobs: JobService,
         deployments: DeploymentService, ledger: Ledger, budgets: BudgetService, audit: AuditLog,
         garbage: GarbageCollector,
         completions: ChatCompletionService, batches: BatchService, evals: EvalService, gates: GateService,
         webhooks: WebhookService, executor: ExecutorSlot, store: Store,
-        control: ControlServer, lock: HomeLock,
+        control: ControlServer, lock: HomeLock, reserve: DiskReserve,
         clock: PlatformClock, logger: Logger
     ) {
         self.configuration = configuration
@@ -64,6 +68,7 @@ public final class Platform: Sendable {
         self.models = models
         self.imports = imports
         self.responses = responses
+        self.backgroundResponses = backgroundResponses
         self.files = files
         self.uploads = uploads
         self.tuning = tuning
@@ -82,6 +87,7 @@ public final class Platform: Sendable {
         self.store = store
         self.control = control
         self.lock = lock
+        self.reserve = reserve
         self.clock = clock
         self.logger = logger
     }
@@ -96,6 +102,7 @@ public final class Platform: Sendable {
     public func hasWork() async throws -> Bool {
         if await jobs.hasWork() { return true }
         if await batches.hasWork() { return true }
+        if await backgroundResponses.hasWork() { return true }
         return await evals.hasWork()
     }
 
@@ -116,6 +123,7 @@ public final class Platform: Sendable {
             try await deployments.start()
             try await batches.start()
             try await evals.start()
+            try await backgroundResponses.start()
             try await gates.start()
             life.withLock { $0.isReady = true }
             await withTaskGroup(of: Void.self) { group in
@@ -167,6 +175,7 @@ public final class Platform: Sendable {
             await jobs.pauseSpent()
             await batches.endThoseOfLostKeys()
             await evals.endThoseOfLostKeys()
+            await backgroundResponses.endThoseOfLostKeys()
         }
     }
 
@@ -175,6 +184,8 @@ public final class Platform: Sendable {
         while (try? await clock.sleep(.seconds(10))) != nil {
             await deployments.unloadIdle()
             await files.sweep()
+            await datasets.forgetAbandonedUploads()
+            reserve.fill()
         }
     }
 
@@ -185,7 +196,8 @@ public final class Platform: Sendable {
             // Background requests first, so that replicas have only to answer those that someone waits for.
             async let lines: Void = batches.stop()
             async let items: Void = evals.stop()
-            _ = await (lines, items)
+            async let texts: Void = backgroundResponses.stop()
+            _ = await (lines, items, texts)
             async let replicas: Void = deployments.stop()
             async let workers: Void = jobs.stop()
             _ = await (replicas, workers)

@@ -26,17 +26,19 @@ package struct StoredResponse: Sendable, Equatable {
 
 extension Store {
     package func insert(_ response: StoredResponse) async throws {
-        try await write { db in
-            try db.execute(
-                sql: """
-                    INSERT INTO responses (id, project_id, created_at, body, input, conversation)
-                    VALUES (?, ?, ?, ?, ?, ?)
-                    """,
-                arguments: [
-                    response.id, response.projectID, response.createdAt.timeIntervalSince1970,
-                    response.body.serialized(), response.input.serialized(), response.conversation.serialized(),
-                ])
-        }
+        try await write { db in try Self.insert(response, in: db) }
+    }
+
+    static func insert(_ response: StoredResponse, in db: Database) throws {
+        try db.execute(
+            sql: """
+                INSERT INTO responses (id, project_id, created_at, body, input, conversation)
+                VALUES (?, ?, ?, ?, ?, ?)
+                """,
+            arguments: [
+                response.id, response.projectID, response.createdAt.timeIntervalSince1970,
+                response.body.serialized(), response.input.serialized(), response.conversation.serialized(),
+            ])
     }
 
     /// Nil where the project has no such response.
@@ -44,18 +46,22 @@ extension Store {
         try await read { db in
             try Row.fetchOne(
                 db, sql: "SELECT * FROM responses WHERE id = ? AND project_id = ?", arguments: [id, projectID]
-            ).map { row in
-                StoredResponse(
-                    id: row["id"], projectID: row["project_id"], createdAt: row.date("created_at"),
-                    body: try Stored.json(row["body"]) ?? .null, input: try Stored.json(row["input"]) ?? .null,
-                    conversation: try Stored.json(row["conversation"]) ?? .null)
-            }
+            ).map(Self.response)
         }
+    }
+
+    static func response(_ row: Row) throws -> StoredResponse {
+        StoredResponse(
+            id: row["id"], projectID: row["project_id"], createdAt: row.date("created_at"),
+            body: try Stored.json(row["body"]) ?? .null, input: try Stored.json(row["input"]) ?? .null,
+            conversation: try Stored.json(row["conversation"]) ?? .null)
     }
 
     /// Whether there was one.
     package func deleteResponse(_ id: String, projectID: String) async throws -> Bool {
         try await write { db in
+            try db.execute(
+                sql: "DELETE FROM background_responses WHERE id = ? AND project_id = ?", arguments: [id, projectID])
             try db.execute(
                 sql: "DELETE FROM responses WHERE id = ? AND project_id = ?", arguments: [id, projectID])
             return db.changesCount > 0

@@ -14,11 +14,17 @@ public struct JobLink: Sendable {
     /// Events that were sent and may not have been kept yet, the oldest first.
     public var unacknowledged: @Sendable () -> [JobEvent]
 
+    /// Asks the models that graders name, and calls the closure a few times a second while it waits: what that throws
+    /// ends the wait. Nil where there is nobody to ask.
+    public var ask: (@Sendable (ModelQuestions, () throws -> Void) throws -> ModelAnswers)?
+
     public init(
         event: @escaping @Sendable (JobEvent) -> Void, progress: @escaping @Sendable (JobProgress) -> Void,
         stop: @escaping @Sendable () -> Stop?, unacknowledged: @escaping @Sendable () -> [JobEvent] = { [] },
-        checkpoint: @escaping @Sendable (TunedCheckpoint) -> Void = { _ in }
+        checkpoint: @escaping @Sendable (TunedCheckpoint) -> Void = { _ in },
+        ask: (@Sendable (ModelQuestions, () throws -> Void) throws -> ModelAnswers)? = nil
     ) {
+        self.ask = ask
         self.checkpoint = checkpoint
         self.event = event
         self.progress = progress

@@ -98,7 +98,16 @@ struct TrainingLoop {
                     return stopped.how
                 }
             }
-            try afterStep?(report)
+            do {
+                try afterStep?(report)
+            } catch let stopped as JobStopped {
+                // An epoch's end was measured and counted: it is reached again from the newest checkpoint.
+                if stopped.how == .pause, !report.isEpochEnd {
+                    unmeasuredLoss = loss
+                    try save()
+                }
+                return stopped.how
+            }
             if reporter.isDue {
                 let now = clock.now
                 secondsTrained += lastTick.duration(to: now).seconds

@@ -18,6 +18,8 @@ final class ControlClient: @unchecked Sendable {
     private var nextID: UInt64 = 1
     private var waitingFor: UInt64?
     private var answer: Frame?
+    /// Questions that somebody waits for, and their answers.
+    private var asked: [UInt64: Frame?] = [:]
     private var handler: Handler?
     private var cancelled: (@Sendable (_ request: UInt64) -> Void)?
 
@@ -77,6 +79,69 @@ final class ControlClient: @unchecked Sendable {
         }
         condition.broadcast()
         condition.unlock()
+    }
+
+    /// Asks beside the outbox and waits for the answer; a `serve` that comes after the one that was asked is asked again.
+    ///
+    /// `goOn` is called a few times a second and throws where nobody waits any more, which `serve` is told.
+    /// Throws what `serve` answered instead.
+    func ask<Answer: Decodable>(_ request: EngineRequest, _ goOn: () throws -> Void) throws -> Answer {
+        let head = [UInt8](try JSONEncoder.wire.encode(request))
+        while true {
+            try goOn()
+            condition.lock()
+            guard let socket else {
+                _ = condition.wait(until: Date(timeIntervalSinceNow: Self.look))
+                condition.unlock()
+                continue
+            }
+            nextID += 1
+            let id = nextID
+            asked[id] = .some(nil)
+            condition.unlock()
+            defer {
+                condition.lock()
+                asked[id] = nil
+                condition.unlock()
+            }
+            guard (try? socket.write(Frame(kind: .request, id: id, head: head))) != nil else {
+                Thread.sleep(forTimeInterval: 0.05)
+                continue
+            }
+            do {
+                guard let frame = try waitForAnswer(to: id, on: socket, goOn) else { continue }
+                guard frame.kind == .reply else {
+                    throw try JSONDecoder.wire.decode(MartletError.self, from: Data(frame.head))
+                }
+                return try JSONDecoder.wire.decode(Answer.self, from: Data(frame.head))
+            } catch let error as DecodingError {
+                throw MartletError(
+                    .internal, "martlet serve's answer cannot be read; update both programs (\(error))")
+            }
+        }
+    }
+
+    /// How often it is looked whether anyone still waits, in seconds.
+    private static let look: TimeInterval = 0.2
+
+    /// Nil where the connection was lost.
+    private func waitForAnswer(to id: UInt64, on socket: FrameSocket, _ goOn: () throws -> Void) throws -> Frame? {
+        while true {
+            condition.lock()
+            if (asked[id] ?? nil) == nil, self.socket === socket {
+                _ = condition.wait(until: Date(timeIntervalSinceNow: Self.look))
+            }
+            let (answer, isLost) = (asked[id] ?? nil, self.socket !== socket)
+            condition.unlock()
+            if let answer { return answer }
+            if isLost { return nil }
+            do {
+                try goOn()
+            } catch {
+                try? socket.write(Frame(kind: .cancel, id: id, head: []))
+                throw error
+            }
+        }
     }
 
     /// Events in the outbox, the oldest first.
@@ -142,6 +207,7 @@ final class ControlClient: @unchecked Sendable {
             case .reply, .failure:
                 condition.lock()
                 if frame.id == waitingFor { answer = frame }
+                if asked.keys.contains(frame.id) { asked[frame.id] = frame }
                 condition.broadcast()
                 condition.unlock()
             case .request:

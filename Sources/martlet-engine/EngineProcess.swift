@@ -96,7 +96,7 @@ enum EngineProcess {
         let link = JobLink(
             event: { client.send(.event($0)) }, progress: { client.send(.progress($0)) },
             stop: { control.stop.withLock { $0 } }, unacknowledged: { client.unacknowledgedEvents },
-            checkpoint: { client.send(.checkpoint($0)) })
+            checkpoint: { client.send(.checkpoint($0)) }, ask: { try client.ask(.ask($0), $1) })
         switch try compute.run({ try body(link) }) {
         case .finished(let result): client.send(.finish(result))
         case .paused: client.send(.paused)

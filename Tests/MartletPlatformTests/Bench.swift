@@ -15,7 +15,9 @@ final class Bench: Sendable {
     private let running: Task<Void, any Error>
 
     /// `home` continues where an earlier bench left off.
-    init(home: String? = nil, change: (inout Configuration) -> Void = { _ in }) async throws {
+    init(
+        home: String? = nil, clock: PlatformClock = .system, change: (inout Configuration) -> Void = { _ in }
+    ) async throws {
         let home = home ?? NSTemporaryDirectory() + "martlet-\(UUID().uuidString.prefix(8))"
         self.home = home
         engine = try FakeEngine(folder: home + "-engine")
@@ -25,7 +27,8 @@ final class Bench: Sendable {
         change(&configuration)
         var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         logger.logLevel = .critical
-        let platform = try await Platform.build(home: home, configuration: configuration, logger: logger)
+        let platform = try await Platform.build(
+            home: home, configuration: configuration, logger: logger, clock: clock)
         self.platform = platform
         running = Task { try await platform.run() }
         let key = try String(contentsOfFile: home + "/admin.key", encoding: .utf8).trimmingCharacters(in: .newlines)

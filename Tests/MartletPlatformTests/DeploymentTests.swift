@@ -88,6 +88,27 @@ import Testing
         try await bench.stop()
     }
 
+    /// The process may be started at the very moment at which its deployment goes.
+    @Test func aDeploymentThatIsDeletedAtOnceLeavesNoProcess() async throws {
+        let bench = try await Bench()
+        let deployments = bench.platform.deployments
+        _ = try await bench.importDataset("d")
+        _ = try await bench.train()
+        for round in 0..<40 {
+            _ = try await deployments.deploy(
+                DeploymentRequest(model: "m", name: "live"), wait: false, by: bench.admin)
+            if round % 4 > 0 { try await Task.sleep(for: .microseconds(100 * (round % 13))) }
+            let isDeleted = Mutex(false)
+            Task {
+                try await deployments.delete("live", by: bench.admin)
+                isDeleted.withLock { $0 = true }
+            }
+            try await eventually { isDeleted.withLock { $0 } }
+        }
+        while let started = await bench.engine.next(within: 0.5) { #expect(!started.isAlive) }
+        try await bench.stop()
+    }
+
     @Test func aVersionThatCannotBeLoadedLeavesTheOldOneServing() async throws {
         let bench = try await Bench()
         let deployments = bench.platform.deployments

@@ -21,6 +21,44 @@ private let smallDisk = ProcessInfo.processInfo.environment["MARTLET_TEST_SMALL_
         return path
     }
 
+    @Test("D04: files are refused by name on a full disk, read and deleted, and taken again without a restart")
+    func files() async throws {
+        let disk = try #require(smallDisk)
+        let bench = try await Bench(home: disk + "/home")
+        let files = bench.platform.files
+        func upload(_ letter: String) async throws -> FileInfo {
+            let file = try files.begin(by: bench.admin)
+            try file.append(Array(String(repeating: letter, count: 2 << 20).utf8))
+            return try await files.create(file, filename: letter, purpose: .userData, by: bench.admin)
+        }
+        let (first, second) = (try await upload("a"), try await upload("b"))
+        let filler = try fill(disk)
+        // Until the database has no room in its log either.
+        var refused: MartletError.Code?
+        for number in 0..<2000 where refused != .storageFull {
+            refused = await code {
+                _ = try await bench.platform.uploads.create(
+                    filename: "u\(number)", purpose: .userData, mimeType: String(repeating: "m", count: 60_000),
+                    byteCount: 1, by: bench.admin)
+            }
+            if refused == .rateLimited { break }
+        }
+        #expect(await code { _ = try await upload("c") } == .storageFull)
+        #expect(try await files.list(by: bench.admin).data.count == 2)
+        let content = try await files.content(of: first.id, by: bench.admin)
+        #expect(FileManager.default.contents(atPath: content.localPath)?.count == 2 << 20)
+        try await files.delete(first.id, by: bench.admin)
+        #expect(await code { _ = try await files.show(first.id, by: bench.admin) } == .notFound)
+        let report = try await bench.platform.garbage.collect(dryRun: false, by: bench.admin)
+        #expect(report.removedBytes == 2 << 20)
+        _ = try await upload("c")
+        try await files.delete(second.id, by: bench.admin)
+        unlink(filler)
+        let verified = try await bench.platform.audit.verify(by: bench.admin)
+        #expect(verified.isWhole)
+        try await bench.stop()
+    }
+
     @Test func nothingAcknowledgedIsLostAndAJobGoesOnWhenThereIsRoomAgain() async throws {
         let disk = try #require(smallDisk)
         let bench = try await Bench(home: disk + "/home")

@@ -42,8 +42,7 @@ import Testing
     }
 
     /// `m@1` is deployed as `live`, `m@2` is there, and the eval has been run once; its id.
-    private func prepare(_ bench: Bench) async throws -> String {
-        let executor = Executor("Paris")
+    private func prepare(_ bench: Bench, _ executor: Executor = Executor("Paris")) async throws -> String {
         bench.platform.executor.set(executor)
         _ = try await bench.importDataset("d")
         _ = try await bench.train(weights: "one")
@@ -169,6 +168,36 @@ import Testing
         #expect(try await live(next).model == "m@1")
         #expect(await next.engine.next(within: 0.5) == nil)
         try await next.stop()
+    }
+
+    @Test func whoDoesNotWaitIsAnsweredAtOnceAndSeesTheGatesEnd() async throws {
+        let bench = try await Bench()
+        let executor = Executor("Paris")
+        let eval = try await prepare(bench, executor)
+        let gates = bench.platform.gates
+        func begin(_ name: String) async throws -> DeploymentInfo {
+            try await gates.deploy(
+                DeploymentRequest(model: "m@2", name: name, gate: eval), wait: false, by: bench.admin)
+        }
+        let begun = try await begin("live")
+        #expect(begun.model == "m@1" && begun.ready && begun.gate?.model == "m@2" && begun.gate?.eval == eval)
+        // One that is not there yet is shown too.
+        let fresh = try await begin("fresh")
+        #expect(!fresh.ready && fresh.gate?.model == "m@2" && fresh.gate?.run != begun.gate?.run)
+        #expect(try await gates.list(by: bench.admin).map(\.name) == ["fresh", "live"])
+        let other = try await bench.platform.projects.create(name: "other", by: bench.admin)
+        let stranger = try await bench.principal(.developer, project: other.name)
+        #expect(try await gates.list(by: stranger).isEmpty)
+        #expect(await code { _ = try await gates.show("fresh", by: stranger) } == .notFound)
+        // The one that is not there is cancelled, and so refused; the other one passes.
+        _ = try await bench.platform.evals.cancelRun(
+            try #require(fresh.gate?.run), of: eval, by: bench.admin)
+        try await eventually { await code { _ = try await gates.show("fresh", by: bench.admin) } == .notFound }
+        executor.isOpen.withLock { $0 = true }
+        try await replica(bench)
+        try await eventually { try await live(bench).model == "m@2" }
+        try await eventually { try await gates.show("live", by: bench.admin).gate == nil }
+        try await bench.stop()
     }
 
     /// A key that was revoked has no more say.

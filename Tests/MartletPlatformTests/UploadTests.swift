@@ -1,6 +1,8 @@
 import Foundation
 import MartletPlatform
 import MartletWire
+import NIOCore
+import Synchronization
 import Testing
 
 @Suite("Files that come in parts") struct UploadTests {
@@ -32,5 +34,41 @@ import Testing
         #expect(try String(contentsOfFile: content.localPath, encoding: .utf8) == "abcdef")
         #expect(content.contentType == "text/plain; charset=utf-8")
         try await again.stop()
+    }
+
+    /// What a sender that went away left behind neither fills the places of others nor the disk.
+    @Test func uploadsOfADatasetThatNobodySendsToAreForgotten() async throws {
+        let time = Mutex(Date())
+        let bench = try await Bench(
+            clock: PlatformClock(now: { time.withLock { $0 } }, sleep: { try await Task.sleep(for: $0) }))
+        let datasets = bench.platform.datasets
+        _ = try await bench.platform.projects.create(name: "other", by: bench.admin)
+        let stranger = try await bench.principal(.developer, project: "other")
+        let first = try await datasets.beginVersion(name: "d", by: stranger)
+        let chunk = AsyncStream<ByteBuffer> {
+            $0.yield(ByteBuffer(string: "abc")); $0.finish()
+        }
+        _ = try await datasets.addFile(upload: first, path: "a.csv", body: chunk, by: stranger)
+        for _ in 1..<256 { _ = try await datasets.beginVersion(name: "d", by: stranger) }
+        #expect(await code { _ = try await datasets.beginVersion(name: "d", by: stranger) } == .rateLimited)
+        // Another project has places of its own.
+        _ = try await datasets.beginVersion(name: "d", by: bench.admin)
+        _ = try await bench.platform.garbage.collect(dryRun: false, by: bench.admin)
+        time.withLock { $0 += 3601 }
+        let next = try await datasets.beginVersion(name: "d", by: stranger)
+        #expect(await code { _ = try await datasets.commit(upload: first, by: stranger) } == .notFound)
+        let report = try await bench.platform.garbage.collect(dryRun: false, by: bench.admin)
+        #expect(report.removedCount == 1)
+        try await datasets.abandon(upload: next, by: stranger)
+        try await bench.stop()
+    }
+
+    /// The version is there, and its description can wait.
+    @Test func aDatasetIsRegisteredThoughTheQueueOfJobsIsFull() async throws {
+        let bench = try await Bench { $0.maxQueuedJobs = 0 }
+        let dataset = try await bench.addDataset("d", ["data.csv": "x,y\n1,2\n"])
+        #expect(dataset.version == 1 && dataset.profileJob == nil)
+        #expect(try await bench.platform.datasets.show("d@1", by: bench.admin).contentHash == dataset.contentHash)
+        try await bench.stop()
     }
 }

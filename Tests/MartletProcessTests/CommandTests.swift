@@ -125,6 +125,21 @@ extension ProcessTests {
                 // A dataset by its name.
                 try home.json("data", "add", "asked", data)
                 #expect(try home.json("evaluate", "tiny", "asked", "--graders", graders)["status"] == "completed")
+                // As a gate it refuses a deployment that is not there yet, and lets it through once it is easy.
+                let hard = run["eval_id"]?.string ?? ""
+                let refused = try home.run("deploy", "tiny", "--as", "live", "--gate", hard)
+                #expect(refused.code == 65 && refused.errors.contains("did not pass"), "\(refused.errors)")
+                let easy = try home.write(
+                    "easy.yaml",
+                    """
+                    testing_criteria:
+                      - {type: string_check, name: other, operation: ne, input: "{{sample.output_text}}", reference: "{{item.reference}}"}
+                    sampling_params: {temperature: 0, max_completion_tokens: 4}
+                    """)
+                let passed = try home.json("evaluate", "tiny", "asked", "--graders", easy)["eval_id"]?.string ?? ""
+                #expect(try home.json("deploy", "tiny", "--as", "live", "--gate", passed)["ready"] == true)
+                let kept = try home.run("deploy", "tiny", "--as", "live", "--gate", hard)
+                #expect(kept.code == 65 && kept.errors.contains("0 of 3"), "\(kept.errors)")
             }
         }
     }

@@ -153,6 +153,54 @@ struct EvalTests {
         }
     }
 
+    @Test func keptResponsesAreJudgedAndAskedAgain() async throws {
+        try await OpenAIFake.with(Self.oracle) { fake in
+            for (country, use) in [("France", "quiz"), ("Italy", "quiz"), ("Spain", "other")] {
+                _ = try await fake.post(
+                    "/v1/responses",
+                    [
+                        "model": "tiny", "store": true, "metadata": ["use": .string(use)], "user": "u-1",
+                        "instructions": "Answer 100 % briefly.", "input": .string("Capital of \(country)?"),
+                    ])
+            }
+            let eval = try await Self.make(
+                fake,
+                [
+                    "data_source_config": ["type": "logs", "metadata": ["use": "quiz"]],
+                    "testing_criteria": [
+                        [
+                            "type": "string_check", "name": "paris", "operation": "eq",
+                            "input": "{{ sample.output_text }}", "reference": "Paris",
+                        ]
+                    ],
+                ])
+            func run(_ source: JSONObject, model: JSON = .null) async throws -> JSON? {
+                var whole: JSONObject = ["type": "responses"]
+                for (key, value) in source { whole[key] = value }
+                var data: JSONObject = ["type": "responses", "source": .object(whole)]
+                if !model.isNull { data["model"] = model }
+                return try await Self.run(fake, eval, .object(data))["result_counts"]
+            }
+            #expect(try await run([:]) == ["total": 2, "passed": 1, "failed": 1, "errored": 0])
+            #expect(fake.asked.count == 3)
+            let all: JSONObject = [
+                "model": "tiny", "instructions_search": "100 %", "has_tool_calls": false, "users": ["u-1", "u-2"],
+                "temperature": 1, "top_p": 1, "created_after": 1,
+            ]
+            #expect(try await run(all)?["total"] == 2)
+            for (name, value) in [
+                ("model", "other"), ("instructions_search", "brief%"), ("has_tool_calls", true), ("users", ["u-3"]),
+                ("temperature", 0.5), ("tools", ["f"]), ("created_before", 1),
+            ] as [(String, JSON)] {
+                #expect(
+                    try await run([name: value]) == ["total": 0, "passed": 0, "failed": 0, "errored": 0], "\(name)")
+            }
+            #expect(try await run(["metadata": ["use": "other"]])?["total"] == 1)
+            #expect(try await run([:], model: "tiny")?["passed"] == 1)
+            #expect(fake.asked.count == 5)
+        }
+    }
+
     @Test func whatIsWrongIsNamed() async throws {
         try await OpenAIFake.with(Self.oracle, models: []) { fake in
             let cases: [(JSONObject, String)] = [
@@ -172,7 +220,11 @@ struct EvalTests {
             let runs = "/v1/evals/\(eval["id"]?.string ?? "")/runs"
             let sources: [(JSON, String)] = [
                 (["type": "jsonl", "source": ["type": "file_content", "content": []]], "data_source.source.content"),
-                (["type": "responses", "source": ["type": "responses"]], "data_source.source.type"),
+                (["type": "completions", "source": ["type": "responses"]], "data_source.source.type"),
+                (
+                    ["type": "responses", "source": ["type": "responses", "reasoning_effort": "low"]],
+                    "data_source.source.reasoning_effort"
+                ),
                 (["type": "jsonl", "source": ["type": "file_id", "id": "file-x"]], "data_source.source.id"),
                 (
                     ["type": "completions", "source": ["type": "file_content", "content": [["item": [:]]]]],

@@ -1,5 +1,6 @@
 import Foundation
 import MartletWire
+import Synchronization
 import Testing
 
 @Suite("Responses", .serialized)
@@ -90,7 +91,9 @@ struct OpenAIResponseTests {
             #expect(messages.compactMap { $0["role"]?.string } == ["system", "user", "assistant", "tool", "assistant"])
             #expect(messages[2]["tool_calls"]?.array?.count == 2)
             for (fields, param) in [
-                (["input": [["type": "computer_call"]]], "input[0].type"), (["background": true], "background"),
+                (["input": [["type": "computer_call"]]], "input[0].type"),
+                (["background": true, "store": false], "store"),
+                (["background": true, "stream": true], "background"),
                 (["conversation": "c"], "conversation"), (["truncation": "some"], "truncation"), (["n": 2], "n"),
                 (["text": ["format": ["type": "x"]]], "text.format.type"), (["stop": "x"], "stop"),
                 (["tools": [["type": "web_search"]]], "tools[0].type"), (["input": []], "input"),
@@ -102,6 +105,80 @@ struct OpenAIResponseTests {
                 #expect(answer.status == 400)
                 #expect(try answer.json()["error"]?["param"] == .string(param), "\(answer.text)")
             }
+        }
+    }
+
+    private func ended(_ fake: OpenAIFake, _ id: String) async throws -> JSON {
+        for _ in 0..<1500 {
+            let body = try await fake.live.ask(.GET, "/v1/responses/\(id)").json()
+            if !["queued", "in_progress"].contains(body["status"]?.string ?? "") { return body }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        throw MartletError(.internal, "the response did not end")
+    }
+
+    @Test func inTheBackgroundItIsFetchedLater() async throws {
+        try await OpenAIFake.with { fake in
+            let asked: JSON = ["model": "tiny", "input": "One", "background": true, "metadata": ["k": "v"]]
+            let answer = try await fake.post("/v1/responses", asked)
+            let queued = try answer.json()
+            #expect(answer.status == 200 && queued["status"] == "queued" && queued["output"] == [])
+            #expect(queued["background"] == true && queued["store"] == true && queued["usage"] == .null)
+            let id = try #require(queued["id"]?.string)
+            let done = try await ended(fake, id)
+            #expect(done["status"] == "completed" && done["id"] == .string(id) && done["background"] == true)
+            #expect(done["created_at"] == queued["created_at"] && done["metadata"] == ["k": "v"])
+            #expect(done["output"]?.array?.first?["content"]?.array?.first?["text"] == "Hello")
+            // It is kept like any other, and paid for once.
+            let items = try await fake.live.ask(.GET, "/v1/responses/\(id)/input_items").json()
+            #expect(items["data"]?.array?.first?["content"]?.array?.first?["text"] == "One")
+            let next: JSON = ["model": "tiny", "input": "Two", "previous_response_id": .string(id)]
+            #expect(try await fake.post("/v1/responses", next).status == 200)
+            guard case .chat(let messages, _)? = fake.asked.last?.prompt else { return #expect(Bool(false)) }
+            #expect(messages.compactMap { $0["content"]?.string } == ["One", "Hello", "Two"])
+            let usage = try await fake.live.ask(.GET, "/api/v1/usage").json()["data"]?.array ?? []
+            #expect(usage.first { $0["kind"] == "inference" }?["requests"] == 2)
+            #expect(try await fake.live.ask(.POST, "/v1/responses/\(id)/cancel").json()["status"] == "completed")
+            #expect(try await fake.live.ask(.DELETE, "/v1/responses/\(id)").status == 200)
+
+            let unknown = try await fake.post("/v1/responses", ["model": "nobody", "input": "x", "background": true])
+            #expect(unknown.status == 404 && unknown.text.contains("model_not_found"))
+            let failing = try await fake.post(
+                "/v1/responses",
+                ["model": "tiny", "input": "x", "background": true, "previous_response_id": .string(id)])
+            #expect(failing.status == 400)
+        }
+    }
+
+    @Test func whatRunsInTheBackgroundCanBeCancelledOrDeleted() async throws {
+        let cancelled = Mutex(0)
+        try await OpenAIFake.with({ _, exchange in
+            try exchange.send(.started(promptTokens: 1, cachedTokens: 0))
+            while !exchange.isCancelled() { try await Task.sleep(for: .milliseconds(5)) }
+            cancelled.withLock { $0 += 1 }
+            try exchange.send(.done(OpenAIFake.usage(completion: 0)))
+        }) { fake in
+            var ids: [String] = []
+            for _ in 0..<2 {
+                let made = try await fake.post("/v1/responses", ["model": "tiny", "input": "x", "background": true])
+                ids.append(try #require(try made.json()["id"]?.string))
+            }
+            for _ in 0..<1500 where fake.asked.count < 2 { try await Task.sleep(for: .milliseconds(10)) }
+            let running = try await fake.live.ask(.GET, "/v1/responses/\(ids[0])").json()
+            #expect(running["status"] == "in_progress")
+            #expect(try await fake.live.ask(.GET, "/v1/responses/\(ids[0])?stream=true").status == 400)
+            let early = try await fake.post(
+                "/v1/responses", ["model": "tiny", "input": "y", "previous_response_id": .string(ids[0])])
+            #expect(early.status == 400 && early.text.contains("not over"))
+
+            let ended = try await fake.live.ask(.POST, "/v1/responses/\(ids[0])/cancel").json()
+            #expect(ended["status"] == "cancelled")
+            #expect(try await fake.live.ask(.GET, "/v1/responses/\(ids[0])").json()["status"] == "cancelled")
+            #expect(try await fake.live.ask(.POST, "/v1/responses/\(ids[0])/cancel").json()["status"] == "cancelled")
+            #expect(try await fake.live.ask(.DELETE, "/v1/responses/\(ids[1])").status == 200)
+            #expect(try await fake.live.ask(.GET, "/v1/responses/\(ids[1])").status == 404)
+            for _ in 0..<1500 where cancelled.withLock({ $0 }) < 2 { try await Task.sleep(for: .milliseconds(10)) }
+            #expect(cancelled.withLock { $0 } == 2)
         }
     }
 

@@ -26,6 +26,44 @@ struct UnknownFieldTests {
         }
     }
 
+    @Test("A06: fields that a form does not have, has twice or has too long are refused by name, and nothing is kept")
+    func forms() async throws {
+        try await LiveServer.with { live in
+            let upload = try FileRouteTests.id(
+                try await live.post(
+                    "/v1/uploads", #"{"filename":"a","purpose":"batch","mime_type":"text/plain","bytes":3}"#))
+            let long = String(repeating: "x", count: (64 << 10) + 1)
+            let forms: [(path: String, file: String, fields: [(String, String)])] = [
+                ("/v1/files", "file", [("purpose", "user_data")]), ("/v1/uploads/\(upload)/parts", "data", []),
+            ]
+            for (path, file, fields) in forms {
+                var more: [([(String, String)], Int, String)] = Self.extras.map {
+                    ([($0, $1.string ?? $1.serialized())], 400, $0)
+                }
+                if let first = fields.first {
+                    more.append(([first], 400, first.0))
+                    more.append(([("expires_after[anchor]", long)], 413, "expires_after[anchor]"))
+                    more.append(([("expires_after[days]", "1")], 400, "expires_after[days]"))
+                }
+                for (extra, status, param) in more {
+                    // Before the file and behind it, when its bytes are on the disk.
+                    for isFirst in [true, false] {
+                        var form = Form()
+                        for (name, value) in (isFirst ? extra : []) + fields { form.field(name, value) }
+                        form.file(file, "a.txt", Data("abc".utf8))
+                        for (name, value) in isFirst ? [] : extra { form.field(name, value) }
+                        let answer = try await live.ask(.POST, path, headers: Form.headers, body: form.closed)
+                        #expect(answer.status == status, "\(path) with \(param): \(answer.status) \(answer.text)")
+                        #expect(try answer.json()["error"]?["param"]?.string == param, "\(answer.text)")
+                    }
+                }
+            }
+            #expect(try await live.platform.files.list(by: live.admin).data.isEmpty)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: live.home + "/blobs/incoming").isEmpty)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: live.home + "/blobs/sha256").isEmpty)
+        }
+    }
+
     @Test("A06: fields that a request does not have are refused by name, and nothing is changed")
     func everyRoute() async throws {
         let tuner = FakeTuner(stepCount: 1, isOpen: false)

@@ -85,6 +85,11 @@ final class Told: Sendable {
     private let seen = Mutex<[String]>([])
     var phases: [String] { seen.withLock { $0 } }
     private let kept = Mutex<[TunedCheckpoint]>([])
+    /// The models that graders ask.
+    typealias Models = @Sendable (ModelQuestions, () throws -> Void) throws -> ModelAnswers
+    private let models: Models?
+
+    init(models: Models? = nil) { self.models = models }
 
     /// Points of a tuning job that can answer.
     var points: [TunedCheckpoint] { kept.withLock { $0 } }
@@ -92,7 +97,7 @@ final class Told: Sendable {
     func event(_ key: String) -> JobEvent? { events.first { $0.key == key } }
     func keys(_ prefix: String) -> [String] { events.map(\.key).filter { $0.hasPrefix(prefix) } }
 
-    /// A link whose `stop` is answered by the number of the question in a phase, from 1.
+    /// A link whose `stop` is answered by the number of the question in a phase, from 1; in all where it is empty.
     func link(in stopPhase: String = "training", stop: @escaping @Sendable (Int) -> JobLink.Stop? = { _ in nil })
         -> JobLink
     {
@@ -106,13 +111,13 @@ final class Told: Sendable {
                 if isNew { self.seen.withLock { $0.append(progress.phase) } }
             },
             stop: {
-                guard self.phase.withLock({ $0 }) == stopPhase else { return nil }
+                guard stopPhase.isEmpty || self.phase.withLock({ $0 }) == stopPhase else { return nil }
                 return stop(
                     self.asked.withLock {
                         $0 += 1
                         return $0
                     })
-            }, checkpoint: { point in self.kept.withLock { $0.append(point) } })
+            }, checkpoint: { point in self.kept.withLock { $0.append(point) } }, ask: models)
     }
 }
 

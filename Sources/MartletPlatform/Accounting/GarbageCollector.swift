@@ -10,8 +10,13 @@ public actor GarbageCollector {
     private let jobs: JobService
     private let audit: AuditLog
     private let home: String
+    private let reserve: DiskReserve
 
-    init(store: Store, blobs: BlobStore, folders: TreeFolders, jobs: JobService, audit: AuditLog, home: String) {
+    init(
+        store: Store, blobs: BlobStore, folders: TreeFolders, jobs: JobService, audit: AuditLog, home: String,
+        reserve: DiskReserve
+    ) {
+        self.reserve = reserve
         self.store = store
         self.blobs = blobs
         self.folders = folders
@@ -24,6 +29,10 @@ public actor GarbageCollector {
     /// nothing needs. What a job that is not final uses stays. Admins only.
     public func collect(dryRun: Bool, by principal: Principal) async throws -> GarbageReport {
         try principal.require()
+        return try await reserve.whileFull { try await collectOnce(dryRun: dryRun, by: principal) }
+    }
+
+    private func collectOnce(dryRun: Bool, by principal: Principal) async throws -> GarbageReport {
         if !dryRun { try await audit.record("gc", on: "home", by: principal) }
         let candidates = try blobs.beginCollection()
         defer { blobs.endCollection() }
@@ -36,8 +45,10 @@ public actor GarbageCollector {
         var report = GarbageReport(rows: [], removedCount: 0, removedBytes: 0, isDryRun: dryRun)
 
         // Links first: a blob's room is free only when its last link is gone.
+        // Folders before what is live: one that is laid out in between belongs to a tree that was just registered.
+        let laidOut = folders.all()
         let live = try await store.liveTrees()
-        for hash in folders.all() where !live.contains(hash) && !dryRun { folders.remove(hash) }
+        for hash in laidOut where !live.contains(hash) && !dryRun { folders.remove(hash) }
 
         let unreferenced = candidates.filter { !referenced.contains($0.hash) }
         rows.append(

@@ -11,7 +11,13 @@ public struct InnerRequest: Sendable {
     public var principal: Principal
     /// Whether it waits for the gaps of those that someone waits for.
     public var isBackground: Bool
-    public init(method: String = "POST", path: String, body: JSON, principal: Principal, isBackground: Bool = true) {
+    /// Of a response that was accepted before, and whose place is kept under this id.
+    public var responseID: String?
+    public init(
+        method: String = "POST", path: String, body: JSON, principal: Principal, isBackground: Bool = true,
+        responseID: String? = nil
+    ) {
+        self.responseID = responseID
         self.method = method
         self.path = path
         self.body = body

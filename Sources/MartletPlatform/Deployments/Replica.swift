@@ -28,14 +28,16 @@ final class Replica: Sendable {
     var info: ReplicaInfo { state.withLock { $0.info } }
     var isReady: Bool { state.withLock { $0.info.state == .ready } }
 
-    func started(_ process: EngineProcess, isRestart: Bool) {
+    /// False where it was told to stop while the process was being started, which nobody else knows of.
+    func started(_ process: EngineProcess, isRestart: Bool) -> Bool {
         state.withLock { state in
             state.process = process
             state.connection = nil
             state.reported = nil
-            state.info.state = .starting
+            state.info.state = state.isStopping ? .draining : .starting
             state.info.pid = process.pid
             if isRestart { state.info.restarts += 1 }
+            return !state.isStopping
         }
     }
 
@@ -99,7 +101,7 @@ struct ReplicaEndpoint: EngineEndpoint {
         case .ready(let report): replica.becameReady(report)
         case .fail(let error): replica.state.withLock { $0.reported = error }
         case .event, .progress: break
-        case .hello, .checkpoint, .finish, .paused:
+        case .hello, .checkpoint, .finish, .paused, .ask:
             throw MartletError(.invalidRequest, "a replica cannot say this; update martlet and martlet-engine together")
         }
         changed()

@@ -12,7 +12,15 @@ protocol EngineEndpoint: Sendable {
     func connected(_ connection: EngineConnection, _ hello: EngineRequest.Hello) async throws -> EngineTask
     /// What is thrown goes back to the process as the answer.
     func received(_ request: EngineRequest, from connection: EngineConnection) async throws
+    /// What models say to the process's questions; cancelled where it does not wait any more.
+    func answer(_ questions: ModelQuestions) async throws -> ModelAnswers
     func disconnected(_ connection: EngineConnection) async
+}
+
+extension EngineEndpoint {
+    func answer(_ questions: ModelQuestions) async throws -> ModelAnswers {
+        throw MartletError(.invalidRequest, "this process has no models to ask; update martlet and martlet-engine")
+    }
 }
 
 /// The Unix socket that workers and replicas dial.
@@ -98,6 +106,8 @@ final class ControlServer: Sendable {
                     let task = try await found.connected(connection, hello)
                     endpoint = found
                     try connection.reply(to: frame.id, task)
+                } else if case .ask(let questions) = request, let endpoint {
+                    connection.answer(frame.id) { try await endpoint.answer(questions) }
                 } else if let endpoint {
                     try await endpoint.received(request, from: connection)
                     try connection.reply(to: frame.id, Acknowledged())

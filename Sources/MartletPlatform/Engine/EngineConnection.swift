@@ -11,6 +11,8 @@ final class EngineConnection: Sendable {
         var nextID: UInt64 = 1
         var pending: [UInt64: CheckedContinuation<Answer, any Error>] = [:]
         var streams: [UInt64: PartSink] = [:]
+        /// What is being worked out for the process, by its requests' ids.
+        var answers: [UInt64: Task<Void, Never>] = [:]
         var isClosed = false
     }
     private let channel: any Channel
@@ -98,6 +100,25 @@ final class EngineConnection: Sendable {
         send(Frame(kind: .failure, id: id, head: head))
     }
 
+    /// Works out an answer beside what else the process says; ended where the process cancels it or is gone.
+    func answer<Answer: Encodable & Sendable>(_ id: UInt64, _ work: @escaping @Sendable () async throws -> Answer) {
+        state.withLock { state in
+            guard !state.isClosed else { return }
+            state.answers[id] = Task {
+                do {
+                    try reply(to: id, try await work())
+                } catch let error as MartletError {
+                    fail(id, error)
+                } catch is CancellationError {
+                    fail(id, MartletError(.cancelled, "nobody waits for this answer any more"))
+                } catch {
+                    fail(id, MartletError(.internal, "the platform failed: \(error)"))
+                }
+                _ = self.state.withLock { $0.answers.removeValue(forKey: id) }
+            }
+        }
+    }
+
     private func send(_ frame: Frame) {
         channel.writeAndFlush(frame.buffer(channel.allocator), promise: nil)
     }
@@ -113,7 +134,7 @@ final class EngineConnection: Sendable {
     func received(_ frame: Frame) {
         switch frame.kind {
         case .request: inboxEnd.yield(frame)
-        case .cancel: break
+        case .cancel: state.withLock { $0.answers[frame.id] }?.cancel()
         case .part: state.withLock { $0.streams[frame.id] }?.part(frame.head)
         case .reply:
             let (pending, stream) = take(frame.id)
@@ -135,11 +156,12 @@ final class EngineConnection: Sendable {
 
     func closed() {
         inboxEnd.finish()
-        let (pending, streams) = state.withLock { state in
+        let (pending, streams, answers) = state.withLock { state in
             state.isClosed = true
-            defer { (state.pending, state.streams) = ([:], [:]) }
-            return (state.pending, state.streams)
+            defer { (state.pending, state.streams, state.answers) = ([:], [:], [:]) }
+            return (state.pending, state.streams, state.answers)
         }
+        for task in answers.values { task.cancel() }
         for continuation in pending.values { continuation.resume(throwing: Self.gone) }
         for stream in streams.values { stream.end(.failure(Self.gone)) }
     }

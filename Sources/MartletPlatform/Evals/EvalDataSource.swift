@@ -10,6 +10,15 @@ struct EvalDataSource: Sendable {
         case content([JSON])
         case file(String)
         case storedCompletions(ChatCompletionFilter, limit: Int)
+        case responses(ResponseFilter)
+
+        /// Whether each item comes with an answer that was kept.
+        var isKept: Bool {
+            switch self {
+            case .content, .file: false
+            case .storedCompletions, .responses: true
+            }
+        }
     }
     enum Messages: Sendable {
         case template(GraderMessages)
@@ -30,6 +39,7 @@ struct EvalDataSource: Sendable {
     var sampling: Sampling?
 
     static let itemLimit = 100_000
+    private static let listLimit = 64
 
     /// Reads a run's `data_source` strictly. `filter` is the eval's own, for kept chats.
     init(_ value: JSON, definition: EvalDefinition) throws {
@@ -44,7 +54,7 @@ struct EvalDataSource: Sendable {
         let messages = fields.value("input_messages")
         let parameters = fields.value("sampling_params")
         try fields.finish()
-        let holdsAnswers = if case .storedCompletions = source { true } else { false }
+        let holdsAnswers = source.isKept
         guard model != nil || messages != nil || parameters != nil || !holdsAnswers else { return }
         guard let model else { throw fields.fault("model", "is missing; name the model that answers") }
         let given: JSON? =
@@ -61,10 +71,13 @@ struct EvalDataSource: Sendable {
         let path = "data_source.source"
         var fields = try GraderFields(value, path: path)
         let type = try fields.requiredString("type")
-        if ["logs", "stored_completions"].contains(definition.dataKind), type != "stored_completions" {
+        if ["logs", "stored_completions"].contains(definition.dataKind),
+            type != "stored_completions", type != "responses"
+        {
             throw fields.fault(
                 "type",
-                "is '\(type.prefix(40))', but this eval reads kept chats; use stored_completions, or another eval")
+                "is '\(type.prefix(40))', but this eval reads kept answers; use stored_completions or responses, or "
+                    + "another eval")
         }
         switch type {
         case "file_content":
@@ -93,17 +106,38 @@ struct EvalDataSource: Sendable {
             }
             try fields.finish()
             return .storedCompletions(filter, limit: limit)
-        case "responses":
-            throw fields.fault(
-                "type",
-                "is 'responses', but kept responses cannot be searched here; use file_content, file_id, or "
-                    + "stored_completions with a data source of the type completions")
+        case "responses" where kind == "responses":
+            let filter = try responses(&fields, definition)
+            try fields.finish()
+            return .responses(filter)
         case let other:
             throw fields.fault(
                 "type",
                 "is '\(other.prefix(40))'; a \(kind) source takes file_content, file_id"
-                    + (kind == "completions" ? " or stored_completions" : ""))
+                    + (kind == "completions" ? " or stored_completions" : kind == "responses" ? " or responses" : ""))
         }
+    }
+
+    private static func responses(_ fields: inout GraderFields, _ definition: EvalDefinition) throws -> ResponseFilter {
+        var filter = ResponseFilter()
+        filter.metadata = definition.filter
+        filter.model = try fields.string("model")
+        filter.createdAfter = try fields.number("created_after").map { Date(timeIntervalSince1970: $0) }
+        filter.createdBefore = try fields.number("created_before").map { Date(timeIntervalSince1970: $0) }
+        filter.instructions = try fields.string("instructions_search")
+        filter.hasToolCalls = try fields.bool("has_tool_calls")
+        filter.temperature = try fields.number("temperature")
+        filter.topP = try fields.number("top_p")
+        if fields.value("tools") != nil { filter.tools = try fields.strings("tools") }
+        if fields.value("users") != nil { filter.users = try fields.strings("users") }
+        guard filter.tools.count <= listLimit, filter.users.count <= listLimit else {
+            throw fields.fault("tools", "and 'users' take at most \(listLimit) names each; mend it")
+        }
+        for (key, value) in fields.value("metadata")?.object ?? JSONObject() {
+            guard let text = value.string else { throw fields.wrongKind("metadata.\(key)", value, "a string") }
+            filter.metadata[key] = text
+        }
+        return filter
     }
 
     /// `{item, sample?}`.

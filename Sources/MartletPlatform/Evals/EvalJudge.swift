@@ -88,7 +88,7 @@ struct EvalJudge: Sendable {
         do {
             var answers: [String] = []
             for question in try grader.questions(context) {
-                let (text, tokens) = try await ask(question)
+                let (text, tokens) = try await asker.ask(question.body, by: principal)
                 answers.append(text)
                 uses.append(Use(model: question.model, tokens: tokens))
             }
@@ -108,6 +108,8 @@ struct EvalJudge: Sendable {
     }
 
     // MARK: Models
+
+    private var asker: ModelAsker { ModelAsker(executor: executor, clock: clock) }
 
     private func sample(
         _ sampling: EvalDataSource.Sampling, _ context: GraderContext, tries: Int
@@ -129,34 +131,7 @@ struct EvalJudge: Sendable {
             InnerRequest(path: sampling.endpoint, body: .object(body), principal: principal))
         try Task.checkCancellation()
         if WorkPace.isWorthAnother(reply, tries: tries) { throw Busy() }
-        try Self.check(reply)
+        try ModelAsker.check(reply)
         return (Answer(reply.body, messages: messages, request: body), BatchResult.tokens(reply.body))
-    }
-
-    /// A grader's question; it waits for a place, since what was sampled must not be sampled again.
-    private func ask(_ question: GraderQuestion) async throws -> (String, StoredBatch.Tally) {
-        var pause = WorkPace.shortestPause
-        for turn in 0... {
-            let reply = await executor.execute(
-                InnerRequest(path: "/v1/chat/completions", body: question.body, principal: principal))
-            try Task.checkCancellation()
-            if WorkPace.isWorthAnother(reply, tries: turn) {
-                try await clock.sleep(.milliseconds(pause))
-                pause = min(WorkPace.longestPause, pause * 2)
-                continue
-            }
-            try Self.check(reply)
-            let text = reply.body["choices"]?.array?.first?["message"]?["content"]?.string ?? ""
-            return (text, BatchResult.tokens(reply.body))
-        }
-        throw CancellationError()
-    }
-
-    private static func check(_ reply: InnerReply) throws {
-        guard reply.status >= 300 else { return }
-        let error = reply.body["error"]
-        throw MartletError(
-            error?["code"]?.string.flatMap { MartletError.Code(rawValue: $0) } ?? .internal,
-            error?["message"]?.string ?? "the model could not be asked (status \(reply.status))")
     }
 }

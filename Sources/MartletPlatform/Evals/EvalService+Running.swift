@@ -146,10 +146,20 @@ extension EvalService {
                 for completion in kept { try await add(Self.item(completion), isCustom: false) }
                 after = last.id
             }
+        case .responses(let filter):
+            var after: String?
+            while count < EvalDataSource.itemLimit {
+                let kept = try await store.responses(
+                    projectID: run.projectID, filter: filter, after: after,
+                    limit: min(Self.pageCount, EvalDataSource.itemLimit - count), isNewestFirst: true)
+                guard let last = kept.last else { break }
+                for response in kept { try await add(Self.item(response), isCustom: false) }
+                after = last.id
+            }
         }
         guard count > 0 else {
             throw MartletError(
-                .invalidData, "the data source has no items; keep chats with store: true, or mend the file")
+                .invalidData, "the data source has no items; keep answers with store: true, or mend the file")
         }
         try await store.insert(page, ofRun: run.id)
     }
@@ -164,6 +174,24 @@ extension EvalService {
             "sample": [
                 "output_text": .string(message?["content"]?.string ?? ""),
                 "output_tools": message?["tool_calls"] ?? [], "model": .string(kept.model),
+            ],
+        ]
+    }
+
+    /// A kept response as an item: the conversation before its answer is `item.input`, the answer is the sample.
+    private static func item(_ kept: StoredResponse) -> JSON {
+        var before = kept.conversation.array ?? []
+        while let last = before.last, last["role"] == "assistant" { before.removeLast() }
+        let output = kept.body["output"]?.array ?? []
+        let text = output.flatMap { $0["content"]?.array ?? [] }.compactMap { $0["text"]?.string }.joined()
+        return [
+            "item": [
+                "input": .array(before), "output": .array(output), "metadata": kept.body["metadata"] ?? [:],
+                "id": .string(kept.id),
+            ],
+            "sample": [
+                "output_text": .string(text), "output_tools": .array(output.filter { $0["type"] == "function_call" }),
+                "model": kept.body["model"] ?? "",
             ],
         ]
     }

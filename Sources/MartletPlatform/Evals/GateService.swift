@@ -51,22 +51,55 @@ public final class GateService: Sendable {
             await deployments.note(error, onDeployment: request.name, ofModel: request.model, by: principal)
             throw error
         }
+        guard wait else {
+            decideAlone(gate, by: principal)
+            return try await show(gate.name, by: principal)
+        }
         // On its own: a client that leaves does not undo it.
         return try await Task { try await self.decide(gate, wait: wait, by: principal) }.value
+    }
+
+    /// A deployment with its gate, where one is not decided; also the one that a gate has yet to let begin.
+    public func show(_ name: String, by principal: Principal) async throws -> DeploymentInfo {
+        if let found = try await list(by: principal).first(where: { $0.name == name }) { return found }
+        return try await deployments.show(name, by: principal)
+    }
+
+    /// Every deployment of the caller's project as `show` has it, by name.
+    public func list(by principal: Principal) async throws -> [DeploymentInfo] {
+        var found = try await deployments.list(by: principal)
+        for gate in try await store.gates() where gate.projectID == principal.project {
+            let info = GateInfo(model: gate.model, eval: gate.evalID, run: gate.runID)
+            if let index = found.firstIndex(where: { $0.name == gate.name }) {
+                found[index].gate = info
+            } else {
+                var waiting = DeploymentInfo(
+                    name: gate.name, model: gate.model, replicas: gate.replicas ?? 1, ready: false,
+                    createdAt: gate.createdAt, updatedAt: gate.createdAt)
+                waiting.gate = info
+                found.append(waiting)
+            }
+        }
+        return found.sorted { $0.name < $1.name }
+    }
+
+    /// Decides where nobody waits for it; the deployment's `error` and the audit log say how it went.
+    private func decideAlone(_ gate: StoredGate, by principal: Principal) {
+        Task {
+            do {
+                _ = try await decide(gate, wait: false, by: principal)
+            } catch {
+                logger.warning("the gate of the deployment '\(gate.name)' is over: \(error)")
+            }
+        }
     }
 
     /// Goes on with what an earlier `serve` left undecided.
     func start() async throws {
         for gate in try await store.gates() {
-            let principal = Principal(
-                keyID: gate.keyID, project: gate.projectID, projectName: "", role: .developer)
-            Task {
-                do {
-                    _ = try await decide(gate, wait: false, by: principal)
-                } catch {
-                    logger.warning("the gate of the deployment '\(gate.name)' is over: \(error)")
-                }
-            }
+            decideAlone(
+                gate,
+                by: Principal(keyID: gate.keyID, project: gate.projectID, projectName: "", role: .developer))
         }
     }
 

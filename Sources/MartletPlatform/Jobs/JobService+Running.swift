@@ -333,7 +333,7 @@ extension JobService {
         case .fail(let error): await handle(.failed(error), job: id)
         case .paused: await handle(.workerPaused, job: id)
         case .checkpoint(let checkpoint): try await register(checkpoint, job: id)
-        case .hello, .ready:
+        case .hello, .ready, .ask:
             throw MartletError(.invalidRequest, "a worker cannot say this; update martlet and martlet-engine together")
         }
     }
@@ -457,6 +457,10 @@ struct JobEndpoint: EngineEndpoint {
 
     func received(_ request: EngineRequest, from connection: EngineConnection) async throws {
         try await service.received(request, job: jobID, tokenHash: tokenHash)
+    }
+
+    func answer(_ questions: ModelQuestions) async throws -> ModelAnswers {
+        try await service.answer(questions, job: jobID, tokenHash: tokenHash)
     }
 
     func disconnected(_ connection: EngineConnection) async {

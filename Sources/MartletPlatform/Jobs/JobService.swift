@@ -20,6 +20,9 @@ public actor JobService {
     let folders: TreeFolders
     let deployments: DeploymentService
     let budgets: BudgetService
+    /// What answers graders' questions, and the places for them that batches and evals share.
+    let executor: ExecutorSlot
+    let gate: BackgroundGate
     let configuration: Configuration
     let home: String
     let clock: PlatformClock
@@ -54,8 +57,8 @@ public actor JobService {
 
     init(
         store: Store, audit: AuditLog, control: ControlServer, launcher: EngineLauncher, folders: TreeFolders,
-        deployments: DeploymentService, budgets: BudgetService, configuration: Configuration, home: String,
-        clock: PlatformClock, logger: Logger
+        deployments: DeploymentService, budgets: BudgetService, executor: ExecutorSlot, gate: BackgroundGate,
+        configuration: Configuration, home: String, clock: PlatformClock, logger: Logger
     ) {
         self.store = store
         self.audit = audit
@@ -64,6 +67,8 @@ public actor JobService {
         self.folders = folders
         self.deployments = deployments
         self.budgets = budgets
+        self.executor = executor
+        self.gate = gate
         self.configuration = configuration
         self.home = home
         self.clock = clock
@@ -88,6 +93,7 @@ public actor JobService {
         request.kind = JobInputs.kind(of: request)
         let (name, inputs) = try await JobInputs(store: store, now: clock.now()).resolve(
             request, projectID: principal.project)
+        try await checkGraders(request, by: principal)
         return try await accept(
             request, name: name, inputs: inputs, idempotencyKey: idempotencyKey, retryCount: retryCount, by: principal)
     }

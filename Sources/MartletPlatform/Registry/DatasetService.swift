@@ -11,8 +11,12 @@ public final class DatasetService: Sendable {
     private let jobs: JobService
     private let audit: AuditLog
     private let clock: PlatformClock
+    private let reserve: DiskReserve
 
-    init(store: Store, uploads: Uploads, jobs: JobService, audit: AuditLog, clock: PlatformClock) {
+    init(
+        store: Store, uploads: Uploads, jobs: JobService, audit: AuditLog, clock: PlatformClock, reserve: DiskReserve
+    ) {
+        self.reserve = reserve
         self.store = store
         self.uploads = uploads
         self.jobs = jobs
@@ -46,17 +50,25 @@ public final class DatasetService: Sendable {
         }
         var dataset = try await store.insertDataset(
             name: name, tree: tree, projectID: principal.project, at: clock.now())
-        let job = try await jobs.submit(
-            JobRequest(kind: .import, dataset: "\(dataset.name)@\(dataset.version)"), by: principal)
-        try await store.setProfile(
-            job: job.id, result: nil, ofDataset: dataset.name, version: dataset.version, projectID: principal.project)
-        dataset.profileJob = job.id
+        do {
+            let job = try await jobs.submit(
+                JobRequest(kind: .import, dataset: "\(dataset.name)@\(dataset.version)"), by: principal)
+            try await store.setProfile(
+                job: job.id, result: nil, ofDataset: dataset.name, version: dataset.version,
+                projectID: principal.project)
+            dataset.profileJob = job.id
+        } catch let error as MartletError where error.code == .rateLimited || error.code == .unavailable {
+            // The version is registered and can be trained on; only its description is missing.
+        }
         return dataset
     }
 
     public func abandon(upload id: String, by principal: Principal) async throws {
         try await uploads.abandon(.dataset, id, by: principal)
     }
+
+    /// Drops the uploads of datasets and models whose sender has gone for an hour.
+    func forgetAbandonedUploads() async { await uploads.forgetAbandoned() }
 
     /// The newest version of each name, by name.
     public func list(by principal: Principal) async throws -> [DatasetInfo] {
@@ -88,9 +100,11 @@ public final class DatasetService: Sendable {
             users += try await store.users(ofDataset: name, version: version, projectID: principal.project)
         }
         guard force || users.isEmpty else { throw MartletError.isNeeded("dataset '\(reference)'", by: users) }
-        try await audit.record("dataset.delete", on: reference, by: principal)
-        for version in versions {
-            try await store.deleteDataset(name, version: version, projectID: principal.project)
+        try await reserve.whileFull {
+            try await audit.record("dataset.delete", on: reference, by: principal)
+            for version in versions {
+                try await store.deleteDataset(name, version: version, projectID: principal.project)
+            }
         }
         return users
     }

@@ -12,6 +12,7 @@ public final class FileService: Sendable {
     let audit: AuditLog
     let clock: PlatformClock
     private let logger: Logger
+    private let reserve: DiskReserve
     let byteLimit: Int
     /// Seconds after which a file may go, at least and at most.
     public static let secondsRange = 3600...2_592_000
@@ -19,8 +20,9 @@ public final class FileService: Sendable {
 
     init(
         store: Store, blobs: BlobStore, jobs: JobService, audit: AuditLog, clock: PlatformClock, logger: Logger,
-        byteLimit: Int
+        reserve: DiskReserve, byteLimit: Int
     ) {
+        self.reserve = reserve
         self.store = store
         self.blobs = blobs
         self.jobs = jobs
@@ -169,9 +171,11 @@ public final class FileService: Sendable {
             throw MartletError(
                 .conflict, "the file '\(file.id)' is needed by \(shown); cancel that first, or wait for its end")
         }
-        try await audit.record("file.delete", on: "\(file.id) \(file.filename)", by: principal)
-        guard try await store.deleteFile(file.id, projectID: principal.project) else {
-            throw Self.unknown(id, param: nil)
+        try await reserve.whileFull {
+            try await audit.record("file.delete", on: "\(file.id) \(file.filename)", by: principal)
+            guard try await store.deleteFile(file.id, projectID: principal.project) else {
+                throw Self.unknown(id, param: nil)
+            }
         }
     }
 

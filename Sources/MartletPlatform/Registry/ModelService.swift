@@ -8,8 +8,12 @@ public final class ModelService: Sendable {
     private let blobs: BlobStore
     private let deployments: DeploymentService
     private let audit: AuditLog
+    private let reserve: DiskReserve
 
-    init(store: Store, blobs: BlobStore, deployments: DeploymentService, audit: AuditLog) {
+    init(
+        store: Store, blobs: BlobStore, deployments: DeploymentService, audit: AuditLog, reserve: DiskReserve
+    ) {
+        self.reserve = reserve
         self.store = store
         self.blobs = blobs
         self.deployments = deployments
@@ -88,9 +92,13 @@ public final class ModelService: Sendable {
         }
         users = Array(Set(users)).sorted()
         guard force || users.isEmpty else { throw MartletError.isNeeded("model '\(reference)'", by: users) }
-        try await audit.record("model.delete", on: reference, by: principal)
+        try await reserve.whileFull {
+            try await audit.record("model.delete", on: reference, by: principal)
+            for model in models {
+                try await store.deleteModel(name, version: model.version, projectID: principal.project)
+            }
+        }
         for model in models {
-            try await store.deleteModel(name, version: model.version, projectID: principal.project)
             await deployments.unload(model.reference, projectID: principal.project)
         }
         return users

@@ -20,10 +20,12 @@ public final class ResponseService: Sendable {
     }
     private let store: Store
     private let audit: AuditLog
+    private let clock: PlatformClock
 
-    init(store: Store, audit: AuditLog) {
+    init(store: Store, audit: AuditLog, clock: PlatformClock) {
         self.store = store
         self.audit = audit
+        self.clock = clock
     }
 
     public func keep(_ response: Kept, id: String, createdAt: Date, by principal: Principal) async throws {
@@ -32,6 +34,22 @@ public final class ResponseService: Sendable {
             StoredResponse(
                 id: id, projectID: principal.project, createdAt: createdAt, body: response.body,
                 input: response.input, conversation: response.conversation))
+    }
+
+    /// Ends a response of the background with its answer and what that used; nothing where it was cancelled meanwhile.
+    /// While the disk is full it waits for room.
+    public func finish(_ response: Kept, background id: String, by principal: Principal) async throws {
+        let usage = principal.tab?.close() ?? []
+        let store = store
+        try await WorkPace.insist(clock) {
+            _ = try await store.change(
+                background: id, ends: true, conversation: response.conversation, usage: usage
+            ) { queued in
+                var body = response.body.object ?? [:]
+                body["created_at"] = queued["created_at"]
+                return body
+            }
+        }
     }
 
     /// Throws `notFound`, also for another project's.

@@ -5,7 +5,7 @@ import NIOCore
 
 /// Files on their way in: streamed to disk, kept by their hash, and handed over together once all are there.
 ///
-/// An upload ends with `take`, `abandon`, or with `serve`.
+/// An upload ends with `take`, `abandon`, an hour after anyone sent something to it, or with `serve`.
 actor Uploads {
     /// What its files become.
     enum Purpose: Sendable { case dataset, model }
@@ -16,26 +16,45 @@ actor Uploads {
         var name: String
         var files: [TreeFile] = []
         var byteCount = 0
+        var touchedAt: Date
+        /// Files that are on their way at this moment.
+        var sending = 0
     }
     nonisolated let blobs: BlobStore
     private let byteLimit: Int
+    private let clock: PlatformClock
     private var uploads: [String: Upload] = [:]
+    /// Of one project, open at once.
     static let limit = 256
+    private static let lifetime: TimeInterval = 3600
 
-    init(blobs: BlobStore, byteLimit: Int) {
+    init(blobs: BlobStore, byteLimit: Int, clock: PlatformClock) {
         self.blobs = blobs
         self.byteLimit = byteLimit
+        self.clock = clock
     }
 
     /// The id for the calls below.
     func begin(_ purpose: Purpose, name: String, by principal: Principal) throws -> String {
         try principal.require(.developer)
-        guard uploads.count < Self.limit else {
-            throw MartletError(.unavailable, "\(uploads.count) uploads are open; finish or abandon some first")
+        forgetAbandoned()
+        let open = uploads.values.count { $0.project == principal.project }
+        guard open < Self.limit else {
+            throw MartletError(
+                .rateLimited, "\(open) uploads of this project are open; finish or abandon some first")
         }
         let id = "upload_\(try [UInt8].random(count: 12).hex)"
-        uploads[id] = Upload(project: principal.project, purpose: purpose, name: name)
+        uploads[id] = Upload(project: principal.project, purpose: purpose, name: name, touchedAt: clock.now())
         return id
+    }
+
+    /// Drops uploads whose sender has gone, so that their bytes can be collected.
+    func forgetAbandoned() {
+        let limit = clock.now() - Self.lifetime
+        for (id, upload) in uploads where upload.sending == 0 && upload.touchedAt < limit {
+            uploads[id] = nil
+            blobs.unpin(upload.files.map(\.hash))
+        }
     }
 
     /// Streams one file to disk. Throws `invalidRequest` for an unsafe path, `tooLarge`, `storageFull`.
@@ -43,7 +62,26 @@ actor Uploads {
         _ purpose: Purpose, _ id: String, path: String, body: Body, by principal: Principal
     ) async throws -> TreeFile where Body.Element == ByteBuffer {
         try RelativePath.check(path)
-        let room = try await room(purpose, id, by: principal)
+        let room = try await enter(purpose, id, by: principal)
+        do {
+            let file = try await receive(path, body, room: room)
+            do {
+                try await keep(file, purpose, id, by: principal)
+            } catch {
+                blobs.unpin([file.hash])
+                throw error
+            }
+            await leave(id)
+            return file
+        } catch {
+            await leave(id)
+            throw error
+        }
+    }
+
+    private nonisolated func receive<Body: AsyncSequence & Sendable>(
+        _ path: String, _ body: Body, room: Int
+    ) async throws -> TreeFile where Body.Element == ByteBuffer {
         let writer = try blobs.writer()
         for try await chunk in body {
             guard writer.byteCount + chunk.readableBytes <= room else {
@@ -54,14 +92,7 @@ actor Uploads {
             try chunk.withUnsafeReadableBytes { try writer.append($0) }
         }
         let (hash, byteCount) = try writer.finish()
-        let file = TreeFile(path: path, hash: hash, byteCount: byteCount)
-        do {
-            try await keep(file, purpose, id, by: principal)
-        } catch {
-            blobs.unpin([hash])
-            throw error
-        }
-        return file
+        return TreeFile(path: path, hash: hash, byteCount: byteCount)
     }
 
     /// The name and files; they stay pinned until the caller unpins them.
@@ -78,8 +109,16 @@ actor Uploads {
         blobs.unpin(upload.files.map(\.hash))
     }
 
-    private func room(_ purpose: Purpose, _ id: String, by principal: Principal) throws -> Int {
-        byteLimit - (try upload(purpose, id, by: principal)).byteCount
+    /// How many bytes the upload may still take.
+    private func enter(_ purpose: Purpose, _ id: String, by principal: Principal) throws -> Int {
+        let upload = try upload(purpose, id, by: principal)
+        uploads[id]?.sending += 1
+        return byteLimit - upload.byteCount
+    }
+
+    private func leave(_ id: String) {
+        uploads[id]?.sending -= 1
+        uploads[id]?.touchedAt = clock.now()
     }
 
     private func keep(_ file: TreeFile, _ purpose: Purpose, _ id: String, by principal: Principal) throws {

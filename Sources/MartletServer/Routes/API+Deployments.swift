@@ -20,12 +20,12 @@ extension API {
             },
             Route(.get, base, .inference, "List deployments.") { call in
                 try call.checkQuery()
-                return try await .json(Page(data: platform.deployments.list(by: call.caller())))
+                return try await .json(Page(data: platform.gates.list(by: call.caller())))
             },
             Route(.get, base + "/{name}", .inference, "Show a deployment and its replicas.") { call in
                 try call.checkQuery()
                 let (name, by) = try call.of("name")
-                return try await .json(platform.deployments.show(name, by: by))
+                return try await .json(platform.gates.show(name, by: by))
             },
             Route(.patch, base + "/{name}", .developers, "Scale a deployment: {replicas}.") { call in
                 let (name, by) = try call.of("name")

@@ -30,17 +30,21 @@ final class ReinforcementObjective: TuningObjective {
     private let train: Prompts
     private let validation: Prompts
     private let rules: Rules
+    private let jury: GraderJury
     private let text: TuningText
     private let sampler: AnswerSampler
     private let maxTokens: Int
     private var order: ExampleOrder
     private var rewards: [Double] = []
     private var answerTokens = 0
+    /// Answers whose grade could not be read.
+    private var ungraded = 0
     private let goOn: () throws -> Void
 
     /// - Parameter goOn: asked between the parts of long work; throws where it is to end.
     init(
-        _ tuned: TunedModel, train: Prompts, validation: Prompts, rules: Rules, text: TuningText,
+        _ tuned: TunedModel, train: Prompts, validation: Prompts, rules: Rules, jury: GraderJury,
+        text: TuningText,
         goOn: @escaping () throws -> Void = {}
     ) {
         self.goOn = goOn
@@ -48,6 +52,7 @@ final class ReinforcementObjective: TuningObjective {
         self.train = train
         self.validation = validation
         self.rules = rules
+        self.jury = jury
         self.text = text
         // What is beyond the context is never written.
         maxTokens = min(rules.maxTokens, tuned.model.geometry.contextLength)
@@ -64,13 +69,18 @@ final class ReinforcementObjective: TuningObjective {
     var stepMetrics: [String: Double] {
         guard !rewards.isEmpty else { return [:] }
         let count = Double(rewards.count)
-        return ["reward_mean": rewards.reduce(0, +) / count, "answer_tokens_mean": Double(answerTokens) / count]
+        var metrics = [
+            "reward_mean": rewards.reduce(0, +) / count,
+            "answer_tokens_mean": Double(answerTokens) / (count + Double(ungraded)),
+        ]
+        if ungraded > 0 { metrics["ungraded_answers"] = Double(ungraded) }
+        return metrics
     }
 
     func begin(epoch: Int, shuffled: Bool) throws { order.begin(epoch: epoch, shuffled: shuffled) }
 
     func parts(of places: Range<Int>) -> [Range<Int>] {
-        (rewards, answerTokens) = ([], 0)
+        (rewards, answerTokens, ungraded) = ([], 0, 0)
         return order.parts(of: places, vocabulary: tuned.model.geometry.vocabularyCount) { row in
             (rules.samples * (train.examples.length(row) + maxTokens), rules.samples * maxTokens)
         }
@@ -87,12 +97,19 @@ final class ReinforcementObjective: TuningObjective {
             }
         }
         let answers = try sampler.answers(requests, step: forward.step, goOn)
+        let grades = try jury.grades(
+            answers.enumerated().map { index, answer in context(answer, train.items[rows[index / rules.samples]]) })
+        let scores = grades.scores
+        if let fault = grades.fault, scores.allSatisfy({ $0 == nil }) { throw fault }
         var advantages: [Float] = []
-        for (group, row) in rows.enumerated() {
-            let range = group * rules.samples..<(group + 1) * rules.samples
-            let scores = try answers[range].map { try reward($0, train.items[row]) }
-            rewards += scores
-            advantages += Self.advantages(scores).map { Float($0) }
+        for group in rows.indices {
+            let part = scores[group * rules.samples..<(group + 1) * rules.samples]
+            let graded = part.compactMap { $0 }
+            rewards += graded
+            ungraded += part.count - graded.count
+            var rest = Self.advantages(graded)[...]
+            // An answer without a grade teaches nothing.
+            advantages += part.map { $0 == nil ? 0 : Float(rest.popFirst() ?? 0) }
         }
         answerTokens += answers.reduce(0) { $0 + $1.count }
         let examples = zip(requests, answers).map { request, answer in
@@ -117,15 +134,9 @@ final class ReinforcementObjective: TuningObjective {
         return rewards.map { ($0 - mean) / (deviation + 1e-4) }
     }
 
-    private func reward(_ answer: [Int64], _ item: JSON) throws -> Double {
-        let said = text.tokenizer.decode(answer.map { Int($0) })
-        let score = try rules.grader.score(GraderContext(item: item, outputText: said)).value
-        guard score.isFinite else {
-            throw MartletError(
-                .invalidData, "the grader '\(rules.grader.name)' gave \(score), which is no number to learn from",
-                param: "tuning.grader")
-        }
-        return score
+    /// What graders read of an answer.
+    private func context(_ answer: [Int64], _ item: JSON) -> GraderContext {
+        GraderContext(item: item, outputText: text.tokenizer.decode(answer.map { Int($0) }))
     }
 
     func validate() throws -> [String: Double]? {
@@ -140,17 +151,23 @@ final class ReinforcementObjective: TuningObjective {
 
     /// The mean reward of the likeliest answers; the loss is its negative.
     private func measure(_ rows: [Int], _ goOn: () throws -> Void = {}) throws -> [String: Double] {
-        var sum = 0.0
+        var (sum, count) = (0.0, 0)
+        var fault: MartletError?
         for first in stride(from: 0, to: rows.count, by: 16) {
             let part = rows[first..<min(first + 16, rows.count)]
             let requests = part.map {
                 AnswerSampler.Request(prompt: validation.examples[$0].tokens, row: UInt64($0), temperature: 0)
             }
-            for (answer, row) in zip(try sampler.answers(requests, step: 0, goOn), part) {
-                sum += try reward(answer, validation.items[row])
+            let answers = try sampler.answers(requests, step: 0, goOn)
+            let grades = try jury.grades(zip(answers, part).map { context($0, validation.items[$1]) })
+            fault = grades.fault ?? fault
+            for score in grades.scores.compactMap({ $0 }) {
+                sum += score
+                count += 1
             }
         }
-        let mean = sum / Double(rows.count)
+        if let fault, count == 0 { throw fault }
+        let mean = sum / Double(count)
         return ["loss": -mean, "reward_mean": mean]
     }
 
@@ -159,18 +176,20 @@ final class ReinforcementObjective: TuningObjective {
 
 extension ReinforcementObjective.Rules {
     /// What a recipe says of reinforcement.
-    /// - Throws: `invalidRecipe` for a grader that cannot be read, or that asks a model: a job has none to ask.
-    init(_ recipe: Recipe) throws {
+    /// - Parameter canAsk: whether the models that a grader names can be asked.
+    /// - Throws: `invalidRecipe` where there is no grader, `invalidRequest` for one that cannot be read, and
+    ///   `unsupportedFormat` for one that asks a model where that cannot be done.
+    init(_ recipe: Recipe, canAsk: Bool) throws {
         guard let json = recipe.tuning?.grader else {
             throw MartletError(
                 .invalidRecipe, "reinforcement needs a grader; add tuning.grader", param: "tuning.grader")
         }
         grader = try Grader(json, path: "tuning.grader")
-        guard grader.models.isEmpty else {
+        if let model = grader.models.first, !canAsk {
             throw MartletError(
                 .unsupportedFormat,
-                "the grader '\(grader.name)' asks the model '\(grader.models[0])', which a training job cannot do; use "
-                    + "string_check, text_similarity or multi of these", param: "tuning.grader")
+                "the grader '\(grader.name)' asks the model '\(model)', which only a job of martlet serve can do; "
+                    + "submit it with martlet train", param: "tuning.grader")
         }
         samples = recipe.tuning?.samples ?? 4
         maxTokens = recipe.tuning?.maxTokens ?? 64

@@ -67,7 +67,7 @@ extension TrainJob {
     /// Reads the examples, chooses what the recipe leaves out and loads the base; nil where the job was asked to stop.
     func tuning(of base: BaseModel) throws -> Tuning? {
         // What cannot be meant is told before the data is read.
-        if method == .reinforcement { _ = try ReinforcementObjective.Rules(recipe) }
+        if method == .reinforcement { _ = try ReinforcementObjective.Rules(recipe, canAsk: link.ask != nil) }
         try Torch.setThreadCount(task.share.threads)
         let folder = try ModelFolder(URL(filePath: base.path))
         let (geometry, layers) = try Parameter.withoutMemory {
@@ -162,10 +162,12 @@ extension TrainJob {
                     beta: recipe.tuning?.beta ?? Hyperparameters.beta, seed: seed, goOn: watch.goOn)
             }
         case .reinforcement:
+            let rules = try ReinforcementObjective.Rules(recipe, canAsk: link.ask != nil)
             return ReinforcementObjective(
                 tuned, train: .init(examples: data.train, items: data.items.train),
                 validation: .init(examples: data.validation, items: data.items.validation),
-                rules: try .init(recipe), text: text, goOn: watch.goOn)
+                rules: rules, jury: try GraderJury(rules.grader, directory: task.directory, link: link), text: text,
+                goOn: watch.goOn)
         }
     }
 

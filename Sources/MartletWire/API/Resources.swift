@@ -254,6 +254,8 @@ public struct DeploymentInfo: Codable, Sendable, Equatable {
     public var replicas: Int
     public var ready: Bool
     public var replicaStates: [ReplicaInfo]
+    /// What a model has to pass before it takes over, while that is not decided.
+    public var gate: GateInfo?
     public var createdAt: Date
     public var updatedAt: Date
     public init(name: String, model: String, replicas: Int, ready: Bool, createdAt: Date, updatedAt: Date) {
@@ -266,8 +268,21 @@ public struct DeploymentInfo: Codable, Sendable, Equatable {
         self.updatedAt = updatedAt
     }
     enum CodingKeys: String, CodingKey {
-        case name, model, previousModel = "previous_model", nextModel = "next_model", error, replicas, ready
+        case name, model, previousModel = "previous_model", nextModel = "next_model", error, replicas, ready, gate
         case replicaStates = "replica_states", createdAt = "created_at", updatedAt = "updated_at"
+    }
+}
+
+/// A gate that is not decided: the run of an eval that a model must pass.
+public struct GateInfo: Codable, Sendable, Equatable {
+    /// `name@version` of what is judged.
+    public var model: String
+    public var eval: String
+    public var run: String
+    public init(model: String, eval: String, run: String) {
+        self.model = model
+        self.eval = eval
+        self.run = run
     }
 }
 

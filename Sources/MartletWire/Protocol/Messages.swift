@@ -21,6 +21,9 @@ public enum EngineRequest: Codable, Sendable {
     case paused
     /// A replica did a real forward pass and can answer. Reply: `Acknowledged`.
     case ready(ReplicaReady)
+    /// Questions of a training job's graders. Reply: `ModelAnswers`, however long the models take; other messages go on
+    /// meanwhile. A `cancel` with its id ends it.
+    case ask(ModelQuestions)
 
     public struct Hello: Codable, Sendable {
         public var token: String

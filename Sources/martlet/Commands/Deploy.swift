@@ -13,11 +13,39 @@ struct Deploy: AsyncParsableCommand {
     func run() async throws {
         let info: DeploymentInfo = try await Connection.with(options) { client in
             let begun: DeploymentInfo = try await client.send(
-                .POST, "/api/v1/deployments",
+                .POST, "/api/v1/deployments" + (gate == nil ? "" : "?wait=false"),
                 DeploymentRequest(model: model, name: deployment, replicas: replicas, gate: gate))
-            return try await Self.waitUntilReady(begun, client, options.output)
+            let judged = try await Self.waitForGate(begun, client, options.output)
+            return try await Self.waitUntilReady(judged, client, options.output)
         }
         try options.output.show(info) { DeploymentText.whole($0) }
+    }
+
+    /// The deployment once its gate is decided, however long that takes. Throws why the model may not take over.
+    private static func waitForGate(
+        _ begun: DeploymentInfo, _ client: Client, _ output: Output
+    ) async throws -> DeploymentInfo {
+        guard let gate = begun.gate else { return begun }
+        output.note("waiting for the gate: the run \(gate.run) of the eval \(gate.eval)")
+        var info = begun
+        while info.gate?.run == gate.run {
+            try await Task.sleep(for: .milliseconds(200))
+            do {
+                info = try await client.get("/api/v1/deployments/\(Client.segment(info.name))")
+            } catch let error as MartletError where error.code == .notFound {
+                throw MartletError(
+                    .requirementNotMet,
+                    "\(gate.model) was not deployed as \(begun.name): it did not pass the run \(gate.run) of the eval "
+                        + "\(gate.eval); see GET /v1/evals/\(gate.eval)/runs/\(gate.run)")
+            }
+        }
+        if info.gate == nil, info.nextModel == nil, let error = info.error {
+            throw MartletError(.requirementNotMet, "\(info.name): \(error)")
+        }
+        guard info.model == gate.model || info.nextModel == gate.model else {
+            throw MartletError(.conflict, "a newer request for '\(info.name)' has taken this one's place")
+        }
+        return info
     }
 
     /// The deployment once the wanted version answers. Throws why it does not.

@@ -7,7 +7,8 @@ enum DeploymentText {
         for item in page.data {
             let ready = item.replicaStates.count { $0.state == .ready }
             table.add([
-                item.name, item.model + (item.nextModel.map { " → \($0)" } ?? ""), item.ready ? "ready" : "not ready",
+                item.name, item.model + ((item.gate?.model ?? item.nextModel).map { " → \($0)" } ?? ""),
+                item.ready ? "ready" : "not ready",
                 "\(ready)/\(item.replicas)", Format.time(item.updatedAt),
             ])
         }
@@ -21,6 +22,7 @@ enum DeploymentText {
         table.add(["state", item.ready ? "ready" : "not ready"])
         if let next = item.nextModel { table.add(["next", next]) }
         if let previous = item.previousModel { table.add(["before", previous]) }
+        if let gate = item.gate { table.add(["gate", "\(gate.model) waits for the run \(gate.run) of \(gate.eval)"]) }
         if let error = item.error { table.add(["error", error]) }
         for replica in item.replicaStates {
             var text = "\(replica.id)  \(replica.state.rawValue)"

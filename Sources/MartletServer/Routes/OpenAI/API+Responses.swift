@@ -10,15 +10,24 @@ extension API {
         return [
             Route(.post, base, .inference, "Answer a conversation, whole or as a stream.", isLogged: false) { call in
                 try call.checkQuery()
-                let request = try await TextRequests(platform: platform).response(call.json(), by: call.caller())
-                return try await answer(call, request)
+                let (body, by) = (try await call.json(), try call.caller())
+                let request = try await TextRequests(platform: platform).response(body, by: by)
+                guard request.request.isBackground else { return try await answer(call, request) }
+                let queued = request.queued
+                try await platform.backgroundResponses.begin(request.id, request: body, kept: queued, by: by)
+                return .document(queued.body)
             },
             Route(.get, base + "/{response}", .inference, "Show a kept response.", isLogged: false) { call in
                 try call.checkQuery("include", "include[]", "include_obfuscation", "starting_after", "stream")
                 let (id, by) = try call.of("response")
                 let start = try call.queryNumber("starting_after", in: 0...Int(Int32.max))
                 let body = try await platform.responses.show(id, by: by).body
-                return try call.queryFlag("stream") ? ResponseReplay(body, after: start).response : .document(body)
+                guard try call.queryFlag("stream") else { return .document(body) }
+                guard !ResponseStatus.isOpen(body) else {
+                    throw MartletError(
+                        .invalidRequest, "the response is not over; ask without 'stream' until it is", param: "stream")
+                }
+                return ResponseReplay(body, after: start).response
             },
             Route(.post, base + "/input_tokens", .inference, "How many tokens a conversation has.", isLogged: false) {
                 call in
@@ -28,12 +37,17 @@ extension API {
                 try call.checkQuery()
                 let (id, by) = try call.of("response")
                 try await platform.responses.delete(id, by: by)
+                await platform.backgroundResponses.forget(id, by: by)
                 return .document(["id": .string(id), "object": "response", "deleted": true])
             },
             Route(.post, base + "/{response}/cancel", .inference, "Cancel a response.", isLogged: false) { call in
                 try await call.checkNoBody()
                 let (id, by) = try call.of("response")
                 _ = try await platform.responses.show(id, by: by)
+                if let body = try await platform.backgroundResponses.cancel(id, by: by) { return .document(body) }
+                // Over, perhaps at this very moment: then it is shown as it is.
+                let body = try await platform.responses.show(id, by: by).body
+                guard body["background"] != true else { return .document(body) }
                 throw MartletError(
                     .invalidRequest,
                     "the response '\(id.prefix(80))' is complete; only background ones can be cancelled"

@@ -21,7 +21,14 @@ struct InnerExecutor: RequestExecutor {
         case ("POST", "/v1/chat/completions"): return try await whole(try requests.chat(request.body), request)
         case ("POST", "/v1/completions"): return try await whole(try requests.completion(request.body), request)
         case ("POST", "/v1/responses"):
-            return try await whole(try await requests.response(request.body, by: request.principal), request)
+            let response = try await requests.response(
+                request.body, id: request.responseID, by: request.principal)
+            guard request.responseID != nil || !response.request.isBackground else {
+                throw MartletError(
+                    .invalidRequest, "an answer in the background is whole; leave out 'background'", param: "background"
+                )
+            }
+            return try await whole(response, request)
         case ("POST", "/v1/embeddings"):
             return try await Embeddings(platform: platform).answer(
                 request.body, deadline: nil, by: request.principal)
@@ -59,18 +66,25 @@ struct TextRequests {
         try CompletionRequest(body, choiceLimit: platform.configuration.maxChoices)
     }
 
-    /// Reads what went before too, where it goes on from an answer.
-    func response(_ body: JSON, by caller: Principal) async throws -> PreparedResponse {
-        let id = "resp_" + (try [UInt8].random(count: 20).hex)
+    /// Reads what went before too, where it goes on from an answer. `id` is that of a response that was accepted before.
+    func response(_ body: JSON, id given: String? = nil, by caller: Principal) async throws -> PreparedResponse {
+        let id = try given ?? "resp_" + [UInt8].random(count: 20).hex
         let request = try ResponseRequest(body, responseID: id)
         var before: [JSON] = []
         if let previous = request.previousID {
             do {
-                before = try await platform.responses.show(previous, by: caller).conversation.array ?? []
+                let kept = try await platform.responses.show(previous, by: caller)
+                guard !ResponseStatus.isOpen(kept.body) else {
+                    throw MartletError(
+                        .invalidRequest, "the response '\(previous.prefix(80))' is not over; wait for its end",
+                        param: "previous_response_id")
+                }
+                before = kept.conversation.array ?? []
             } catch let error as MartletError where error.code == .notFound {
                 throw MartletError(.invalidRequest, error.message, param: "previous_response_id")
             }
         }
-        return PreparedResponse(id: id, request: request, before: before, responses: platform.responses)
+        return PreparedResponse(
+            id: id, request: request, before: before, wasAccepted: given != nil, responses: platform.responses)
     }
 }

@@ -7,6 +7,8 @@ struct PreparedResponse: TextRequest {
     let id: String
     let request: ResponseRequest
     let before: [JSON]
+    /// Whether it is one of the background, whose place is there.
+    let wasAccepted: Bool
     let responses: ResponseService
 
     var model: String { request.model }
@@ -40,10 +42,30 @@ struct PreparedResponse: TextRequest {
 
     func finished(_ answer: ResponseAnswer, by principal: Principal) async throws {
         guard request.isStored else { return }
-        try await responses.keep(
-            ResponseService.Kept(
-                body: answer.whole, input: .array(request.input.items),
-                conversation: .array(before + request.input.messages + answer.messages)),
-            id: id, createdAt: Date(), by: principal)
+        let kept = ResponseService.Kept(
+            body: answer.whole, input: .array(request.input.items),
+            conversation: .array(before + request.input.messages + answer.messages))
+        if wasAccepted { return try await responses.finish(kept, background: id, by: principal) }
+        try await responses.keep(kept, id: id, createdAt: Date(), by: principal)
     }
+
+    /// Before anything was done for it.
+    var queued: ResponseService.Kept {
+        var body: JSONObject = [
+            "id": .string(id), "object": "response", "created_at": JSON(Date()),
+            "status": .string(ResponseStatus.queued),
+            "completed_at": .null, "error": .null, "incomplete_details": .null, "model": .string(model), "output": [],
+            "usage": .null,
+        ]
+        for (key, value) in request.echo { body[key] = value }
+        return ResponseService.Kept(body: .object(body), input: .array(request.input.items), conversation: [])
+    }
+}
+
+/// The states of a response that are not its end.
+enum ResponseStatus {
+    static let queued = "queued"
+    private static let open = [queued, "in_progress"]
+
+    static func isOpen(_ body: JSON) -> Bool { body["status"]?.string.map(open.contains) ?? false }
 }

@@ -8,6 +8,8 @@ struct ResponseRequest {
     var previousID: String?
     var isStored: Bool
     var isStreamed: Bool
+    /// Whether it is answered at once and worked out later.
+    var isBackground: Bool
     var hasLogprobs: Bool
     /// Whether the oldest messages may be dropped where the conversation is too long.
     var isTruncated: Bool
@@ -29,8 +31,21 @@ struct ResponseRequest {
         input = try ResponseInput(&fields, responseID: responseID)
         instructions = try fields.string("instructions")
         previousID = try fields.string("previous_response_id")
-        isStored = try fields.bool("store") ?? false
+        isBackground = try fields.bool("background") ?? false
+        let store = try fields.bool("store")
+        isStored = store ?? isBackground
         isStreamed = try fields.bool("stream") ?? false
+        if isBackground {
+            guard store != false else {
+                throw fields.fault(
+                    "store", "is false, but a response in the background must be kept until it is fetched")
+            }
+            guard !isStreamed else {
+                throw fields.fault(
+                    "background",
+                    "does not go with 'stream' here; leave one out, and ask GET /v1/responses/ID until it is over")
+            }
+        }
         _ = try SamplingFields.includesUsage(&fields, isStreamed: isStreamed)
         var sampling = Sampling()
         sampling.temperature = try fields.number("temperature", 0...2)
@@ -68,7 +83,7 @@ struct ResponseRequest {
             "tools": given["tools"].flatMap { $0.isNull ? nil : $0 } ?? [], "top_logprobs": JSON(top ?? 0),
             "top_p": given["top_p"] ?? 1.0, "truncation": isTruncated ? "auto" : "disabled",
             "user": given["user"] ?? .null,
-            "service_tier": "default", "background": false,
+            "service_tier": "default", "background": .bool(isBackground),
         ]
     }
 
@@ -81,7 +96,6 @@ struct ResponseRequest {
     }
 
     private static func refuse(_ fields: inout RequestFields) throws {
-        try fields.unsupported("background", neutral: [false], "answers come with the request; use stream: true")
         try fields.unsupported("conversation", "use previous_response_id with store: true")
         try fields.unsupported("prompt", "there are no stored prompts; send input and instructions")
         try fields.unsupported("context_management", neutral: [[]], "send the items that matter")
