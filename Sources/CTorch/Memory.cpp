@@ -1,8 +1,8 @@
 // Host memory for tensors, kept for the next tensor of its size.
 //
 // A training step frees what the next one asks for again. Given back to the system in between, each large tensor
-// costs its page faults anew: a fifth of a small CNN's step. What is kept never goes past the most that tensors ever
-// held at once.
+// costs its page faults anew: a fifth of a small CNN's step. What is kept, with what is in use, never goes past the most
+// that tensors ever held at once, or past what is in use and a little.
 #include "Internal.h"
 
 #include <c10/core/Allocator.h>
@@ -14,13 +14,17 @@
 #include <mutex>
 #include <vector>
 
+#include <sys/mman.h>
+
 namespace {
 
 constexpr size_t alignment = 64;
 constexpr size_t small_limit = 4096;
 constexpr size_t small_classes = small_limit / alignment + 1;
 constexpr size_t class_count = small_classes + (64 - 12) * 8;
-constexpr size_t least_kept = size_t(64) << 20;
+constexpr size_t least_kept = size_t(32) << 20;
+// From here on a block is a mapping of its own: what is dropped goes back to the system, whatever lies beside it.
+constexpr size_t mapped_from = size_t(1) << 20;
 
 // Sits before the elements, in a line of its own so that they stay aligned.
 struct alignas(alignment) Header {
@@ -78,16 +82,33 @@ class KeepingAllocator final : public c10::Allocator {
                 return header + 1;
             }
         }
-        void *memory = nullptr;
-        if (posix_memalign(&memory, alignment, sizeof(Header) + size) != 0) {
+        void *memory = from_system(size);
+        if (memory == nullptr) {
             drop_all();
+            memory = from_system(size);
             TORCH_CHECK_WITH(
-                OutOfMemoryError, posix_memalign(&memory, alignment, sizeof(Header) + size) == 0,
-                "there is no memory left for a tensor of ", bytes, " bytes");
+                OutOfMemoryError, memory != nullptr, "there is no memory left for a tensor of ", bytes, " bytes");
         }
         std::lock_guard<std::mutex> lock(mutex);
         count(size);
         return new (memory) Header{index, size} + 1;
+    }
+
+    static void *from_system(size_t size) {
+        void *memory = nullptr;
+        if (size < mapped_from) {
+            return posix_memalign(&memory, alignment, sizeof(Header) + size) == 0 ? memory : nullptr;
+        }
+        memory = mmap(nullptr, sizeof(Header) + size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return memory == MAP_FAILED ? nullptr : memory;
+    }
+
+    static void to_system(Header *header) {
+        if (header->size < mapped_from) {
+            std::free(header);
+        } else {
+            munmap(header, sizeof(Header) + header->size);
+        }
     }
 
     void count(size_t size) {
@@ -104,7 +125,7 @@ class KeepingAllocator final : public c10::Allocator {
         live -= header->size;
         held += header->size;
         kept[header->index].push_back(header);
-        size_t limit = std::max(most, least_kept);
+        size_t limit = std::max(most, live + least_kept);
         for (size_t index = class_count; live + held > limit && index-- > 0;) {
             while (live + held > limit && !kept[index].empty()) drop(index);
         }
@@ -112,7 +133,7 @@ class KeepingAllocator final : public c10::Allocator {
 
     void drop(size_t index) {
         held -= kept[index].back()->size;
-        std::free(kept[index].back());
+        to_system(kept[index].back());
         kept[index].pop_back();
     }
 

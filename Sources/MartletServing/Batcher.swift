@@ -18,7 +18,8 @@ public struct Batcher<Item> {
         }
     }
 
-    private var waiting: [Entry] = []
+    /// Those before `head` are taken, and nil: an entry may hold much memory.
+    private var waiting: [Entry?] = []
     private var head = 0
     private let maxRows: Int
     private let queueLimit: Int
@@ -44,7 +45,7 @@ public struct Batcher<Item> {
         var expired: [Entry] = []
         var rows = 0
         while head < waiting.count {
-            let entry = waiting[head]
+            guard let entry = waiting[head] else { break }
             if let deadline = entry.deadline, deadline <= now {
                 expired.append(entry)
             } else if batch.isEmpty || rows + entry.rows <= maxRows {
@@ -53,6 +54,7 @@ public struct Batcher<Item> {
             } else {
                 break
             }
+            waiting[head] = nil
             head += 1
         }
         if head == waiting.count {
@@ -64,4 +66,26 @@ public struct Batcher<Item> {
         }
         return (batch, expired)
     }
+
+    /// Takes out the requests whose deadline went by.
+    public mutating func expire(now: UInt64) -> [Entry] {
+        let isLate = { (entry: Entry) in entry.deadline.map { $0 <= now } ?? false }
+        let late = waiting.compactMap { $0 }.filter(isLate)
+        guard !late.isEmpty else { return [] }
+        waiting = waiting.filter { $0.map { !isLate($0) } ?? false }
+        head = 0
+        return late
+    }
+
+    /// Takes out the requests without rows.
+    public mutating func takeRowless() -> [Entry] {
+        let found = waiting.compactMap { $0 }.filter { $0.rows == 0 }
+        guard !found.isEmpty else { return [] }
+        waiting = waiting.filter { $0.map { $0.rows > 0 } ?? false }
+        head = 0
+        return found
+    }
+
+    /// The earliest deadline of those that wait.
+    public var nextDeadline: UInt64? { waiting.lazy.compactMap { $0?.deadline }.min() }
 }

@@ -1,83 +1,190 @@
 import Foundation
-import MartletData
 import MartletWire
 
-/// Requests between the thread that reads them and the compute thread that answers them.
-public final class InferenceQueue: @unchecked Sendable {
-    // Unchecked: `batcher` and the flags are used under `condition` only.
-    public enum Item: Sendable {
-        case request(PreparedRequest, @Sendable (Result<InferenceAnswer, MartletError>) -> Void)
+/// The frame of a server of rows, between the threads that read requests and the compute thread that answers them.
+///
+/// A server reads bodies, computes passes and writes answers. Whether a request is taken, with whom it goes through the
+/// model, when it is too late, and that a bad one fails alone, is decided here.
+final class InferenceQueue<Content: Sendable>: @unchecked Sendable {
+    // Unchecked: what changes is used under `condition` only.
+    typealias Done = @Sendable (Result<InferenceAnswer, MartletError>) -> Void
+
+    private enum Item: Sendable {
+        case request(PreparedRequest<Content>, Done)
         /// Answered by the compute thread, so that a stuck one shows.
         case ping(@Sendable () -> Void)
     }
+    private typealias Entry = Batcher<Item>.Entry
+    private typealias Waiting = (entry: Entry, request: PreparedRequest<Content>, done: Done)
 
     private let condition = NSCondition()
     private var batcher: Batcher<Item>
     private var isDraining = false
+    /// When the next look at the deadlines is due.
+    private var wakes: UInt64?
+    /// How many are telling late ones at this moment.
+    private var tellers = 0
+    private let task: ServeTask
 
-    public init(maxRows: Int, queueLimit: Int) {
-        batcher = Batcher(maxRows: maxRows, queueLimit: queueLimit)
+    init(_ task: ServeTask) {
+        self.task = task
+        batcher = Batcher(maxRows: task.maxBatch, queueLimit: task.queueLimit)
     }
 
-    public static var now: UInt64 { DispatchTime.now().uptimeNanoseconds }
-
-    /// False where the queue is full or closing.
-    public func put(_ item: Item, rows: Int, deadline: UInt64?) -> Bool {
-        condition.lock()
-        defer { condition.unlock() }
-        guard !isDraining else { return false }
-        let isAccepted = batcher.accept(.init(item: item, rows: rows, deadline: deadline, arrived: Self.now))
-        if isAccepted { condition.signal() }
-        return isAccepted
+    /// Reads a request and queues it. Called from any thread; `done` is called once: at once where the request is
+    /// refused, at its deadline where it still waits then, else from the compute thread.
+    func handle(_ request: InferenceRequest, done: @escaping Done, read: () throws -> PreparedRequest<Content>) {
+        let arrived = MonotonicTime.now
+        do {
+            // What there is no room for is not read first.
+            try condition.withLock { try check(hasRoom: batcher.count < task.queueLimit) }
+            let prepared = try read()
+            let entry = Entry(
+                item: .request(prepared, done), rows: prepared.rows,
+                deadline: MonotonicTime.deadline(request.deadlineMicroseconds, from: arrived), arrived: arrived)
+            try condition.withLock {
+                try check(hasRoom: !isDraining && batcher.accept(entry))
+                watch(entry.deadline)
+                condition.signal()
+            }
+        } catch {
+            done(.failure(ServingFailure.wire(error)))
+        }
     }
 
-    /// Accepts nothing more; `take` returns nil once what waits is taken.
-    public func drain() {
-        condition.lock()
-        isDraining = true
-        condition.broadcast()
-        condition.unlock()
+    private func check(hasRoom: Bool) throws {
+        guard !isDraining else {
+            throw MartletError(.unavailable, "\(task.model) is being taken out of service; try again in a moment")
+        }
+        guard hasRoom else {
+            throw MartletError(
+                .unavailable, "\(task.model) has \(task.queueLimit) requests waiting; try again in a moment")
+        }
     }
+
+    func ping(_ done: @escaping @Sendable () -> Void) {
+        let isTaken = condition.withLock {
+            let entry = Entry(item: .ping(done), rows: 0, deadline: nil, arrived: MonotonicTime.now)
+            let isTaken = !isDraining && batcher.accept(entry)
+            condition.signal()
+            return isTaken
+        }
+        // Refused only while the queue is drained, and then the process is about to end.
+        if !isTaken { done() }
+    }
+
+    /// Accepts nothing more; `run` returns once what waits is answered.
+    func drain() {
+        condition.withLock {
+            isDraining = true
+            condition.broadcast()
+        }
+    }
+
+    // MARK: Deadlines
+
+    /// Sees to it that whoever waits past a deadline is told then, also while a pass runs. Under `condition`.
+    private func watch(_ deadline: UInt64?) {
+        guard let deadline, deadline < wakes ?? .max else { return }
+        wakes = deadline
+        DispatchQueue.global().asyncAfter(deadline: DispatchTime(uptimeNanoseconds: deadline)) { [weak self] in
+            self?.expire()
+        }
+    }
+
+    private func expire() {
+        let late = condition.withLock {
+            let now = MonotonicTime.now
+            if let due = wakes, due <= now { wakes = nil }
+            let late = batcher.expire(now: now)
+            watch(batcher.nextDeadline)
+            tellers += 1
+            return late
+        }
+        tell(late: late)
+        condition.withLock {
+            tellers -= 1
+            condition.broadcast()
+        }
+    }
+
+    private func tell(late entries: [Entry]) {
+        for case .request(_, let done) in entries.map(\.item) {
+            done(
+                .failure(MartletError(.deadlineExceeded, "the request waited past its deadline and was not started")))
+        }
+    }
+
+    // MARK: Passes
 
     /// Waits for the next pass; nil where the queue is drained.
-    func take() -> (batch: [Batcher<Item>.Entry], expired: [Batcher<Item>.Entry])? {
-        condition.lock()
-        defer { condition.unlock() }
-        while batcher.count == 0 {
-            if isDraining { return nil }
-            condition.wait()
+    private func take() -> (batch: [Entry], expired: [Entry])? {
+        condition.withLock {
+            while batcher.count == 0 {
+                // The process ends after the last answer, and not before one that is being given.
+                if isDraining, tellers == 0 { return nil }
+                condition.wait()
+            }
+            return batcher.next(now: MonotonicTime.now)
         }
-        return batcher.next(now: Self.now)
-    }
-}
-
-/// A request whose body has been read and checked.
-public struct PreparedRequest: Sendable {
-    public let features: FeatureBatch
-    /// The rows of a model that reads whole texts.
-    public let texts: [TextReading]
-    public let form: AnswerForm
-
-    public init(features: FeatureBatch, form: AnswerForm) {
-        self.features = features
-        self.form = form
-        texts = []
     }
 
-    public init(texts: [TextReading], form: AnswerForm) {
-        self.texts = texts
-        self.form = form
-        features = FeatureBatch(count: texts.count, features: [])
+    /// Answers until the queue is drained. Runs on the compute thread.
+    /// - Parameters:
+    ///   - compute: what the model makes of each of a pass's requests; long work calls `pause` between its parts.
+    ///   - write: a request's answer.
+    func run<Made>(
+        compute: ([PreparedRequest<Content>], _ pause: () throws -> Void) throws -> [Made],
+        write: (PreparedRequest<Content>, Made, InferenceReply) throws -> InferenceAnswer
+    ) {
+        while let (batch, expired) = take() {
+            tell(late: expired)
+            var requests: [Waiting] = []
+            for entry in batch {
+                switch entry.item {
+                case .ping(let done): done()
+                case .request(let request, let done): requests.append((entry, request, done))
+                }
+            }
+            if !requests.isEmpty { answer(requests, compute, write) }
+        }
     }
-}
 
-/// How an answer is written.
-public enum AnswerForm: Sendable {
-    case predictions
-    case openInference(OpenInferenceAnswer)
-}
+    /// Between the parts of long work: who asks for a sign of life gets it, and what nobody waits for any more ends.
+    private func pause(_ requests: [Waiting]) throws {
+        let pings = condition.withLock { batcher.takeRowless() }
+        for case .ping(let done) in pings.map(\.item) { done() }
+        let now = MonotonicTime.now
+        guard requests.contains(where: { $0.entry.deadline ?? .max > now }) else {
+            throw MartletError(
+                .deadlineExceeded,
+                "the answer was not whole by the request's deadline; send fewer rows or allow more time")
+        }
+    }
 
-public struct InferenceAnswer: Sendable {
-    public var reply: InferenceReply
-    public var body: [UInt8]
+    private func answer<Made>(
+        _ requests: [Waiting], _ compute: ([PreparedRequest<Content>], () throws -> Void) throws -> [Made],
+        _ write: (PreparedRequest<Content>, Made, InferenceReply) throws -> InferenceAnswer
+    ) {
+        let started = MonotonicTime.now
+        let made: [Made]
+        do {
+            made = try compute(requests.map(\.request)) { try pause(requests) }
+            guard made.count == requests.count else {
+                throw MartletError(.internal, "the model answered \(made.count) of \(requests.count) requests")
+            }
+        } catch {
+            guard requests.count > 1 else { return requests[0].done(.failure(ServingFailure.wire(error))) }
+            // One bad request must not fail its neighbours: alone, each gets its own result.
+            for request in requests { answer([request], compute, write) }
+            return
+        }
+        let computed = MonotonicTime.now
+        for ((entry, request, done), made) in zip(requests, made) {
+            let reply = InferenceReply(
+                rows: request.rows, queueMicroseconds: Int((started &- entry.arrived) / 1_000),
+                computeMicroseconds: Int((computed &- started) / 1_000))
+            done(Result { try write(request, made, reply) }.mapError(ServingFailure.wire))
+        }
+    }
 }

@@ -11,6 +11,8 @@ public final class LoadedModel {
     public let signature: Signature
     private let network: FeatureNetwork
     private let device: Device
+    /// Rows of one pass of a large request, by what passes took.
+    private var passRows = 64
 
     /// Loads a bundle's folder and does one real forward pass. Throws `invalidData` where the bundle is not whole.
     public init(bundle: String, device: Device) throws {
@@ -58,8 +60,28 @@ public final class LoadedModel {
         _ = try scores(of: [FeatureBatch(count: 1, features: features)])
     }
 
-    /// One forward pass over the rows of all batches together: for each output its raw results, row by row.
-    public func scores(of batches: [FeatureBatch]) throws -> [String: [Float]] {
+    /// For each output its raw results, row by row. Several batches go through the model together; a large one alone
+    /// goes in parts that take a part of a second each.
+    /// - Parameter pause: called between two parts; it may end the work.
+    public func scores(of batches: [FeatureBatch], pause: () throws -> Void = {}) throws -> [String: [Float]] {
+        guard batches.count == 1, batches[0].count > passRows else { return try pass(batches) }
+        var scores: [String: [Float]] = [:]
+        var row = 0
+        while row < batches[0].count {
+            if row > 0 { try pause() }
+            let rows = row..<min(row + passRows, batches[0].count)
+            let begun = MonotonicTime.now
+            for (name, values) in try pass([batches[0].part(rows)]) { scores[name, default: []] += values }
+            let taken = MonotonicTime.now &- begun
+            if taken < 100_000_000, rows.count == passRows { passRows = min(2 * passRows, 1 << 14) }
+            if taken > 500_000_000 { passRows = max(1, passRows / 2) }
+            row = rows.upperBound
+        }
+        return scores
+    }
+
+    /// One forward pass over the rows of all batches together.
+    private func pass(_ batches: [FeatureBatch]) throws -> [String: [Float]] {
         let count = batches.reduce(0) { $0 + $1.count }
         return try Tensor.inference {
             var inputs: [Tensor] = []
@@ -79,7 +101,27 @@ public final class LoadedModel {
     }
 }
 
+extension FeatureBatch {
+    /// Some of its rows.
+    fileprivate func part(_ rows: Range<Int>) -> FeatureBatch {
+        FeatureBatch(
+            count: rows.count,
+            features: features.map { layout, values in
+                let width = values.count / max(1, count)
+                return (layout, values.part(rows.lowerBound * width..<rows.upperBound * width))
+            })
+    }
+}
+
 extension FeatureValues {
+    fileprivate func part(_ range: Range<Int>) -> FeatureValues {
+        switch self {
+        case .floats(let values): .floats(Array(values[range]))
+        case .ints(let values): .ints(Array(values[range]))
+        case .bytes(let values): .bytes(Array(values[range]))
+        }
+    }
+
     /// The values of several batches, one after another. Batches of one model store a feature the same way, but an
     /// image may come as bytes or as floats.
     fileprivate init(joining parts: [FeatureValues]) {

@@ -15,7 +15,14 @@ public struct OpenInferenceAnswer: Sendable {
         if request.outputs.isEmpty {
             outputs = signature.outputs.map { ($0, request.isBinaryByDefault, nil) }
         } else {
+            // A body has room for more wishes than an answer could have tensors.
+            var seen: Set<String> = []
             outputs = try request.outputs.map { wish in
+                guard seen.insert(wish.name).inserted else {
+                    throw MartletError(
+                        .invalidRequest, "the output '\(wish.name.prefix(60))' is asked for twice; ask for it once",
+                        param: "outputs")
+                }
                 guard let spec = signature.outputs.first(where: { $0.name == wish.name }) else {
                     throw MartletError(
                         .invalidRequest,

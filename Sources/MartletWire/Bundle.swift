@@ -53,8 +53,10 @@ public struct LanguageSummary: Codable, Sendable, Equatable {
     /// As `config.json` has it in `model_type`: `llama`, `qwen3`, `bert`.
     public var architecture: String
     public var parameterCount: Int
-    /// Most tokens of a prompt and its answer.
+    /// Most tokens of a prompt and its answer; of an answer alone, where the model reads its source apart.
     public var contextLength: Int
+    /// Most tokens of the source that a model reads before it writes; nil for one that goes on with its prompt.
+    public var sourceLength: Int?
     public var vocabularyCount: Int
     public var width: Int
     public var layerCount: Int
@@ -95,7 +97,7 @@ public struct LanguageSummary: Codable, Sendable, Equatable {
 
     enum CodingKeys: String, CodingKey {
         case architecture, parameterCount = "parameter_count", contextLength = "context_length"
-        case vocabularyCount = "vocabulary_count", width, layerCount = "layer_count"
+        case sourceLength = "source_length", vocabularyCount = "vocabulary_count", width, layerCount = "layer_count"
         case storedPrecision = "stored_precision", hasChatTemplate = "has_chat_template", generates, base
     }
 }

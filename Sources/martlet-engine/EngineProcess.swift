@@ -126,6 +126,15 @@ enum EngineProcess {
                 facts?["vector_error"] = model.vectorError.map { String(format: "%.2g", $0) }
                 control.serve(ReplicaServer(.language(server)))
                 serves = { server.run(model) }
+            } else if signature.isLanguage, signature.language?.sourceLength != nil {
+                let (model, server) = try LanguageServer.loadSourceModel(task)
+                cacheBytes = model.cacheBytes
+                facts = [
+                    "precision": model.format.rawValue, "source": String(model.length), "answer": String(model.length),
+                ]
+                facts?["logit_error"] = model.logitError.map { String(format: "%.2g", $0) }
+                control.serve(ReplicaServer(.language(server)))
+                serves = { server.run(model) }
             } else if signature.isLanguage {
                 let (model, server) = try LanguageServer.load(task)
                 cacheBytes = model.cacheBytes

@@ -29,13 +29,6 @@ struct ImportJob {
         try? FileManager.default.removeItem(at: target)
         let report = try ModelImport.run(from: try source(), to: target, base: task.base.map { URL(filePath: $0.path) })
         try link.goOn()
-        guard ["generate", "embed", "classify", "answer"].contains(report.task) else {
-            throw MartletError(
-                .unsupportedFormat,
-                "\(report.architecture) is for '\(report.task)'; models that generate text, embed it, classify it or "
-                    + "find answers in it are served")
-        }
-
         link.progress(JobProgress(phase: "checking"))
         // An adapter answers with its base's text side.
         let folder = try ModelFolder(report.isAdapter ? task.base.map { URL(filePath: $0.path) } ?? target : target)
@@ -84,10 +77,11 @@ struct ImportJob {
         signature.language = LanguageSummary(
             architecture: config["model_type"]?.string ?? report.architecture, parameterCount: report.parameterCount,
             contextLength: report.contextLength, vocabularyCount: report.vocabularyCount,
-            width: (config["hidden_size"] ?? config["n_embd"])?.int ?? 0,
-            layerCount: (config["num_hidden_layers"] ?? config["n_layer"])?.int ?? 0,
+            width: (config["hidden_size"] ?? config["n_embd"] ?? config["d_model"])?.int ?? 0,
+            layerCount: (config["num_hidden_layers"] ?? config["n_layer"] ?? config["num_layers"])?.int ?? 0,
             storedPrecision: report.types.joined(separator: ", "), hasChatTemplate: report.hasChatTemplate,
-            generates: report.task == "generate")
+            generates: ["generate", "translate"].contains(report.task))
+        if report.task == "translate" { signature.language?.sourceLength = report.contextLength }
         return signature
     }
 

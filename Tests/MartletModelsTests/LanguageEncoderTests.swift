@@ -95,11 +95,85 @@ import Testing
             }
             let memory = try model.encode(Tensor(Self.text(23, 100), shape: [1, 23]), forward)
             var tokens = [model.startToken]
-            for _ in 0..<32 {
+            for _ in 0..<64 {
                 let logits = try model.decode(Tensor(tokens, shape: [1, tokens.count]), memory: memory, forward)
                 tokens.append(try logits.select(0, 0).select(0, tokens.count - 1).argmax().intItem())
             }
             #expect(try Array(tokens.dropFirst()) == golden.expected.tensor("greedy").array(of: Int.self))
+        }
+    }
+
+    @Test(arguments: ["t5", "t5-gated"]) func `answers with their caches are those without`(_ name: String) throws {
+        try onCompute {
+            let golden = try LanguageGolden(name)
+            let model = try golden.withFolder { try T5.load($0) }
+            try model.setTrainable(false)
+            let text = { (length: Int, start: Int) in Self.text(length, start).map { Int32($0) } }
+            try Tensor.inference {
+                let answer = [0] + text(59, 7)
+                // In one pass, in parts, and token by token; all texts side by side.
+                for size in [60, 23, 1] {
+                    let answers = try Self.texts.map { T5.Answer(try model.source(text($0.0, $0.1))) }
+                    var last: [[Tensor]] = answers.map { _ in [] }
+                    for start in stride(from: 0, to: answer.count, by: size) {
+                        let part = Array(answer[start..<min(start + size, answer.count)])
+                        let hidden = try model.hidden(answers.map { (part, $0) })
+                        let rows = try model.logits(hidden, .inference()).split(answers.map { _ in part.count })
+                        for (index, row) in rows.enumerated() { last[index].append(row) }
+                    }
+                    for (index, parts) in last.enumerated() {
+                        let logits = try Tensor.cat(parts).narrow(0, from: 57, length: 3)
+                        let worst = try difference(logits, golden.expected.tensor("logits/\(index)"))
+                        #expect(worst <= 1e-4, "\(name), text \(index), \(size) at a time")
+                    }
+                }
+                // What was forgotten is computed anew, also where the room was taken before.
+                let cached = T5.Answer(try model.source(text(23, 100)))
+                _ = try model.hidden([(text(70, 3), cached)])
+                cached.cut(to: 0)
+                var tokens = [Int32(model.startToken)]
+                for _ in 0..<64 {
+                    let hidden = try model.hidden([([tokens[tokens.count - 1]], cached)])
+                    tokens.append(Int32(try model.logits(hidden, .inference()).select(0, 0).argmax().intItem()))
+                }
+                let expected = try golden.expected.tensor("greedy").array(of: Int.self)
+                #expect(tokens.dropFirst().map { Int($0) } == expected && expected.count == 64)
+            }
+        }
+    }
+
+    @Test func `a T5 is imported with what older files hold beside it, and not with an impossible length`() throws {
+        try LanguageGolden("t5").withFolder { folder in
+            let file = folder.appending(path: "model.safetensors")
+            try onCompute {
+                let stored = try SafeTensors(path: file.path)
+                let extra = [
+                    ("encoder.embed_tokens.weight", try stored.tensor("shared.weight")),
+                    (
+                        "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
+                        try Tensor.zeros([16, 4])
+                    ),
+                ]
+                let all = try stored.names.map { ($0, try stored.tensor($0)) } + extra
+                try SafeTensors.write(all, to: file.path)
+            }
+            let report = try onCompute {
+                try ModelImport.run(from: folder, to: folder.appending(path: "bundle"))
+            }
+            #expect(report.task == "translate" && report.contextLength == 512)
+            let config = folder.appending(path: "config.json")
+            var object = try #require(JSONParser.parse(Data(contentsOf: config)).object)
+            object["n_positions"] = 1_000_000_000
+            try JSON.object(object).data.write(to: config)
+            let long = try onCompute { try ModelImport.run(from: folder, to: folder.appending(path: "long")) }
+            #expect(long.contextLength == T5.lengthLimit)
+            for number: JSON in [0, -1, "512", 1.5] {
+                object["n_positions"] = number
+                try JSON.object(object).data.write(to: config)
+                #expect {
+                    try onCompute { try ModelImport.run(from: folder, to: folder.appending(path: "no")) }
+                } throws: { ($0 as? MartletError)?.message.contains("n_positions") == true }
+            }
         }
     }
 

@@ -52,5 +52,73 @@ extension ProcessTests {
                 #expect(abs((row["answer_probability"]?.double ?? -1) - 0.184383) < 5e-3)
             }
         }
+
+        @Test func aTextHasANumber() async throws {
+            try await TestHome.with { home in
+                let model = try home.json("models", "import", Self.tiny("tiny-bert-number"), "--name", "number")
+                #expect(model["signature"]?["output_columns"]?.array?.first?["name"] == "value")
+                try home.json("deploy", "number", "--as", "measured")
+                let data = try #require(
+                    FileManager.default.contents(atPath: Self.tiny("tiny-bert-number") + "/expected.json"))
+                let expected = try #require(try JSONParser.parse(data, limits: .trusted).array?.first)
+                let text = try #require(expected["text"]?.string)
+                let answer = try home.json("predict", "measured", "--input", home.write("rows.csv", "text\n\(text)\n"))
+                let value = answer["predictions"]?.array?.first?["value"]?.double ?? .nan
+                // The weights are served in 16 bits.
+                #expect(abs(value - (expected["value"]?.double ?? 0)) < 2e-2, "\(answer.serialized())")
+                try home.json("models", "export", "number", home.folder + "/exported")
+                #expect(FileManager.default.fileExists(atPath: home.folder + "/exported/model.safetensors"))
+            }
+        }
+
+        @Test func aSourceIsAnswered() async throws {
+            try await TestHome.with { home in
+                let folder = Self.tiny("tiny-t5")
+                let model = try home.json("models", "import", folder, "--name", "short")
+                #expect(model["signature"]?["language"]?["source_length"]?.int == 96)
+                #expect(try home.run("models", "show", "short").output.contains("up to 96 tokens"))
+                try home.json("deploy", "short", "--as", "shorter")
+                let data = try #require(FileManager.default.contents(atPath: folder + "/expected.json"))
+                let rows = try #require(try JSONParser.parse(data, limits: .trusted).array)
+                let http = try home.http()
+                func body(_ row: JSON, _ more: JSONObject = [:]) -> String {
+                    var body: JSONObject = [
+                        "model": "shorter", "prompt": row["prompt"] ?? .null, "max_tokens": 64, "temperature": 0,
+                    ]
+                    for (key, value) in more { body[key] = value }
+                    return JSON.object(body).serialized()
+                }
+                for row in rows {
+                    let whole = try http.post("/v1/completions", json: body(row))
+                    #expect(whole.status == 200, "\(whole.text)")
+                    let answer = try whole.json()
+                    let text = try #require(answer["choices"]?.array?.first?["text"]?.string)
+                    let stream = try http.post("/v1/completions", json: body(row, ["stream": true]))
+                    let pieces = stream.text.components(separatedBy: "\n\n").filter { $0.hasPrefix("data: {") }
+                    let parts = try pieces.map { try JSONParser.parse(String($0.dropFirst(6)), limits: .trusted) }
+                    #expect(
+                        parts.compactMap { $0["choices"]?.array?.first?["text"]?.string }.joined() == text,
+                        "the same text, whole and in pieces")
+                    #expect(answer["usage"]?["prompt_tokens"]?.int == row["prompt_tokens"]?.array?.count)
+                    #expect((1...64).contains(answer["usage"]?["completion_tokens"]?.int ?? 0))
+                }
+                let row = rows[0]
+                for (more, part) in [
+                    (["echo": true], "echo"), (["prompt": .string(String(repeating: "the ", count: 200))], "96"),
+                ] as [(JSONObject, String)] {
+                    let refused = try http.post("/v1/completions", json: body(row, more))
+                    #expect(refused.status == 400 && refused.text.contains(part), "\(refused.text)")
+                }
+                let chat = #"{"model":"short","messages":[{"role":"user","content":"a"}]}"#
+                #expect(try http.post("/v1/chat/completions", json: chat).status == 400)
+                #expect(try http.post("/v1/embeddings", json: #"{"model":"short","input":"a"}"#).status == 400)
+
+                try home.json("models", "export", "short", home.folder + "/exported")
+                for name in ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"] {
+                    let given = FileManager.default.contents(atPath: "\(folder)/\(name)")
+                    #expect(given == FileManager.default.contents(atPath: "\(home.folder)/exported/\(name)"), "\(name)")
+                }
+            }
+        }
     }
 }

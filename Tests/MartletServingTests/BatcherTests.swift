@@ -86,6 +86,50 @@ import Testing
         while batcher.count > 0 { taken += Self.next(&batcher)[0] }
         #expect(taken == (0..<20_000).map(String.init))
     }
+
+    @Test func `what is late is taken out of the middle, and the next deadline is known`() {
+        var batcher = Batcher<String>(maxRows: 1, queueLimit: 10)
+        for (item, deadline) in [("a", nil), ("b", 10), ("c", 30), ("d", 10), ("e", 20)] as [(String, UInt64?)] {
+            #expect(Self.accept(&batcher, Self.entry(item, by: deadline)))
+        }
+        #expect(Self.next(&batcher, at: 1) == [["a"], []])
+        #expect(batcher.nextDeadline == 10)
+        let early = batcher.expire(now: 9)
+        #expect(early.isEmpty && batcher.count == 4)
+        let late = batcher.expire(now: 10).map(\.item)
+        #expect(late == ["b", "d"])
+        #expect(batcher.nextDeadline == 20 && batcher.count == 2)
+        #expect(Self.next(&batcher, at: 11) == [["c"], []])
+        #expect(Self.next(&batcher, at: 20) == [[], ["e"]])
+        #expect(batcher.nextDeadline == nil && batcher.count == 0)
+    }
+
+    @Test func `what has no rows can be taken before its turn`() {
+        var batcher = Batcher<String>(maxRows: 1, queueLimit: 2)
+        for (item, rows) in [("a", 1), ("b", 1), ("sign", 0), ("of life", 0)] {
+            #expect(Self.accept(&batcher, Self.entry(item, rows)))
+        }
+        #expect(Self.next(&batcher) == [["a"], []])
+        let found = batcher.takeRowless().map(\.item)
+        let none = batcher.takeRowless()
+        #expect(found == ["sign", "of life"] && none.isEmpty && batcher.count == 1)
+        #expect(Self.next(&batcher) == [["b"], []])
+    }
+
+    @Test func `a request that was taken is not kept`() {
+        final class Body: Sendable {}
+        var batcher = Batcher<Body>(maxRows: 1, queueLimit: 10)
+        weak var first: Body?
+        do {
+            let body = Body()
+            first = body
+            _ = batcher.accept(.init(item: body, rows: 1, deadline: nil, arrived: 0))
+        }
+        _ = batcher.accept(.init(item: Body(), rows: 1, deadline: nil, arrived: 0))
+        #expect(first != nil)
+        _ = batcher.next(now: 0)
+        #expect(first == nil && batcher.count == 1)
+    }
 }
 
 /// The queue between the readers and the model.

@@ -74,6 +74,46 @@ private struct Script {
         #expect(script.scheduler.pages.availableCount == 64)
     }
 
+    @Test func aSlowModelTakesSmallerPartsOfPromptsAndAllAnswers() throws {
+        var script = Script { $0.passTokens = 50 }
+        for id: UInt64 in 1...3 { try script.submit(id, 4) }
+        #expect(script.step().count == 3)
+        script.scheduler.promptTokens = 2
+        try script.submit(4, 5)
+        #expect(script.step() == ["1.0:4+1", "2.0:4+1", "3.0:4+1", "4.0:0+2"])
+        #expect(script.step() == ["1.0:5+1", "2.0:5+1", "3.0:5+1", "4.0:2+2"])
+    }
+
+    @Test func aModelThatKeepsNothingForOthersComputesAll() throws {
+        var script = Script { $0.sharesPrefixes = false }
+        try script.submit(1, 40, n: 2)
+        try script.submit(2, 40)
+        #expect(script.step() == ["1.0:0+40", "2.0:0+40"])
+        #expect(script.step() == ["1.0:40+1", "2.0:40+1", "1.1:0+40"])
+        #expect(Set(script.pass.rows.flatMap(\.pages)).count == script.pass.rows.reduce(0) { $0 + $1.pages.count })
+        for (request, choice) in [(1, 0), (1, 1), (2, 0)] as [(UInt64, Int)] {
+            script.scheduler.finish(.init(request: request, choice: choice))
+        }
+        try script.submit(3, 40)
+        #expect(script.step() == ["3.0:0+40"])
+        script.scheduler.cancel(3)
+        #expect(script.scheduler.pages.availableCount == 64)
+    }
+
+    @Test func whoGaveItsPagesBackIsNamed() throws {
+        var script = Script(pages: 4)
+        try script.submit(1, 16, max: 40)
+        try script.submit(2, 30, max: 30)
+        #expect(script.step() == ["1.0:0+16", "2.0:0+30"])
+        #expect(script.pass.preempted.isEmpty)
+        var named: [LanguageScheduler.SequenceID] = []
+        for _ in 0..<20 {
+            script.step()
+            named += script.pass.preempted
+        }
+        #expect(named == [.init(request: 2, choice: 0)])
+    }
+
     @Test func choicesReadTheSamePages() throws {
         var script = Script()
         try script.submit(1, 40, n: 3)

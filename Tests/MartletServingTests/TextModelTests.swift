@@ -3,6 +3,7 @@ import MartletModels
 import MartletServing
 import MartletTensor
 import MartletWire
+import Synchronization
 import Testing
 
 /// Classes of texts, and answers in them: what `scripts/golden/make_tiny_texts.py` wrote of transformers.
@@ -17,8 +18,8 @@ import Testing
         return try #require(JSONParser.parse(data).array)
     }
 
-    private static func signature(_ name: String) throws -> Signature {
-        let config = try JSONParser.parse(Data(contentsOf: URL(filePath: folder(name) + "/config.json")))
+    private static func signature(_ folder: String) throws -> Signature {
+        let config = try JSONParser.parse(Data(contentsOf: URL(filePath: folder + "/config.json")))
         var signature = Signature()
         try TextTask(TextEncoderCatalog.make(config: config, hasPooler: true), config: config)
             .describe(in: &signature)
@@ -30,8 +31,10 @@ import Testing
         let server: TextModelServer
         private let finished = DispatchSemaphore(value: 0)
 
-        init(_ name: String) throws {
-            let (thread, folder, signature) = (ComputeThread(), folder(name), try signature(name))
+        convenience init(_ name: String) throws { try self.init(folder: TextModelTests.folder(name)) }
+
+        init(folder: String) throws {
+            let (thread, signature) = (ComputeThread(), try signature(folder))
             let (ready, finished) = (AsyncValue<TextModelServer>(), finished)
             Thread.detachNewThread {
                 try? thread.run {
@@ -100,6 +103,68 @@ import Testing
         }
     }
 
+    /// A copy of a bundle whose config is another.
+    private static func changed(_ name: String, _ change: (inout JSONObject) -> Void) throws -> String {
+        let copy = NSTemporaryDirectory() + "martlet-texts-" + UUID().uuidString
+        RemovedAtExit.add(copy)
+        try FileManager.default.copyItem(atPath: folder(name), toPath: copy)
+        let url = URL(filePath: copy + "/config.json")
+        var config = try #require(JSONParser.parse(Data(contentsOf: url)).object)
+        change(&config)
+        try JSON.object(config).data.write(to: url)
+        return copy
+    }
+
+    @Test func aTextHasTheNumberThatTransformersGivesIt() async throws {
+        let expected = try Self.expected("tiny-bert-number")
+        // Without a problem type, one score is a number as well.
+        let plain = try Self.changed("tiny-bert-number") { $0["problem_type"] = nil }
+        for served in [try Served("tiny-bert-number"), try Served(folder: plain)] {
+            let rows = expected.map { row -> JSON in
+                ["text": row["text"] ?? .null, "text_pair": row["text_pair"] ?? .null]
+            }
+            let found = try #require(
+                try await served.ask(.predict, ["rows": .array(rows)])["predictions"]?.array)
+            #expect(found.count == expected.count && found.count == 5)
+            for (row, wanted) in zip(found, expected) {
+                #expect(abs((row["value"]?.double ?? .nan) - (wanted["value"]?.double ?? 0)) < 1e-4)
+                #expect(row.object?.count == 1)
+            }
+            let answer = try await served.ask(
+                .openInference,
+                ["inputs": [["name": "text", "datatype": "BYTES", "shape": [1], "data": ["the swift"]]]])
+            let output = try #require(answer["outputs"]?.array?.first)
+            #expect(output["name"] == "value" && output["datatype"] == "FP32" && output["shape"] == [1])
+            #expect(abs((output["data"]?.array?[0].double ?? .nan) - (expected[0]["value"]?.double ?? 0)) < 1e-4)
+        }
+    }
+
+    @Test func aTextHasSeveralNumbersByName() async throws {
+        let served = try Served(
+            folder: Self.changed("tiny-bert-classes") { $0["problem_type"] = "regression" })
+        let row = try #require(
+            try await served.ask(.predict, ["rows": [["text": "the swift"]]])["predictions"]?.array?.first)
+        let values = try #require(row["values"]?.object)
+        let powers = values.map { (label: $0.key, power: exp($0.value.double ?? .nan)) }
+        let sum = powers.reduce(0) { $0 + $1.power }
+        let expected = try Self.expected("tiny-bert-classes")[0]["scores"]
+        // They are the scores that the classes' probabilities are made of.
+        for (label, power) in powers { #expect(abs(power / sum - (expected?[label]?.double ?? -1)) < 1e-4) }
+        #expect(powers.count == 3)
+        let answer = try await served.ask(
+            .openInference, ["inputs": [["name": "text", "datatype": "BYTES", "shape": [2], "data": ["a", "b"]]]])
+        #expect(answer["outputs"]?.array?.first?["shape"] == [2, 3])
+    }
+
+    @Test func oneLabelOfAProblemOfLabelsIsAProbability() async throws {
+        let served = try Served(
+            folder: Self.changed("tiny-bert-number") { $0["problem_type"] = "multi_label_classification" })
+        let row = try #require(
+            try await served.ask(.predict, ["rows": [["text": "the swift"]]])["predictions"]?.array?.first)
+        let value = try #require(Self.expected("tiny-bert-number")[0]["value"]?.double)
+        #expect(abs((row["label_probability"]?.double ?? -1) - 1 / (1 + exp(-value))) < 1e-4)
+    }
+
     @Test func anAnswerIsTheOneThatTransformersFindsLikeliest() async throws {
         let expected = try Self.expected("tiny-bert-answers")
         let served = try Served("tiny-bert-answers")
@@ -152,6 +217,42 @@ import Testing
         #expect(try await served.ask(.predict, ["rows": [["text": "a"]]])["predictions"]?.array?.count == 1)
     }
 
+    @Test("L07: the heartbeat comes while a large request is computed")
+    func theHeartbeatComesWhileALargeRequestIsComputed() async throws {
+        let served = try Served("tiny-bert-classes")
+        let rows = JSON.array(Array(repeating: ["text": "a bird that never lands"], count: 6_000))
+        let body = Array((["rows": rows] as JSON).serialized().utf8)
+        let told = Mutex<[String]>([])
+        let count: Int = try await withCheckedThrowingContinuation { continuation in
+            served.server.handle(InferenceRequest(api: .predict), body: body) { result in
+                told.withLock { $0.append("answer") }
+                continuation.resume(
+                    with: result.mapError { $0 }.flatMap { answer in
+                        Result { try JSONParser.parse(answer.body)["predictions"]?.array?.count ?? 0 }
+                    })
+            }
+            served.server.ping { told.withLock { $0.append("sign of life") } }
+        }
+        #expect(count == 6_000)
+        #expect(told.withLock { $0 } == ["sign of life", "answer"])
+    }
+
+    @Test func whatNobodyWaitsForAnyMoreEnds() async throws {
+        let served = try Served("tiny-bert-classes")
+        let rows = JSON.array(Array(repeating: ["text": "a bird that never lands"], count: 20_000))
+        let body = Array((["rows": rows] as JSON).serialized().utf8)
+        let late: Result<InferenceAnswer, MartletError> = await withCheckedContinuation { continuation in
+            served.server.handle(InferenceRequest(api: .predict, deadlineMicroseconds: 1), body: body) {
+                continuation.resume(returning: $0)
+            }
+        }
+        guard case .failure(let error) = late else {
+            Issue.record("it was answered after its deadline")
+            return
+        }
+        #expect(error.code == .deadlineExceeded)
+    }
+
     @Test func anAnswerNeedsAQuestionAndAText() async throws {
         let served = try Served("tiny-bert-answers")
         for row: JSON in [
@@ -167,5 +268,15 @@ import Testing
             _ = try await served.ask(.openInference, ["inputs": [tensor, two]])
         }
         await #expect(throws: MartletError.self) { _ = try await served.ask(.openInference, ["inputs": [tensor]]) }
+        let none: JSON = ["inputs": []]
+        for (api, body, part) in [
+            (InferenceRequest.API.openInference, none, "inputs 'question', 'context' are missing"),
+            (.openInference, ["inputs": [tensor]], "input 'context' is missing"),
+            (.predict, ["rows": [[:]]], "row 1 has no 'question', 'context'"),
+        ] {
+            await #expect {
+                _ = try await served.ask(api, body)
+            } throws: { ($0 as? MartletError)?.message.contains(part) == true }
+        }
     }
 }

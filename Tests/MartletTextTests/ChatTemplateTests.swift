@@ -128,6 +128,9 @@ struct ChatTemplateTests {
         #expect(Self.failure(loop, budget: .init(steps: 1000))?.message.contains("steps") == true)
         #expect(Self.failure(loop, budget: .init(outputBytes: 1000))?.message.contains("1000 bytes") == true)
         #expect(Self.failure(loop, budget: .init(time: .zero))?.message.contains("longer") == true)
+        // A sum of texts makes all the texts on the way.
+        let sum = "{{ (['aaaaaaaaaaaaaaaa'] * 200000)|sum(start='') }}"
+        #expect(Self.failure(sum, budget: .init(time: .seconds(600)))?.message.contains("steps") == true)
     }
 
     @Test func whatAssistantsSaidIsMarked() throws {

@@ -26,6 +26,29 @@ import Testing
         #expect(error?.message.contains(name) == true, "\(error?.message ?? "")")
     }
 
+    @Test(arguments: ["-1", "1.5", "99999999999", "\"0\"", "65536"])
+    func aTypeThatNoTokenCanHaveIsRefused(_ type: String) {
+        for part in [
+            #"{"Sequence":{"id":"A","type_id":\#(type)}}"#, #"{"SpecialToken":{"id":"a","type_id":\#(type)}}"#,
+        ] {
+            let template =
+                #","post_processor":{"type":"TemplateProcessing","single":[\#(part)],"pair":[],"#
+                + #""special_tokens":{"a":{"id":"a","ids":[0],"tokens":["a"]}}}"#
+            let error = #expect(throws: MartletError.self) { try Tokenizer(json: Self.whole(parts: template)) }
+            #expect(error?.message.contains("type_id") == true, "\(error?.message ?? "")")
+        }
+    }
+
+    /// 50,000 added tokens that the model lacks: each gets the number after the last.
+    @Test func manyAddedTokensAreReadInTime() throws {
+        let tokens = (0..<50_000).map { #"{"id":\#($0 + 3),"content":"<\#($0)>","special":true}"# }
+        let list = tokens.joined(separator: ",")
+        let begun = ContinuousClock.now
+        let tokenizer = try Tokenizer(json: Self.whole(parts: ",\"added_tokens\":[\(list)]"))
+        #expect(tokenizer.id(of: "<49999>") == 50_002)
+        #expect(begun.duration(to: .now) < .seconds(20))
+    }
+
     @Test(arguments: [
         (#"{"type":"Markov","vocab":{}}"#, "'Markov'"),
         (#"{"type":"BPE","dropout":0.1,"vocab":{"a":0},"merges":[]}"#, "dropout"),

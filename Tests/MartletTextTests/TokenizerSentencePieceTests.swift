@@ -34,6 +34,15 @@ import Testing
         #expect(both.decode([1] + plain + [2]) == "word")
     }
 
+    @Test func fieldsThatNobodyReadsDoNoHarmHoweverManyThereAre() throws {
+        let unknown: [UInt8] = [8 << 3 | 1, 0, 0, 0, 0, 0, 0, 0, 0]
+        let model = try model("bpe") + Data(repeatElement(unknown, count: 1_000_000).joined())
+        let tokenizer = try Tokenizer(json: try SentencePieceModel(model).tokenizerJSON())
+        #expect(
+            try tokenizer.encode("word").ids
+                == Tokenizer(json: try SentencePieceModel(try self.model("bpe")).tokenizerJSON()).encode("word").ids)
+    }
+
     @Test func damagedFilesAreRefused() throws {
         let whole = [UInt8](try model("bpe"))
         var refused = 0

@@ -196,7 +196,7 @@ def t5():
                 expected[f"logits/{index}"] = logits[-3:].contiguous()
             tokens = [0]
             source = torch.tensor([text(23, 100)])
-            for _ in range(32):
+            for _ in range(64):
                 tokens.append(int(model(input_ids=source, decoder_input_ids=torch.tensor([tokens])).logits[0, -1].argmax()))
             expected["greedy"] = torch.tensor(tokens[1:])
         save(name, config, shapes, expected)

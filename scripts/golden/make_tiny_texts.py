@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Two tiny random BERTs with heads, for classes of texts and for answers in them, and what transformers makes of texts.
+"""Tiny random BERTs with heads, for classes of texts, numbers and answers in them, and what transformers makes of texts.
 
     python3 scripts/golden/make_tiny_texts.py
 
-Needs torch==2.13.0, transformers==5.23.0 and safetensors. `expected.json` of the first holds its pipeline's scores; of
-the second the likeliest answer: the product of the probabilities of its first and its last token, of at most 15, among
+Needs torch==2.13.0, transformers==5.23.0 and safetensors. `expected.json` of the first two holds its pipeline's scores; of
+the last the likeliest answer: the product of the probabilities of its first and its last token, of at most 15, among
 the text's tokens and [CLS].
 """
 import json
@@ -69,6 +69,18 @@ def classes():
     write_json(folder, "expected.json", expected)
 
 
+def numbers():
+    extra = {"id2label": {0: "LABEL_0"}, "label2id": {"LABEL_0": 0}, "problem_type": "regression"}
+    folder, model, tokenizer = make("tiny-bert-number", transformers.BertForSequenceClassification, extra, 8)
+    pipeline = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer)
+    expected = []
+    for text, pair in [(text, None) for text in encoder.TEXTS] + [("the swift", "a bird")]:
+        found = pipeline({"text": text, "text_pair": pair} if pair else text)
+        value = (found[0] if isinstance(found, list) else found)["score"]
+        expected.append({"text": text, "text_pair": pair, "value": round(value, 6)})
+    write_json(folder, "expected.json", expected)
+
+
 def best(model, ids, types, first, last):
     """The likeliest span of tokens first..last, and its probability."""
     with torch.no_grad():
@@ -107,5 +119,8 @@ def answers():
 
 
 if __name__ == "__main__":
-    classes()
-    answers()
+    import sys
+    wanted = sys.argv[1:]
+    for part in (classes, numbers, answers):
+        if not wanted or part.__name__ in wanted:
+            part()

@@ -27,9 +27,8 @@ struct ImportedModel {
             let model = try Parameter.withoutMemory {
                 try T5.make(config: config, hasHead: tensors.contains(T5.headName))
             }
-            // Distances have no end; the config's number is what training saw.
-            let context = config["n_positions"]?.int ?? 512
-            self.init(model, model.checkpoint, "translate", model.vocabularyCount, context)
+            self.init(
+                model, model.checkpoint, "translate", model.vocabularyCount, model.geometry.contextLength)
         } else {
             let model = try Parameter.withoutMemory { try LanguageModelCatalog.make(config: config) }
             self.init(

@@ -13,9 +13,14 @@ extension T5 {
         let v: Linear
         let o: Linear
         let relative_attention_bias: Embedding?
+        /// What has one input: the queries, keys and values of a text that attends to itself; else the queries alone.
+        private let asking: LinearGroup
+        /// Keys and values of a source.
+        private let told: LinearGroup?
+        private let output: LinearGroup
         private let heads: Int
 
-        init(_ config: Config, hasBias: Bool) throws {
+        init(_ config: Config, hasBias: Bool, readsSource: Bool) throws {
             let inner = try wide(config.headCount, config.headSize)
             q = try Linear(config.width, inner, bias: false, std: config.std)
             k = try Linear(config.width, inner, bias: false, std: config.std)
@@ -24,17 +29,57 @@ extension T5 {
             relative_attention_bias =
                 hasBias ? try Embedding(config.bucketCount, config.headCount, std: config.std) : nil
             heads = config.headCount
+            asking = readsSource ? LinearGroup(q) : LinearGroup(q, k, v)
+            told = readsSource ? LinearGroup(k, v) : nil
+            output = LinearGroup(o)
         }
+
+        var linearGroups: [LinearGroup] { [asking, told, output].compactMap { $0 } }
 
         func callAsFunction(
             _ x: Tensor, _ memory: Tensor?, _ bias: Tensor?, _ dropout: Double, _ forward: Forward
         ) throws -> Tensor {
-            let split = { [heads] (y: Tensor) in try y.reshape([y.size(0), y.size(1), heads, -1]).transpose(1, 2) }
-            let source = memory ?? x
+            let parts = try (asking(x, forward) + sources(memory, forward)).map { y in
+                try y.reshape([y.size(0), y.size(1), heads, -1]).transpose(1, 2)
+            }
             let y_RHTK = try Attention.scaledDotProduct(
-                split(q(x, forward)), split(k(source, forward)), split(v(source, forward)), mask: bias, scale: 1,
-                dropout: dropout, forward)
-            return try o(y_RHTK.transpose(1, 2).flatten(from: 2), forward)
+                parts[0], parts[1], parts[2], mask: bias, scale: 1, dropout: dropout, forward)
+            return try output(y_RHTK.transpose(1, 2).flatten(from: 2), forward)[0]
+        }
+
+        /// The layer's keys and values of a source; none where it attends to its own text.
+        private func sources(_ memory: Tensor?, _ forward: Forward) throws -> [Tensor] {
+            guard let told else { return [] }
+            guard let memory else { throw MartletError(.internal, "a decoder's layer has no source to attend to") }
+            return try told(memory, forward)
+        }
+
+        /// The same of one source [S, D]: keys and values [1, H, S, K].
+        func memory(of source: Tensor, _ forward: Forward) throws -> (keys: Tensor, values: Tensor) {
+            let parts = try sources(source, forward).map { try split($0).contiguous() }
+            return (parts[0], parts[1])
+        }
+
+        /// Tokens of several texts side by side, [N, D] → [N, D].
+        /// - Parameter attended: the keys and values that the text of this number attends to, given its own new ones
+        ///   [1, H, T, K] where the layer has them.
+        func callAsFunction(
+            _ x: Tensor, lengths: [Int], biases: [Tensor?], _ forward: Forward,
+            attended: (_ text: Int, _ new: [Tensor]) throws -> (keys: Tensor, values: Tensor)
+        ) throws -> Tensor {
+            let parts = try asking(x, forward).map { try $0.split(lengths) }
+            let texts = try lengths.indices.map { text in
+                let (keys, values) = try attended(text, parts.dropFirst().map { try split($0[text]) })
+                let y_1HTK = try Attention.scaledDotProduct(
+                    split(parts[0][text]), keys, values, mask: biases[text], scale: 1, forward)
+                return try y_1HTK.select(0, 0).transpose(0, 1).flatten(from: 1)
+            }
+            return try output(Tensor.cat(texts), forward)[0]
+        }
+
+        /// [T, H·K] → [1, H, T, K].
+        private func split(_ y: Tensor) throws -> Tensor {
+            try y.reshape([1, y.size(0), heads, -1]).transpose(1, 2)
         }
     }
 
@@ -51,6 +96,8 @@ extension T5 {
             layer_norm = try RMSNorm(config.width, epsilon: config.epsilon)
             renames = ["attention": name, "feedForward": name]
         }
+
+        var linearGroups: [LinearGroup] { (attention?.linearGroups ?? []) + (feedForward?.linearGroups ?? []) }
     }
 
     final class FeedForwardLayer: Module {
@@ -58,22 +105,29 @@ extension T5 {
         let wi_0: Linear?
         let wi_1: Linear?
         let wo: Linear
+        private let inner: LinearGroup
+        private let outer: LinearGroup
         private let activation: Activation
 
         init(_ config: Config) throws {
             let make = { try Linear(config.width, config.inner, bias: false, std: config.std) }
-            wi = config.isGated ? nil : try make()
-            wi_0 = config.isGated ? try make() : nil
-            wi_1 = config.isGated ? try make() : nil
+            let (first, second) = (try make(), config.isGated ? try make() : nil)
+            wi = second == nil ? first : nil
+            wi_0 = second == nil ? nil : first
+            wi_1 = second
             wo = try Linear(config.inner, config.width, bias: false, std: config.std)
+            inner = second.map { LinearGroup(first, $0) } ?? LinearGroup(first)
+            outer = LinearGroup(wo)
             activation = config.activation
         }
 
+        var linearGroups: [LinearGroup] { [inner, outer] }
+
         func callAsFunction(_ x: Tensor, _ dropout: Double, _ forward: Forward) throws -> Tensor {
-            var y = x
-            if let wi { y = try activation(wi(x, forward)) }
-            if let wi_0, let wi_1 { y = try activation(wi_0(x, forward)).mul(wi_1(x, forward)) }
-            return try wo(forward.dropout(y, dropout), forward)
+            let parts = try inner(x, forward)
+            var y = try activation(parts[0])
+            if parts.count > 1 { y = try y.mul(parts[1]) }
+            return try outer(forward.dropout(y, dropout), forward)[0]
         }
     }
 
@@ -85,9 +139,12 @@ extension T5 {
         private let dropout: Double
 
         init(_ config: Config, isFirst: Bool, isDecoder: Bool) throws {
-            var parts = [try Layer(config, AttentionLayer(config, hasBias: isFirst), named: "SelfAttention")]
+            let own = try AttentionLayer(config, hasBias: isFirst, readsSource: false)
+            var parts = [try Layer(config, own, named: "SelfAttention")]
             if isDecoder {
-                parts.append(try Layer(config, AttentionLayer(config, hasBias: false), named: "EncDecAttention"))
+                parts.append(
+                    try Layer(
+                        config, AttentionLayer(config, hasBias: false, readsSource: true), named: "EncDecAttention"))
             }
             parts.append(try Layer(config, nil, named: "DenseReluDense"))
             layer = parts
@@ -117,16 +174,17 @@ extension T5 {
             return x
         }
 
-        /// [1, H, T, T]: what each head adds for each distance.
-        func bias(_ length: Int, _ device: Device) throws -> Tensor {
+        /// [1, H, T, S]: what each head adds for the distance of each of the first S places from some places.
+        func bias(_ queries: Range<Int>, keys: Int, _ device: Device) throws -> Tensor {
             guard let table = layer.first?.attention?.relative_attention_bias else {
                 throw MartletError(.internal, "the first block has no biases by distance")
             }
-            var numbers = [Int](repeating: 0, count: length * length)
-            for query in 0..<length {
-                for key in 0..<length { numbers[query * length + key] = bucket(key - query) }
-            }
-            let index = try Tensor(numbers, shape: [length, length], device: device)
+            let first = 1 - queries.upperBound
+            let buckets = (first..<keys - queries.lowerBound).map(bucket)
+            var numbers: [Int] = []
+            numbers.reserveCapacity(queries.count * keys)
+            for query in queries { numbers += buckets[-query - first..<keys - query - first] }
+            let index = try Tensor(numbers, shape: [queries.count, keys], device: device)
             return try table(index, .inference()).permute([2, 0, 1]).unsqueeze(0)
         }
 

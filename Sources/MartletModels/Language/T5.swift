@@ -8,15 +8,22 @@ import MartletWire
 /// T5 (Raffel and others, 2020) and its successors: an encoder of the source and a decoder of the answer, with biases
 /// by distance in place of positions.
 public final class T5: Module {
-    public let width: Int
-    public let vocabularyCount: Int
+    /// Of the decoder; its context is the most tokens of a source, and of an answer.
+    public let geometry: LanguageGeometry
+    public var width: Int { geometry.width }
+    public var vocabularyCount: Int { geometry.vocabularyCount }
     /// The token that an answer starts from.
     public let startToken: Int
     let shared: Embedding
     let encoder: Stack
     let decoder: Stack
     let lm_head: Linear
+    private let head: LinearGroup
     private let isScaled: Bool
+
+    /// The most tokens of a source or an answer, whatever a config says: what the encoder keeps for its distances grows
+    /// with the square of that.
+    public static let lengthLimit = 2_048
 
     struct Config {
         var width: Int
@@ -36,13 +43,23 @@ public final class T5: Module {
         /// Whether hidden states are divided by √D before the output layer.
         var isScaled: Bool
         var startToken: Int
+        var length: Int
         var std: Double
     }
 
     /// Whether a config is that of such a model.
     public static func has(_ config: JSON) -> Bool {
         let name = config["architectures"]?.array?.first?.string
-        return name == "T5ForConditionalGeneration" || name == "MT5ForConditionalGeneration"
+        return name.map(architectures.contains) ?? false
+    }
+
+    /// The architectures' names; the last is an old one of the first.
+    static let architectures = ["T5ForConditionalGeneration", "MT5ForConditionalGeneration", "T5WithLMHeadModel"]
+
+    /// Tokens that a model of a config's form is served with: those that it was trained for, since its distances have no
+    /// end of their own.
+    static func length(_ config: JSON) throws -> Int {
+        try min(lengthLimit, ModelConfig(config).size("n_positions", 512))
     }
 
     /// A model of a config's form; its parameters are to be loaded or initialized.
@@ -81,13 +98,15 @@ public final class T5: Module {
                 dropout: config.probability("dropout_rate", 0.1), activation: activation, isGated: isGated,
                 isTied: !hasHead,
                 isScaled: config.flag("scale_decoder_outputs", config.flag("tie_word_embeddings", true)),
-                startToken: start,
+                startToken: start, length: length(json),
                 std: config.number("initializer_factor", 1) * 0.05))
     }
 
     init(_ config: Config) throws {
-        width = config.width
-        vocabularyCount = config.vocabularyCount
+        geometry = LanguageGeometry(
+            layerCount: config.decoderCount, headCount: config.headCount, keyValueHeadCount: config.headCount,
+            headSize: config.headSize, width: config.width, vocabularyCount: config.vocabularyCount,
+            contextLength: config.length)
         startToken = config.startToken
         isScaled = config.isScaled
         shared = try Embedding(config.vocabularyCount, config.width, std: config.std)
@@ -97,24 +116,40 @@ public final class T5: Module {
             config.isTied
             ? Linear(sharing: shared.weight)
             : try Linear(config.width, config.vocabularyCount, bias: false, std: config.std)
+        head = LinearGroup(lm_head)
     }
 
+    /// The embedding's other names, and biases by distance that the first models have and nobody reads.
     public var checkpoint: CheckpointMap {
-        CheckpointMap(isIgnored: { $0 == "encoder.embed_tokens.weight" || $0 == "decoder.embed_tokens.weight" })
+        CheckpointMap(isIgnored: {
+            $0 == "encoder.embed_tokens.weight" || $0 == "decoder.embed_tokens.weight"
+                || $0 == "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+        })
+    }
+
+    /// Groups of linear layers in the order of use, for serving to pack.
+    public var linearGroups: [LinearGroup] {
+        (encoder.block + decoder.block).flatMap { block in block.layer.flatMap(\.linearGroups) } + [head]
     }
 
     /// Sources [R, S] int64 → their hidden states [R, S, D].
     /// - Parameter mask: [R, S] of booleans, which tokens are real; nil is all.
-    public func encode(_ tokens: Tensor, mask: Tensor? = nil, _ forward: Forward) throws -> Tensor {
-        try encoder(shared(tokens, forward), nil, mask, forward)
+    public func encode(
+        _ tokens: Tensor, mask: Tensor? = nil, betweenLayers: () -> Void = {}, _ forward: Forward
+    ) throws -> Tensor {
+        try encoder(shared(tokens, forward), nil, mask, betweenLayers: betweenLayers, forward)
     }
 
     /// Answers [R, T] int64, each starting with `startToken`, → scores of what comes after each token, [R, T, V].
     public func decode(
         _ tokens: Tensor, memory: Tensor, memoryMask: Tensor? = nil, _ forward: Forward
     ) throws -> Tensor {
-        let x = try decoder(shared(tokens, forward), memory, memoryMask, forward)
-        return try lm_head(isScaled ? x.mul(1 / Double(width).squareRoot()) : x, forward)
+        try logits(decoder(shared(tokens, forward), memory, memoryMask, forward), forward)
+    }
+
+    /// The decoder's hidden states [.., D] → scores [.., V].
+    public func logits(_ hidden: Tensor, _ forward: Forward) throws -> Tensor {
+        try head(isScaled ? hidden.mul(1 / Double(width).squareRoot()) : hidden, forward)[0]
     }
 
     final class Stack: Module {
@@ -132,11 +167,11 @@ public final class T5: Module {
 
         /// - Parameter mask: of the keys that the encoder attends to, or of the decoder's memory.
         func callAsFunction(
-            _ x: Tensor, _ memory: Tensor?, _ mask: Tensor?, _ forward: Forward
+            _ x: Tensor, _ memory: Tensor?, _ mask: Tensor?, betweenLayers: () -> Void = {}, _ forward: Forward
         ) throws -> Tensor {
             let length = x.size(1)
             guard let first = block.first else { return x }
-            var bias = try first.bias(length, x.device)
+            var bias = try first.bias(0..<length, keys: length, x.device)
             let allowed = try mask.map { try $0.reshape([$0.size(0), 1, 1, $0.size(1)]).logicalNot() }
             if isDecoder {
                 let hidden = try Attention.causalMask(length, length, x.device).logicalNot()
@@ -148,7 +183,10 @@ public final class T5: Module {
                 try isDecoder
                 ? allowed.map { try Tensor.zeros($0.shape, device: x.device).maskedFill($0, -.infinity) } : nil
             var x = try forward.dropout(x, dropout)
-            for block in block { x = try block(x, bias, memory, cross, forward) }
+            for block in block {
+                betweenLayers()
+                x = try block(x, bias, memory, cross, forward)
+            }
             return try forward.dropout(final_layer_norm(x, forward), dropout)
         }
     }

@@ -34,7 +34,9 @@ public enum TextEncoderCatalog {
     }
 
     private static func labels(_ config: ModelConfig) throws -> [String] {
-        guard let names = try config.part("id2label")?.json.object else { return ["LABEL_0", "LABEL_1"] }
+        guard let names = try config.part("id2label")?.json.object else {
+            return (0..<min(1 << 20, try config.size("num_labels", 2))).map { "LABEL_\($0)" }
+        }
         guard names.count > 0, names.count <= 1 << 20 else {
             throw MartletError(.invalidData, "'id2label' of config.json has \(names.count) labels")
         }

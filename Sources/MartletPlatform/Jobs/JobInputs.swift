@@ -112,6 +112,9 @@ struct JobInputs: Sendable {
         guard language.generates else {
             throw refuse("it is an encoder and does not go on with text; name a model that generates")
         }
+        guard language.sourceLength == nil else {
+            throw refuse("it reads a source before it writes; name a model that goes on with its prompt")
+        }
         var inputs = [Self.input(model, reference)]
         if let base = language.base {
             guard let whole = try await store.resolveModel(base.reference, projectID: projectID),

@@ -21,6 +21,10 @@ public struct GenerationPlan: Sendable {
     public var marks: [Int: String] = [:]
     /// The prompt's text, where the answer begins with it.
     public var echo: String?
+    /// Whether the prompt is a source that is read apart, and an answer does not go on with it.
+    public var readsSource = false
+    /// Whether an answer's text is without the space that it begins with.
+    public var dropsFirstSpace = false
     public var tenant: String
     public var owner: String
     /// Whether it waits for the gaps of what somebody waits for.
@@ -46,11 +50,15 @@ struct Answer {
     var constraint: ConstraintState?
     var calls: ToolCallParser?
     var tokenCount = 0
+    /// Whether no token has given a text yet.
+    var isBlank = true
 }
 
 /// A request on its way.
 struct Generation {
     let plan: GenerationPlan
+    /// What the model keeps of a source and its answers.
+    let source: SourceAnswers?
     var answers: [Answer]
     var open: Int
     var cachedTokens = 0
@@ -58,12 +66,16 @@ struct Generation {
     var firstToken: UInt64?
     var promptChances: [TokenChance] = []
 
-    init(_ plan: GenerationPlan) {
+    /// - Parameter start: tokens that an answer starts from, behind its prompt.
+    init(_ plan: GenerationPlan, start: [Int32] = []) {
         self.plan = plan
         open = plan.choiceCount
+        source = plan.readsSource ? SourceAnswers(plan.prompt) : nil
+        // Repetition is a matter of what an answer goes on with, which a source is no part of.
+        let repeated = plan.readsSource ? start : plan.prompt
         answers = (0..<plan.choiceCount).map {
             Answer(
-                sampler: SamplerState(plan.settings, prompt: plan.prompt, choice: $0),
+                sampler: SamplerState(plan.settings, prompt: repeated, choice: $0),
                 text: AnswerText(stops: plan.stops), constraint: plan.constraint, calls: plan.calls)
         }
     }

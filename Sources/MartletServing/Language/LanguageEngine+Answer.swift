@@ -22,8 +22,13 @@ extension LanguageEngine {
         if vocabulary.endTokens.contains(choice.token), isBound || !plan.ignoresEnd {
             return try finish(id, &generation, .stop)
         }
+        var bytes = bytes(choice.token, plan)
+        if plan.dropsFirstSpace, generation.answers[id.choice].isBlank, !bytes.isEmpty {
+            generation.answers[id.choice].isBlank = false
+            if bytes[0] == UInt8(ascii: " ") { bytes.removeFirst() }
+        }
         let piece = generation.answers[id.choice].text.push(
-            bytes(choice.token, plan), plan.settings.topLogprobs == nil ? nil : chance(choice))
+            bytes, plan.settings.topLogprobs == nil ? nil : chance(choice))
         try give(piece, id, &generation)
         let answer = generation.answers[id.choice]
         if answer.text.isStopped || answer.constraint?.mustEnd == true { return try finish(id, &generation, .stop) }
@@ -130,6 +135,7 @@ extension LanguageEngine {
                 .finished(
                     choice: id.choice, reason, completionTokens: generation.answers[id.choice].tokenCount)))
         scheduler.finish(id)
+        generation.source?.forget(id.choice)
         generation.open -= 1
         if generation.open == 0 {
             generations[id.request] = nil

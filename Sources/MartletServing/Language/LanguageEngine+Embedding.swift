@@ -32,7 +32,7 @@ extension LanguageEngine {
                     finish(work, .success(work.vectors))
                 }
             } catch {
-                finish(work, .failure(LanguageServer.wire(error)))
+                finish(work, .failure(ServingFailure.wire(error)))
             }
         }
     }

@@ -9,7 +9,7 @@ import MartletWire
 
 /// Computes answers of one model, pass after pass. Lives on the compute thread.
 final class LanguageEngine {
-    let pass: LanguagePass
+    let pass: any AnswerPass
     let vocabulary: TokenVocabulary
     let sampler = Sampler()
     var scheduler: LanguageScheduler
@@ -20,6 +20,7 @@ final class LanguageEngine {
     /// Answers leave from a queue of their own: a slow reader must not hold the passes up.
     let delivery = DispatchQueue(label: "language-delivery")
     var embeddings: [EmbeddingWork] = []
+    private var pace = PassPace()
 
     /// A row to sample from.
     private struct DueRow {
@@ -30,16 +31,17 @@ final class LanguageEngine {
         var count: Int
     }
 
-    init(_ pass: LanguagePass, vocabulary: TokenVocabulary, limits: LanguageScheduler.Limits, pageCount: Int) {
+    init(_ pass: any AnswerPass, vocabulary: TokenVocabulary, limits: LanguageScheduler.Limits, pageCount: Int) {
         self.pass = pass
         self.vocabulary = vocabulary
         scheduler = LanguageScheduler(limits: limits, pageCount: pageCount)
     }
 
-    var now: UInt64 { InferenceQueue.now }
+    var now: UInt64 { MonotonicTime.now }
 
     /// Answers until the inbox is drained and every answer has ended.
     func run(_ inbox: LanguageInbox) {
+        pass.betweenLayers = { inbox.answerPings() }
         while let items = inbox.take(waits: scheduler.isIdle && embeddings.isEmpty) {
             for item in items { handle(item) }
             if !scheduler.isIdle { step() }
@@ -64,12 +66,13 @@ final class LanguageEngine {
             do {
                 try scheduler.submit(
                     .init(
-                        id: plan.id, prompt: plan.prompt, choiceCount: plan.choiceCount, maxTokens: plan.maxTokens,
+                        id: plan.id, prompt: plan.prompt + pass.answerStart, choiceCount: plan.choiceCount,
+                        maxTokens: plan.maxTokens,
                         tenant: plan.cacheScope, owner: plan.owner, deadline: plan.deadline,
                         needsWholePrompt: plan.measuresPrompt, isBackground: plan.isBackground))
-                generations[plan.id] = Generation(plan)
+                generations[plan.id] = Generation(plan, start: pass.answerStart)
             } catch {
-                outgoing.append((plan.emit, .failure(LanguageServer.wire(error))))
+                outgoing.append((plan.emit, .failure(ServingFailure.wire(error))))
             }
         }
     }
@@ -87,12 +90,15 @@ final class LanguageEngine {
                         ? "the answer was not whole by the request's deadline; ask for fewer tokens or allow more time"
                         : "the request waited past its deadline and was not started"))
         }
+        for id in pass.preempted { generations[id.request]?.source?.forget(id.choice) }
         guard !pass.rows.isEmpty else { return }
         let begun = now
         for row in pass.rows { start(row, begun) }
         var results: [DueRow] = []
         do {
             results = try compute(pass.rows)
+            pace.note(tokens: pass.rows.reduce(0) { $0 + $1.tokens.count }, nanoseconds: now &- begun)
+            scheduler.promptTokens = pace.promptTokens ?? .max
         } catch {
             // One sequence must not fail its neighbours: alone, each gets its own result.
             for row in pass.rows {
@@ -100,7 +106,7 @@ final class LanguageEngine {
                     results += try compute([row])
                 } catch {
                     scheduler.cancel(row.id.request)
-                    fail(row.id.request, LanguageServer.wire(error))
+                    fail(row.id.request, ServingFailure.wire(error))
                 }
             }
         }
@@ -110,7 +116,7 @@ final class LanguageEngine {
                 try choose(result)
             } catch {
                 scheduler.cancel(result.row.id.request)
-                fail(result.row.id.request, LanguageServer.wire(error))
+                fail(result.row.id.request, ServingFailure.wire(error))
             }
         }
     }
@@ -131,7 +137,7 @@ final class LanguageEngine {
         return try Tensor.inference {
             let hidden_ND = try pass.hidden(rows)
             var picked: [Int64] = []
-            var found: [(row: LanguagePass.Row, index: Int, count: Int)] = []
+            var found: [(row: PassRow, index: Int, count: Int)] = []
             var end = 0
             for row in rows {
                 end += row.row.tokens.count
@@ -149,15 +155,16 @@ final class LanguageEngine {
     }
 
     /// The rows with their adapters, those of one adapter side by side.
-    private func adapted(_ rows: [LanguageScheduler.Row]) -> [LanguagePass.Row] {
+    private func adapted(_ rows: [LanguageScheduler.Row]) -> [PassRow] {
         var order: [ObjectIdentifier: Int] = [:]
         let rows = rows.map { row in
-            let adapter = generations[row.id.request]?.plan.adapter?.weights
+            let generation = generations[row.id.request]
+            let adapter = generation?.plan.adapter?.weights
             if let adapter, order[ObjectIdentifier(adapter)] == nil { order[ObjectIdentifier(adapter)] = order.count }
-            return LanguagePass.Row(row: row, adapter: adapter)
+            return PassRow(row: row, adapter: adapter, source: generation?.source)
         }
         guard !order.isEmpty else { return rows }
-        let place = { (row: LanguagePass.Row) in row.adapter.flatMap { order[ObjectIdentifier($0)] } ?? -1 }
+        let place = { (row: PassRow) in row.adapter.flatMap { order[ObjectIdentifier($0)] } ?? -1 }
         return rows.enumerated().sorted { (place($0.element), $0.offset) < (place($1.element), $1.offset) }
             .map(\.element)
     }

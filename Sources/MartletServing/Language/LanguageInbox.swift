@@ -8,7 +8,7 @@ final class LanguageInbox: @unchecked Sendable {
         case submit(GenerationPlan)
         case cancel(LanguageScheduler.RequestID)
         case embed([[Int32]], AdapterLease?, @Sendable (Result<[[Float]], MartletError>) -> Void)
-        /// Answered between two passes, so that a stuck one shows.
+        /// Answered between two passes or layers, so that a stuck one shows.
         case ping(@Sendable () -> Void)
     }
 
@@ -24,6 +24,21 @@ final class LanguageInbox: @unchecked Sendable {
         items.append(item)
         condition.signal()
         return true
+    }
+
+    /// Answers whoever asks for a sign of life, in the middle of a pass: one may take seconds with a large model.
+    func answerPings() {
+        condition.lock()
+        var pings: [@Sendable () -> Void] = []
+        if !items.isEmpty {
+            items.removeAll { item in
+                guard case .ping(let done) = item else { return false }
+                pings.append(done)
+                return true
+            }
+        }
+        condition.unlock()
+        for done in pings { done() }
     }
 
     /// Takes nothing more in.

@@ -13,7 +13,7 @@ public final class LanguageProbe {
     public let geometry: LanguageGeometry
     /// How the weights lie, as it was asked for or chosen.
     public let format: WeightFormat
-    private let pass: LanguagePass
+    private let pass: any AnswerPass
     private let adapter: AdapterLease?
     private let pageCount: Int
 

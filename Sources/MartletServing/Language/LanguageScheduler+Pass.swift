@@ -9,9 +9,12 @@ extension LanguageScheduler {
         var budget = limits.passTokens
         advance(&budget)
         if running.contains(where: { $0.underway > 0 }) { budget = min(budget, limits.mixedPassTokens) }
+        budget = min(budget, max(1, promptTokens))
         prefill(&budget)
         admit(&budget)
         pass.rows = running.compactMap(row)
+        pass.preempted = preempted
+        preempted.removeAll()
         return pass
     }
 
@@ -97,7 +100,7 @@ extension LanguageScheduler {
         let root = pages.root(of: request.submission.tenant)
         let isWhole = request.submission.needsWholePrompt && sequence.id.choice == 0
         // The last token is computed in any case: its result chooses the next.
-        let limit = isWhole ? 0 : (sequence.tokens.count - 1) / CachePages.size
+        let limit = isWhole || !limits.sharesPrefixes ? 0 : (sequence.tokens.count - 1) / CachePages.size
         (sequence.pages, sequence.chain) = pages.match(sequence.tokens, from: root, limit: limit)
         sequence.remembered = sequence.pages.count
         sequence.computed = sequence.pages.count * CachePages.size
@@ -153,6 +156,7 @@ extension LanguageScheduler {
     private mutating func preempt(_ index: Int) {
         var sequence = running.remove(at: index)
         guard let owner = owner(of: sequence) else { return pages.release(sequence.pages) }
+        preempted.append(sequence.id)
         leave(sequence, owner)
         sequence.pages = []
         sequence.computed = 0

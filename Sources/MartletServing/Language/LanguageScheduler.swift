@@ -23,6 +23,8 @@ public struct LanguageScheduler {
         public var waitingPerOwner = 1024
         /// Tokens of prompts that wait.
         public var waitingTokens = 1 << 20
+        /// Whether sequences that begin alike read the same pages; a model may keep nothing that another could read.
+        public var sharesPrefixes = true
         /// What a token of an answer counts against one of a prompt, by the time that they take.
         public var answerWeight = 4.0
         public init() {}
@@ -101,6 +103,8 @@ public struct LanguageScheduler {
         public var rows: [Row] = []
         /// Requests whose deadline went by, with whether any of them was computed.
         public var expired: [RequestID] = []
+        /// Sequences that gave their pages back since the last pass, to be computed again.
+        public var preempted: [SequenceID] = []
         public init() {}
     }
 
@@ -145,11 +149,14 @@ public struct LanguageScheduler {
     }
 
     public let limits: Limits
+    /// Most tokens of prompts in a pass, as the model's pace allows; those of answers always go.
+    public var promptTokens = Int.max
     public internal(set) var pages: CachePages
     var requests: [RequestID: Request] = [:]
     var owners: [Owner.ID: Owner] = [:]
     /// In the order in which they got their places, background work behind the rest.
     var running: [Sequence] = []
+    var preempted: [SequenceID] = []
     public private(set) var waitingCount = 0
     public private(set) var waitingTokens = 0
 
@@ -254,6 +261,7 @@ public struct LanguageScheduler {
 
     /// Notes which full pages of a sequence others can read.
     private mutating func remember(_ index: Int) {
+        guard limits.sharesPrefixes else { return }
         let size = CachePages.size
         while (running[index].remembered + 1) * size <= running[index].computed {
             let start = running[index].remembered * size

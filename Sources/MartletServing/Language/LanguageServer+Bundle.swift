@@ -10,15 +10,7 @@ extension LanguageServer {
     ///   the precision is not one that there is.
     public static func load(_ task: ServeTask) throws -> (model: LoadedLanguageModel, server: LanguageServer) {
         try checkDevice(task)
-        var options = LoadedLanguageModel.Options()
-        options.format = try format(task)
-        options.cacheBytes = max(0, task.language.cacheBytes)
-        options.limits.sequences = max(1, task.language.maxSequences)
-        options.limits.waiting = max(1, task.queueLimit)
-        options.limits.waitingPerOwner = options.limits.waiting
-        options.limits.waitingTokens = max(1, task.language.queuedTokenLimit)
-        options.adapterBytes = max(0, task.language.adapterBytes)
-        options.adapterCount = max(1, task.language.maxAdapters)
+        let options = try options(task)
         let bundle = try LanguageBundle.load(URL(filePath: task.bundle), leavesLinear: true)
         let folder = bundle.folder
         let reading = Background { try LanguageText(folder) }
@@ -30,6 +22,33 @@ extension LanguageServer {
         var bounds = Bounds(contextLength: model.contextLength, vocabularyCount: model.geometry.vocabularyCount)
         bounds.preparing = max(1, task.queueLimit)
         return (model, LanguageServer(name: task.model, text: text, bounds: bounds, adapters: model.adapters))
+    }
+
+    private static func options(_ task: ServeTask) throws -> LoadedLanguageModel.Options {
+        var options = LoadedLanguageModel.Options()
+        options.format = try format(task)
+        options.cacheBytes = max(0, task.language.cacheBytes)
+        options.limits.sequences = max(1, task.language.maxSequences)
+        options.limits.waiting = max(1, task.queueLimit)
+        options.limits.waitingPerOwner = options.limits.waiting
+        options.limits.waitingTokens = max(1, task.language.queuedTokenLimit)
+        options.adapterBytes = max(0, task.language.adapterBytes)
+        options.adapterCount = max(1, task.language.maxAdapters)
+        return options
+    }
+
+    /// The same for the bundle of a model that reads a source before it writes.
+    public static func loadSourceModel(
+        _ task: ServeTask
+    ) throws -> (model: LoadedSourceModel, server: LanguageServer) {
+        try checkDevice(task)
+        let url = URL(filePath: task.bundle)
+        let text = try LanguageText(ModelFolder(url), writesWholeTexts: true)
+        let model = try LoadedSourceModel(T5.load(url), vocabulary: text.vocabulary, options: options(task))
+        var bounds = Bounds(contextLength: model.length, vocabularyCount: model.vocabularyCount)
+        bounds.sourceLength = model.length
+        bounds.preparing = max(1, task.queueLimit)
+        return (model, LanguageServer(name: task.model, text: text, bounds: bounds))
     }
 
     /// The same for an encoder's bundle.

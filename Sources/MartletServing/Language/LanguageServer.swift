@@ -13,8 +13,11 @@ public final class LanguageServer: Sendable {
 
     /// What the requests of a model are held to.
     public struct Bounds: Sendable {
-        /// Most tokens of a prompt and its answer: the model's context, or the cache where that is smaller.
+        /// Most tokens of a prompt and its answer: the model's context, or the cache where that is smaller. Of an answer
+        /// alone, where the model reads its source apart.
         public var contextLength: Int
+        /// Most tokens of the source that a model reads before it writes; nil for one that goes on with its prompt.
+        public var sourceLength: Int?
         public var vocabularyCount: Int
         /// Requests that are being read and tokenized.
         public var preparing = 1024
@@ -26,6 +29,9 @@ public final class LanguageServer: Sendable {
             self.contextLength = contextLength
             self.vocabularyCount = vocabularyCount
         }
+
+        /// Most tokens of a text that comes in.
+        var textLength: Int { sourceLength ?? contextLength }
     }
 
     private let name: String
@@ -62,7 +68,7 @@ public final class LanguageServer: Sendable {
         _ request: GenerationRequest, emit: @escaping @Sendable (Result<GenerationEvent, MartletError>) -> Void
     ) -> RequestID {
         let id = lastID.add(1, ordering: .relaxed).newValue
-        let arrived = InferenceQueue.now
+        let arrived = MonotonicTime.now
         unread.withLock { $0[id] = false }
         let failed: @Sendable (MartletError) -> Void = { [self] error in
             unread.withLock { $0[id] = nil }
@@ -97,6 +103,11 @@ public final class LanguageServer: Sendable {
         done: @escaping @Sendable (Result<(reply: EmbeddingReply, vectors: [[Float]]), MartletError>) -> Void
     ) {
         prepare({ done(.failure($0)) }) { [self] in
+            guard bounds.sourceLength == nil else {
+                throw MartletError(
+                    .invalidRequest, "\(name) writes texts and makes no vectors; ask it at /v1/completions",
+                    param: "model")
+            }
             guard !request.inputs.isEmpty else {
                 throw MartletError(.invalidRequest, "input is empty; give at least one text", param: "input")
             }
@@ -133,7 +144,7 @@ public final class LanguageServer: Sendable {
                     try self.text.encode(
                         rendered(messages.value.array ?? [], tools.value.array ?? []), request.addSpecialTokens)
                 }
-            done(.success(TokenizeReply(tokens: tokens, contextLength: bounds.contextLength)))
+            done(.success(TokenizeReply(tokens: tokens, contextLength: bounds.textLength)))
         }
     }
 
@@ -165,6 +176,11 @@ public final class LanguageServer: Sendable {
         encoder.run(inbox)
     }
 
+    /// The same for a model that reads a source before it writes.
+    public func run(_ model: LoadedSourceModel) {
+        model.engine.run(inbox)
+    }
+
     private func prepare(
         _ failed: @escaping @Sendable (MartletError) -> Void, _ body: @escaping @Sendable () throws -> Void
     ) {
@@ -177,7 +193,7 @@ public final class LanguageServer: Sendable {
         }
         preparation.addOperation { [self] in
             defer { preparing.subtract(1, ordering: .relaxed) }
-            do { try body() } catch { failed(Self.wire(error)) }
+            do { try body() } catch { failed(ServingFailure.wire(error)) }
         }
     }
 
@@ -199,8 +215,19 @@ public final class LanguageServer: Sendable {
         guard !prompt.isEmpty else {
             throw MartletError(.invalidRequest, "the prompt has no tokens; give some text", param: "prompt")
         }
-        guard prompt.count < bounds.contextLength else { throw tooLong(prompt.count, Self.param(request.prompt)) }
-        let room = bounds.contextLength - prompt.count
+        let room: Int
+        if let sourceLength = bounds.sourceLength {
+            guard prompt.count <= sourceLength else { throw tooLong(prompt.count, Self.param(request.prompt)) }
+            guard !request.echo else {
+                throw MartletError(
+                    .invalidRequest, "echo is not supported by \(name): its answer does not go on with the prompt",
+                    param: "echo")
+            }
+            room = bounds.contextLength
+        } else {
+            guard prompt.count < bounds.contextLength else { throw tooLong(prompt.count, Self.param(request.prompt)) }
+            room = bounds.contextLength - prompt.count
+        }
         let wanted = request.maxTokens ?? room
         guard wanted >= 1 || (wanted == 0 && request.echo) else {
             throw MartletError(.invalidRequest, "max_tokens is \(wanted); ask for 1 or more", param: "max_tokens")
@@ -210,11 +237,9 @@ public final class LanguageServer: Sendable {
             settings: settings, stops: request.stop, ignoresEnd: request.ignoreEnd,
             echo: request.echo ? try echoed(request.prompt, prompt) : nil, tenant: request.tenant,
             owner: request.owner,
-            // A wait of more than a day is no deadline.
-            deadline: request.deadlineMicroseconds.map {
-                arrived &+ UInt64(clamping: min(max($0, 0), 86_400_000_000)) &* 1_000
-            },
-            arrived: arrived, emit: emit)
+            deadline: MonotonicTime.deadline(request.deadlineMicroseconds, from: arrived), arrived: arrived, emit: emit)
+        plan.readsSource = bounds.sourceLength != nil
+        plan.dropsFirstSpace = text.dropsFirstSpace
         plan.isBackground = request.isBackground
         try constraints.apply(request, to: &plan)
         plan.adapter = try request.adapter.map(lease)
@@ -250,7 +275,7 @@ public final class LanguageServer: Sendable {
     private func encode(_ text: String, special: Bool, param: String) throws -> [Int32] {
         // A token stands for 128 bytes at the most in any vocabulary that is used; what is longer cannot fit.
         let bytes = text.utf8.count
-        guard bytes / 128 <= bounds.contextLength else { throw tooLong(bytes / 128, param) }
+        guard bytes / 128 <= bounds.textLength else { throw tooLong(bytes / 128, param) }
         return try checked(self.text.encode(text, special), param: param)
     }
 
@@ -277,7 +302,7 @@ public final class LanguageServer: Sendable {
     private func tooLong(_ count: Int, _ param: String) -> MartletError {
         MartletError(
             .contextLengthExceeded,
-            "this model's maximum context length is \(bounds.contextLength) tokens, and your \(param) has \(count) or "
+            "this model's maximum context length is \(bounds.textLength) tokens, and your \(param) has \(count) or "
                 + "more; shorten it",
             param: param)
     }
@@ -304,11 +329,5 @@ public final class LanguageServer: Sendable {
         }
         let tokens = inputs.reduce(0) { $0 + $1.count }
         return .success((EmbeddingReply(width: width, tokens: tokens), cut))
-    }
-
-    static func wire(_ error: any Error) -> MartletError {
-        if let error = error as? MartletError { return error }
-        if let error = error as? TensorError { return error.martletError }
-        return MartletError(.internal, "the model failed on this request; see the log of its replica")
     }
 }

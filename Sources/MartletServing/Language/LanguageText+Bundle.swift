@@ -5,8 +5,9 @@ import MartletWire
 
 extension LanguageText {
     /// The text side of a bundle's folder.
+    /// - Parameter writesWholeTexts: whether an answer is a text of its own, and not the rest of its prompt.
     /// - Throws: `invalidData` where a file is missing or damaged.
-    public init(_ folder: ModelFolder) throws {
+    public init(_ folder: ModelFolder, writesWholeTexts: Bool = false) throws {
         guard let file = folder.tokenizer, let json = FileManager.default.contents(atPath: file.path) else {
             throw MartletError(.invalidData, "the bundle has no tokenizer.json; import the model with its tokenizer")
         }
@@ -28,6 +29,10 @@ extension LanguageText {
                 bytes: vocabulary.bytes, endTokens: folder.endTokens.union(vocabulary.endTokens)),
             sampling: Self.sampling(folder.generationConfig))
         toolFormat = folder.chatTemplate.flatMap { ToolCallFormat.named(by: $0) }
+        if writesWholeTexts {
+            let word = vocabulary.bytes.firstIndex { ($0?.count ?? 0) > 1 && $0?.first == UInt8(ascii: " ") }
+            dropsFirstSpace = word.map { !tokenizer.decode([$0]).hasPrefix(" ") } ?? false
+        }
         for mark in ToolCallFormat.marks { markers[mark] = tokenizer.id(of: mark) }
     }
 

@@ -13,6 +13,9 @@ public struct LanguageText: Sendable {
     public var toolFormat: ToolCallFormat?
     /// Special tokens that stand for the marks of calls, by their text.
     public var markers: [String: Int] = [:]
+    /// Whether the space that the first word of an answer begins with is no part of it: where the tokenizer puts one
+    /// before every text and takes it away again, and an answer is a text of its own.
+    public var dropsFirstSpace = false
     /// What generation_config.json says of sampling.
     public var sampling: Sampling
 

@@ -18,7 +18,7 @@ public final class LoadedTextModel {
     private let model: TextEncoder
 
     /// Tokens of one pass.
-    private static let passTokens = 2048
+    private static let passTokens = 512
 
     /// Loads a bundle's folder and does one real forward pass.
     /// - Parameter asked: nil chooses by what the CPU does well.
@@ -55,7 +55,8 @@ public final class LoadedTextModel {
     }
 
     /// What the model makes of each row; a row's result does not hang on its neighbours.
-    public func results(of readings: [TextReading]) throws -> [TextResult] {
+    /// - Parameter pause: called between two passes; it may end the work.
+    public func results(of readings: [TextReading], pause: () throws -> Void = {}) throws -> [TextResult] {
         let parts = readings.flatMap(\.parts)
         var scores: [[Float]] = []
         var start = 0
@@ -65,6 +66,7 @@ public final class LoadedTextModel {
                 tokens += parts[end].tokens.count
                 end += 1
             }
+            if start > 0 { try pause() }
             scores += try Self.scores(Array(parts[start..<end]), model, task)
             start = end
         }
@@ -86,9 +88,12 @@ public final class LoadedTextModel {
                 ? try Tensor(parts.flatMap { $0.types.map(Int64.init) }) : nil
             let hidden_ND = try model.hidden(tokens, types: types, lengths: lengths, .inference())
             switch task {
-            case .classification(let labels, _):
+            case .classification(let labels, _), .regression(let labels):
                 let scores_RL = try model.classify(hidden_ND, lengths: lengths, .inference())
                 let numbers = try scores_RL.contiguous().array(of: Float.self)
+                guard numbers.allSatisfy(\.isFinite) else {
+                    throw MartletError(.internal, "the model's result is not a number; its weights may be damaged")
+                }
                 return parts.indices.map { Array(numbers[$0 * labels.count..<($0 + 1) * labels.count]) }
             case .questionAnswering:
                 let numbers = try model.answers(hidden_ND, .inference()).contiguous().array(of: Float.self)

@@ -1,11 +1,9 @@
-import Foundation
 import MartletData
-import MartletTensor
 import MartletWire
 
 /// Answers requests with a model of whole texts: reads bodies where they arrive, computes on the compute thread.
 public final class TextModelServer: Sendable {
-    private let queue: InferenceQueue
+    private let queue: InferenceQueue<[TextReading]>
     private let reader: TextReader
     private let task: TextTask
     private let signature: Signature
@@ -14,73 +12,51 @@ public final class TextModelServer: Sendable {
     public init(_ serving: ServeTask, _ model: LoadedTextModel) {
         self.serving = serving
         (reader, task, signature) = (model.reader, model.task, model.signature)
-        queue = InferenceQueue(maxRows: serving.maxBatch, queueLimit: serving.queueLimit)
+        queue = InferenceQueue(serving)
     }
 
-    /// Reads and checks a request's body and queues it. Called from any thread; `done` is called from the compute thread
-    /// or, where the request is refused, at once.
+    /// Reads and checks a request's body and queues it. Called from any thread; `done` is called once: at once where the
+    /// request is refused, at its deadline where it still waits then, else from the compute thread.
     public func handle(
         _ request: InferenceRequest, body: [UInt8],
         done: @escaping @Sendable (Result<InferenceAnswer, MartletError>) -> Void
     ) {
-        do {
-            let prepared = try prepare(request, body)
-            // A wait of more than a day is no deadline.
-            let deadline = request.deadlineMicroseconds.map {
-                InferenceQueue.now &+ UInt64(clamping: min($0, 86_400_000_000)) &* 1_000
-            }
-            guard queue.put(.request(prepared, done), rows: prepared.texts.count, deadline: deadline) else {
-                throw MartletError(
-                    .unavailable, "\(serving.model) has \(serving.queueLimit) requests waiting; try again in a moment")
-            }
-        } catch {
-            done(.failure(LanguageServer.wire(error)))
-        }
+        queue.handle(request, done: done) { try prepare(request, body) }
     }
 
-    public func ping(_ done: @escaping @Sendable () -> Void) {
-        // Refused only while the queue is drained, and then the process is about to end.
-        if !queue.put(.ping(done), rows: 0, deadline: nil) { done() }
-    }
+    public func ping(_ done: @escaping @Sendable () -> Void) { queue.ping(done) }
 
     public func drain() { queue.drain() }
 
-    private func prepare(_ request: InferenceRequest, _ body: [UInt8]) throws -> PreparedRequest {
+    private func prepare(_ request: InferenceRequest, _ body: [UInt8]) throws -> PreparedRequest<[TextReading]> {
+        let readings: [TextReading]
+        var form = AnswerForm.predictions
         switch request.api {
-        case .predict: return PreparedRequest(texts: try rows(body), form: .predictions)
+        case .predict: readings = try rows(body)
         case .file:
             throw MartletError(
                 .invalidRequest, "the model reads texts; send {\"rows\": [{\"\(task.inputs[0])\": …}, …]} as JSON")
         case .openInference:
             let parsed = try OpenInferenceRequest(body: body, headerLength: request.headerLength)
-            let answer = try OpenInferenceAnswer(
-                parsed, signature: signature, model: request.model ?? serving.model, version: serving.version)
-            return PreparedRequest(texts: try texts(of: parsed), form: .openInference(answer))
+            form = .openInference(
+                try OpenInferenceAnswer(
+                    parsed, signature: signature, model: request.model ?? serving.model, version: serving.version))
+            readings = try texts(of: parsed)
         }
+        return PreparedRequest(content: readings, rows: readings.count, form: form)
     }
 
     /// `{"rows": [{"text": …}, …]}`.
     private func rows(_ body: [UInt8]) throws -> [TextReading] {
-        let json = try JSONParser.parse(body)
-        guard case .object(let object) = json, let rows = object["rows"]?.array, !rows.isEmpty else {
-            throw MartletError(.invalidRequest, "the body must be {\"rows\": [{column: value, …}, …]}", param: "rows")
-        }
-        if let unknown = object.keys.first(where: { $0 != "rows" }) {
-            throw MartletError(.invalidRequest, "unknown field '\(unknown)'; known: rows", param: unknown)
-        }
-        return try rows.enumerated().map { index, row in
-            guard case .object(let object) = row else {
-                throw MartletError(
-                    .invalidRequest, "row \(index + 1) is \(row.kind); give an object of column: value", param: "rows")
-            }
-            if let unknown = object.keys.first(where: { !task.inputs.contains($0) }) {
+        try RowsBody.read(body).enumerated().map { index, row in
+            if let unknown = row.keys.first(where: { !task.inputs.contains($0) }) {
                 throw MartletError(
                     .invalidRequest,
                     "row \(index + 1) has the column '\(unknown.prefix(60))'; known: "
                         + task.inputs.joined(separator: ", "), param: "rows")
             }
             let texts = try task.inputs.map { name -> String? in
-                switch object[name] {
+                switch row[name] {
                 case .string(let text): return text
                 case nil, .null: return nil
                 case let other?:
@@ -88,8 +64,19 @@ public final class TextModelServer: Sendable {
                         .invalidRequest, "row \(index + 1): '\(name)' is \(other.kind); give a text", param: "rows")
                 }
             }
-            return try read(texts[0], texts[1], row: index)
+            if let missing = missing(texts.map { $0 != nil }) {
+                throw MartletError(
+                    .invalidRequest, "row \(index + 1) has no \(missing.names); give each row one", param: "rows")
+            }
+            return try reader.read(texts[0] ?? "", texts[1])
         }
+    }
+
+    /// The inputs that a model needs and did not get, in words; nil where there are all.
+    private func missing(_ given: [Bool]) -> (first: String, names: String, count: Int)? {
+        let names = zip(task.inputs, given).filter { !$1 && ($0 == task.inputs[0] || task.needsBoth) }.map(\.0)
+        guard let first = names.first else { return nil }
+        return (first, names.map { "'\($0)'" }.joined(separator: ", "), names.count)
     }
 
     private func texts(of request: OpenInferenceRequest) throws -> [TextReading] {
@@ -110,17 +97,18 @@ public final class TextModelServer: Sendable {
                     .invalidRequest, "the input '\(tensor.name)' stands twice; give it once", param: tensor.name)
             }
         }
-        guard let first = columns[task.inputs[0]] else {
-            throw MartletError(
-                .invalidRequest, "the input '\(task.inputs[0])' is missing", param: task.inputs[0])
+        if let missing = missing(task.inputs.map { columns[$0] != nil }) {
+            let what = missing.count == 1 ? "input \(missing.names) is" : "inputs \(missing.names) are"
+            throw MartletError(.invalidRequest, "the \(what) missing; give every input", param: missing.first)
         }
+        let first = columns[task.inputs[0]] ?? []
         let second = columns[task.inputs[1]]
         guard second.map({ $0.count == first.count }) ?? true else {
             throw MartletError(
                 .invalidRequest, "the inputs have \(first.count) and \(second?.count ?? 0) texts; give as many of each")
         }
         return try first.indices.map { index in
-            try read(Self.text(first[index]), second.map { try Self.text($0[index]) }, row: index)
+            try reader.read(Self.text(first[index]), second.map { try Self.text($0[index]) })
         }
     }
 
@@ -131,63 +119,17 @@ public final class TextModelServer: Sendable {
         return text
     }
 
-    private func read(_ first: String?, _ second: String?, row: Int) throws -> TextReading {
-        for (name, text) in zip(task.inputs, [first, second])
-        where text == nil && (name == task.inputs[0] || task.needsBoth) {
-            throw MartletError(
-                .invalidRequest, "row \(row + 1) has no '\(name)'; give each row one", param: "rows")
-        }
-        return try reader.read(first ?? "", second)
-    }
-
     /// Answers until the queue is drained. Runs on the compute thread.
     public func run(_ model: LoadedTextModel) {
-        while let (batch, expired) = queue.take() {
-            for entry in expired {
-                if case .request(_, let done) = entry.item {
-                    done(
-                        .failure(
-                            MartletError(.deadlineExceeded, "the request waited past its deadline and was not started"))
-                    )
-                }
+        queue.run { requests, pause in
+            let results = try model.results(of: requests.flatMap(\.content), pause: pause)
+            var row = 0
+            return requests.map { request in
+                defer { row += request.rows }
+                return Array(results[row..<row + request.rows])
             }
-            var requests: [(entry: Batcher<InferenceQueue.Item>.Entry, request: PreparedRequest)] = []
-            for entry in batch {
-                switch entry.item {
-                case .ping(let done): done()
-                case .request(let request, _): requests.append((entry, request))
-                }
-            }
-            if !requests.isEmpty { answer(requests, model) }
-        }
-    }
-
-    private func answer(
-        _ requests: [(entry: Batcher<InferenceQueue.Item>.Entry, request: PreparedRequest)], _ model: LoadedTextModel
-    ) {
-        let started = InferenceQueue.now
-        let results: [TextResult]
-        do {
-            results = try model.results(of: requests.flatMap(\.request.texts))
-        } catch {
-            // One bad request must not fail its neighbours: alone, each gets its own result.
-            if requests.count > 1 {
-                for request in requests { answer([request], model) }
-            } else if case .request(_, let done) = requests[0].entry.item {
-                done(.failure(LanguageServer.wire(error)))
-            }
-            return
-        }
-        let computed = InferenceQueue.now
-        var row = 0
-        for (entry, request) in requests {
-            let own = Array(results[row..<row + request.texts.count])
-            row += own.count
-            let reply = InferenceReply(
-                rows: own.count, queueMicroseconds: Int((started &- entry.arrived) / 1_000),
-                computeMicroseconds: Int((computed &- started) / 1_000))
-            guard case .request(_, let done) = entry.item else { continue }
-            done(Result { try write(request.form, own, reply) }.mapError(LanguageServer.wire))
+        } write: { request, results, reply in
+            try write(request.form, results, reply)
         }
     }
 

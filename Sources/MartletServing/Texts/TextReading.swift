@@ -49,7 +49,7 @@ public struct TextReader: Sendable {
             throw MartletError(.invalidData, "the tokenizer gave token \(unknown); the model has \(vocabularyCount)")
         }
         switch task {
-        case .classification:
+        case .classification, .regression:
             guard whole.count <= contextLength else { throw tooLong("\(whole.count) tokens", task.inputs[0]) }
             guard whole.count > 0 else { throw empty(task.inputs[0]) }
             return TextReading(parts: [part(whole, 0..<whole.count, 0..<0)], text: first)

@@ -6,6 +6,8 @@ import MartletWire
 public enum TextResult: Sendable, Equatable {
     /// A probability for each label.
     case classes([Double])
+    /// A number for each output.
+    case numbers([Float])
     /// A part of the text, in Unicode scalars, and how probable it is.
     case answer(String, probability: Double, place: Range<Int>)
 
@@ -26,6 +28,7 @@ public enum TextResult: Sendable, Equatable {
                 let sum = powers.reduce(0, +)
                 self = .classes(powers.map { $0 / sum })
             }
+        case .regression: self = .numbers(scores.first ?? [])
         case .questionAnswering:
             var best = (probability: -1.0, place: 0..<0)
             for (part, scores) in zip(reading.parts, scores) {
@@ -82,7 +85,15 @@ public enum TextResult: Sendable, Equatable {
             row["answer_probability"] = .double(Self.rounded(probability))
             row["start"] = JSON(place.lowerBound)
             row["end"] = JSON(place.upperBound)
-        case (.classes, .questionAnswering): break
+        case (.numbers(let numbers), .regression(let outputs)):
+            // As short as float32 is; a number that is none is refused before.
+            let values = numbers.map { JSON.double(Double($0.description) ?? Double($0)) }
+            if outputs.count == 1 {
+                row["value"] = values.first
+            } else {
+                row["values"] = .object(JSONObject(zip(outputs, values)))
+            }
+        case (.classes, _), (.numbers, _): break
         }
         return row
     }
@@ -102,6 +113,11 @@ public enum TextResult: Sendable, Equatable {
                     RawTensor(shape: [count, labels.count], values: .floats(rows.flatMap { $0.map { Float($0) } }))
                 ),
             ]
+        case .regression(let outputs):
+            let numbers = results.flatMap { if case .numbers(let numbers) = $0 { numbers } else { [Float]() } }
+            return outputs.count == 1
+                ? [("value", RawTensor(shape: [count], values: .floats(numbers)))]
+                : [("values", RawTensor(shape: [count, outputs.count], values: .floats(numbers)))]
         case .questionAnswering:
             var texts: [[UInt8]] = [], chances: [Float] = [], starts: [Int64] = [], ends: [Int64] = []
             for case .answer(let text, let probability, let place) in results {

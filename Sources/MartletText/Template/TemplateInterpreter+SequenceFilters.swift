@@ -37,7 +37,7 @@ extension TemplateInterpreter {
         case "sum":
             let given = try values("attribute", "start")
             return try items(of: value).reduce(given[1] ?? .int(0)) { sum, item in
-                try combine(sum, .add, try attribute(given[0], of: item))
+                try charged(try combine(sum, .add, try attribute(given[0], of: item)))
             }
         case "reverse":
             if case .string(let text) = value { return .text(text.unicodeScalars.reversed()) }

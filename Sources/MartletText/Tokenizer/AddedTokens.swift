@@ -22,6 +22,7 @@ struct AddedTokens: Sendable {
     private var normalizedTrie = ByteTrie()
     private(set) var hasPlain = false
     private(set) var hasNormalized = false
+    private var highest = -1
 
     init(_ tape: JSONTape, _ list: Int?, model: ModelVocabulary, normalizer: Normalizer?) throws {
         guard let list, tape.nodes[list].kind == .array else { return }
@@ -53,7 +54,6 @@ struct AddedTokens: Sendable {
             token.id = Int(modelId)
         } else {
             let size = model.count
-            let highest = tokens.keys.max() ?? -1
             token.id = highest >= 0 && (highest >= size || size == 0) ? highest + 1 : size
         }
         if token.isNormalized, let normalizer {
@@ -64,6 +64,7 @@ struct AddedTokens: Sendable {
         byContent.set(token.content, Int32(token.id))
         if token.isSpecial { specials.set(token.content, Int32(token.id)) }
         tokens[token.id] = token
+        highest = max(highest, token.id)
     }
 
     private mutating func build() {

@@ -42,13 +42,25 @@ indirect enum PostProcessor: Sendable {
         }
     }
 
+    private static let typeLimit = 1 << 16
+
     private static func parts(_ list: JSON?, _ specials: JSON?) throws -> [Part] {
-        try (list?.array ?? []).map { entry in
+        func type(_ part: JSON) throws -> Int {
+            guard let value = part["type_id"] else { return 0 }
+            guard let id = value.int, (0..<typeLimit).contains(id) else {
+                throw MartletError(
+                    .invalidData,
+                    "the tokenizer's template has the type_id \(value.serialized().prefix(40)); it is a number from 0 to "
+                        + "\(typeLimit - 1)")
+            }
+            return id
+        }
+        return try (list?.array ?? []).map { entry in
             if let text = entry["Sequence"] {
                 guard let name = text["id"]?.string, ["A", "B"].contains(name) else {
                     throw MartletError(.invalidData, "the tokenizer's template names a text that is not A or B")
                 }
-                return .text(name == "A" ? 0 : 1, type: text["type_id"]?.int ?? 0)
+                return .text(name == "A" ? 0 : 1, type: try type(text))
             }
             guard let special = entry["SpecialToken"], let name = special["id"]?.string,
                 let ids = specials?[name]?["ids"]?.array?.compactMap({ $0.int }), !ids.isEmpty,
@@ -57,7 +69,7 @@ indirect enum PostProcessor: Sendable {
                 throw MartletError(
                     .invalidData, "the tokenizer's template names a special token that it does not define")
             }
-            return .special(ids, type: special["type_id"]?.int ?? 0)
+            return .special(ids, type: try type(special))
         }
     }
 

@@ -73,12 +73,24 @@ struct Models: AsyncParsableCommand {
             try output.show(info) { info in
                 (findings.map { "note: \($0)" } + [
                     ModelText.summary(info),
-                    info.signature.isLanguage
-                        ? "talk to it  martlet chat \(info.name)"
-                        : "ask it      martlet predict \(info.name) --input FILE",
+                    Self.question(info),
                     "deploy it   martlet deploy \(info.name)@\(info.version)",
                 ]).joined(separator: "\n")
             }
+        }
+
+        /// How a model is asked.
+        private static func question(_ info: ModelInfo) -> String {
+            guard info.signature.isLanguage, let language = info.signature.language else {
+                return "ask it      martlet predict \(info.name) --input FILE"
+            }
+            if !language.generates {
+                return "ask it      POST /v1/embeddings {\"model\": \"\(info.name)\", \"input\": …}"
+            }
+            if language.sourceLength != nil {
+                return "ask it      POST /v1/completions {\"model\": \"\(info.name)\", \"prompt\": …}"
+            }
+            return "talk to it  martlet chat \(info.name)"
         }
     }
 

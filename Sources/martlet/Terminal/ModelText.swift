@@ -40,7 +40,12 @@ enum ModelText {
         guard let language = item.signature.language else { return }
         table.add(["architecture", language.architecture])
         table.add(["parameters", Format.count(language.parameterCount)])
-        table.add(["context", Format.count(language.contextLength, "token")])
+        if let source = language.sourceLength {
+            table.add(["source", "up to \(Format.count(source, "token"))"])
+            table.add(["answer", "up to \(Format.count(language.contextLength, "token"))"])
+        } else {
+            table.add(["context", Format.count(language.contextLength, "token")])
+        }
         table.add(["vocabulary", Format.count(language.vocabularyCount, "token")])
         table.add(["stored as", language.storedPrecision])
         let serving = (item.serving ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }

@@ -20,7 +20,7 @@ public final class LoadedEncoder {
     private let delivery = DispatchQueue(label: "encoder-delivery")
 
     /// Tokens of one pass.
-    private static let passTokens = 2048
+    private static let passTokens = 512
 
     /// - Parameter format: nil chooses by what the CPU does well.
     public init(_ bundle: EncoderBundle, format asked: WeightFormat?) throws {
@@ -86,7 +86,7 @@ public final class LoadedEncoder {
                 delivery.async { done(.success(vectors)) }
             }
         } catch {
-            let (done, error) = (work.done, LanguageServer.wire(error))
+            let (done, error) = (work.done, ServingFailure.wire(error))
             delivery.async { done(.failure(error)) }
         }
     }

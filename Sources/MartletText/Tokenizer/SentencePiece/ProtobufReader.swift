@@ -40,19 +40,20 @@ struct ProtobufReader {
 
     /// The next field, or nil at the end.
     mutating func next() throws -> (field: Int, value: Value)? {
-        guard position < bytes.endIndex else { return nil }
-        let key = try varint()
-        let field = Int(truncatingIfNeeded: key >> 3)
-        switch key & 7 {
-        case 0: return (field, .number(try varint()))
-        case 1:
-            _ = try take(8)
-            return try next()
-        case 2: return (field, .bytes(try take(try varint())))
-        case 5:
-            let raw = try take(4)
-            return (field, .fixed32(raw.reversed().reduce(0) { $0 << 8 | UInt32($1) }))
-        default: throw fault()
+        // Fields of 64 bits are passed over, however many there are.
+        while position < bytes.endIndex {
+            let key = try varint()
+            let field = Int(truncatingIfNeeded: key >> 3)
+            switch key & 7 {
+            case 0: return (field, .number(try varint()))
+            case 1: _ = try take(8)
+            case 2: return (field, .bytes(try take(try varint())))
+            case 5:
+                let raw = try take(4)
+                return (field, .fixed32(raw.reversed().reduce(0) { $0 << 8 | UInt32($1) }))
+            default: throw fault()
+            }
         }
+        return nil
     }
 }

@@ -108,7 +108,8 @@ extension SentencePieceModel {
             table.set(piece.text, Int32(id))
         }
         var merges: [(score: Float, left: Int, right: Int, leftCount: Int)] = []
-        for piece in pieces where piece.kind == .normal && piece.text.count > 1 {
+        // No merge makes a longer piece than any vocabulary has: all its cuts would take their time.
+        for piece in pieces where piece.kind == .normal && (2...1024).contains(piece.text.count) {
             var scalars = 0
             for cut in 1..<piece.text.count where piece.text[cut] & 0xC0 != 0x80 {
                 scalars += 1
