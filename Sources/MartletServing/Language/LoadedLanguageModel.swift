@@ -53,14 +53,11 @@ public final class LoadedLanguageModel {
             bounds: .init(
                 bytes: options.adapterBytes > 0 ? options.adapterBytes : max(256 << 20, denseBytes / 4),
                 count: options.adapterCount))
-        (format, logitError) =
-            try LargeBlocks.goBack {
-                if let deferred {
-                    try Self.pack(model, deferred, options.format)
-                } else {
-                    try Self.pack(model, options.format)
-                }
-            }
+        if let deferred {
+            (format, logitError) = try Self.pack(model, deferred, options.format)
+        } else {
+            (format, logitError) = try Self.pack(model, options.format)
+        }
         // A weight that is an embedding too stays as it was beside its packed form.
         weightBytes = model.linearGroups.flatMap(\.layers).reduce(denseBytes) { [format] sum, layer in
             let isShared = shared.contains(ObjectIdentifier(layer.weight))

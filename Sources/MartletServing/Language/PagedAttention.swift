@@ -44,7 +44,7 @@ public final class PagedAttention: TokenAttention {
         layers = try (0..<geometry.layerCount).map { _ in
             let keys = try Tensor.empty([pageCount, groups, size, CachePages.size], type: type)
             let values = try Tensor.empty([pageCount, groups, CachePages.size, Self.padded(size)], type: type)
-            for tensor in [keys, values] { try tensor.withUnsafeMutableBytes { LargeBlocks.useLargePages($0) } }
+            for tensor in [keys, values] { try tensor.withUnsafeMutableBytes { LargePages.use($0) } }
             return (keys, values)
         }
         positions = try Tensor.zeros([0], type: .int64)

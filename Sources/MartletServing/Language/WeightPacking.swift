@@ -247,7 +247,7 @@ private final class SourceMemory: @unchecked Sendable {
         guard let pointer, pointer != MAP_FAILED else {
             throw MartletError(.outOfMemory, "there is no memory for \(byteCount) bytes of weights")
         }
-        LargeBlocks.useLargePages(UnsafeMutableRawBufferPointer(start: pointer, count: byteCount))
+        LargePages.use(UnsafeMutableRawBufferPointer(start: pointer, count: byteCount))
         return pointer
     }
 }

@@ -27,7 +27,7 @@ public final class LoadedSourceModel {
         let groups = model.linearGroups
         let shared = model.sharedParameters()
         let exact = try Self.probe(model)
-        let format = try LargeBlocks.goBack { try groups.pack(options.format) }
+        let format = try groups.pack(options.format)
         self.format = format
         let error = try format == .dense ? 0 : exact.sub(Self.probe(model)).abs().max().item()
         guard error < 1e9 else {
