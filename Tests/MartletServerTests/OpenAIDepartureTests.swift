@@ -61,7 +61,8 @@ struct OpenAIDepartureTests {
                 try await Task.sleep(for: .milliseconds(50))
                 let usage = try await fake.live.ask(.GET, "/api/v1/usage").json()
                 let row = usage["data"]?.array?.first { $0["kind"] == "inference" }
-                #expect(row?["completion_tokens"]?.int == count, "what was done is billed")
+                // A model with a context of 64 tokens is never billed for more, whatever its process says.
+                #expect(row?["completion_tokens"]?.int == count.map { min($0, 64) }, "what was done is billed")
             }
         }
     }

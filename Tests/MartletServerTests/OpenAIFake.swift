@@ -95,7 +95,9 @@ struct OpenAIFake: Sendable {
     private func play(_ answer: @escaping Answer, _ tune: Tune?) async {
         await withTaskGroup(of: Void.self) { group in
             while !Task.isCancelled, let started = await engine.next(within: 3600) {
-                group.addTask { try? await serve(started, answer, tune) }
+                group.addTask {
+                    do { try await serve(started, answer, tune) } catch { print("the fake engine ended: \(error)") }
+                }
             }
             group.cancelAll()
         }

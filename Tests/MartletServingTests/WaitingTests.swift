@@ -6,21 +6,20 @@ import Testing
 /// What happens to requests that wait for a model.
 @Suite struct WaitingTests {
     @Test("L06: a request that waits is told at its deadline, whatever is computed")
-    func aRequestThatWaitsIsToldAtItsDeadline() async throws {
+    func aRequestThatWaitsIsToldAtItsDeadline() throws {
         let model = try Models.mixed.get()
         // Nobody computes yet.
         let server = model.server()
         let body = Array("{\"inputs\":[\(Models.inputs([model.held[0]]))]}".utf8)
         let answers = Answers(3)
-        for (index, deadline) in [60_000_000, 50_000, nil].enumerated() {
+        for (index, deadline) in [600_000_000, 50_000, nil].enumerated() {
             server.handle(InferenceRequest(api: .openInference, deadlineMicroseconds: deadline), body: body) {
                 answers.put($0, index)
             }
         }
         let begun = ContinuousClock.now
-        while !answers.isAnswered(1), begun.duration(to: .now) < .seconds(20) {
-            try await Task.sleep(for: .milliseconds(5))
-        }
+        // Its thread is not given back: tests that compute may keep it for a minute.
+        while !answers.isAnswered(1), begun.duration(to: .now) < .seconds(20) { Thread.sleep(forTimeInterval: 0.005) }
         #expect(answers.isAnswered(1) && !answers.isAnswered(0) && !answers.isAnswered(2))
         try model.work(server)
         let all = try answers.all()

@@ -28,15 +28,21 @@ final class Replica: Sendable {
     var info: ReplicaInfo { state.withLock { $0.info } }
     var isReady: Bool { state.withLock { $0.info.state == .ready } }
 
-    /// False where it was told to stop while the process was being started, which nobody else knows of.
-    func started(_ process: EngineProcess, isRestart: Bool) -> Bool {
+    /// Before its process is started, which may say that it is ready before the platform knows its pid.
+    func starts(isRestart: Bool) {
         state.withLock { state in
-            state.process = process
             state.connection = nil
             state.reported = nil
             state.info.state = state.isStopping ? .draining : .starting
-            state.info.pid = process.pid
             if isRestart { state.info.restarts += 1 }
+        }
+    }
+
+    /// False where it was told to stop while the process was being started, which nobody else knows of.
+    func started(_ process: EngineProcess) -> Bool {
+        state.withLock { state in
+            state.process = process
+            state.info.pid = process.pid
             return !state.isStopping
         }
     }

@@ -62,10 +62,11 @@ extension ReplicaGroup {
 
         try Durable.makeFolder(environment.home + "/run/replicas")
         guard !replica.state.withLock({ $0.isStopping }) else { return }
+        replica.starts(isRestart: isRestart)
         let process = try environment.launcher.launch(
             .replica, token: token, threads: threads,
             logPath: "\(environment.home)/run/replicas/\(model.contentHash.prefix(16)).log")
-        if !replica.started(process, isRestart: isRestart) { process.send(SIGKILL) }
+        if !replica.started(process) { process.send(SIGKILL) }
         try? await environment.store.addProcess(pid: process.pid, start: process.start)
         let monitor = Task { await watch(replica, process) }
         let check = Task { await checkAgain(trusted, in: folder, replica, process) }

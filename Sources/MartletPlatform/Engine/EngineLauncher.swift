@@ -37,6 +37,7 @@ struct EngineLauncher: Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, log, 1)
         posix_spawn_file_actions_adddup2(&actions, log, 2)
+        Self.closeFiles(&actions)
 
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -51,7 +52,6 @@ struct EngineLauncher: Sendable {
         posix_spawnattr_setflags(
             &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
-        Self.closeFilesOnSpawn()
         let arguments = [program, mode.rawValue]
         let environment = environment(token: token, threads: threads).map { "\($0.key)=\($0.value)" }
         var pid: pid_t = 0
@@ -75,13 +75,13 @@ struct EngineLauncher: Sendable {
         return EngineProcess(child: pid)
     }
 
-    /// A listener or the lock of HOME that a worker inherited would outlive this process.
-    private static func closeFilesOnSpawn() {
-        for name in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? [] {
-            guard let descriptor = Int32(name), descriptor > 2 else { continue }
-            let flags = fcntl(descriptor, F_GETFD)
-            if flags >= 0, flags & FD_CLOEXEC == 0 { _ = fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC) }
-        }
+    /// A listener or the lock of HOME that a worker inherited would outlive this process. The child closes all but its
+    /// first three files: here, another thread could open one between a look and the start.
+    private static func closeFiles(_ actions: inout posix_spawn_file_actions_t) {
+        // Swift's import of the header leaves it out; glibc has it since 2.34.
+        typealias Function = @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32) -> Int32
+        guard let symbol = dlsym(nil, "posix_spawn_file_actions_addclosefrom_np") else { return }
+        _ = unsafeBitCast(symbol, to: Function.self)(&actions, 3)
     }
 
     private func environment(token: String, threads: Int) -> [String: String] {
