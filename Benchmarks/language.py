@@ -169,7 +169,7 @@ def first_answer(home, key):
                 if answer.status != 200:
                     sys.exit(f"error: ours answered {answer.status}: {(await answer.text())[:500]}")
                 await answer.read()
-    with running(serve_command(home)) as process:
+    with running(serve_command(home), stderr=subprocess.DEVNULL) as process:
         wait_for("ours", "/health/ready", "", process)
         begin = time.perf_counter()
         asyncio.run(ask())
