@@ -4,9 +4,12 @@
 #include "panels.h"
 
 #include <ATen/Functions.h>
+#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <sys/mman.h>
+
+#include <algorithm>
 
 namespace {
 
@@ -74,7 +77,10 @@ at::Tensor panel_linear(
     double numbers = static_cast<double>(outputs) * static_cast<double>(product.inputs);
     bool small = numbers < 150'000 && numbers * static_cast<double>(product.rows) < 1'000'000;
     int64_t groups = (outputs + group_rows - 1) / group_rows;
-    ct_parallel_for(groups, small ? groups : 1, ck_panels_run, &product);
+    // Turns of some 10 µs, and some for each thread.
+    auto size = static_cast<int64_t>(4e5 / (static_cast<double>(group_rows * product.inputs) * static_cast<double>(product.rows) + 1));
+    int64_t turn = std::clamp<int64_t>(size, 1, std::max<int64_t>(1, groups / (4 * at::get_num_threads())));
+    ct_parallel_turns(groups, small ? groups : turn, ck_panels_run, &product);
     return result;
 }
 

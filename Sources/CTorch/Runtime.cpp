@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <atomic>
 
 ct_error ct_set_deterministic(bool enabled) {
     return ct::guarded([&] {
@@ -119,4 +120,30 @@ void ct_parallel_for(int64_t count, int64_t grain, void (*body)(int64_t, int64_t
     }
     Work work{count, body, context};
     pool().parallel(run_part, &work, static_cast<unsigned>(threads), 0);
+}
+
+namespace {
+
+struct Turns {
+    int64_t count, size;
+    void (*body)(int64_t, int64_t, void *);
+    void *context;
+    std::atomic<int64_t> next{0};
+};
+
+void take_turns(int64_t, int64_t, void *pointer) {
+    auto *turns = static_cast<Turns *>(pointer);
+    while (true) {
+        int64_t begin = turns->next.fetch_add(turns->size, std::memory_order_relaxed);
+        if (begin >= turns->count) return;
+        turns->body(begin, std::min(turns->count, begin + turns->size), turns->context);
+    }
+}
+
+} // namespace
+
+void ct_parallel_turns(int64_t count, int64_t size, void (*body)(int64_t, int64_t, void *), void *context) {
+    if (count <= 0) return;
+    Turns turns{count, std::max<int64_t>(size, 1), body, context};
+    ct_parallel_for(std::min<int64_t>(at::get_num_threads(), (count + turns.size - 1) / turns.size), 1, take_turns, &turns);
 }

@@ -68,6 +68,15 @@ public enum Torch {
         ct_parallel_for(Int64(count), Int64(grain), body, context)
     }
 
+    /// The same in parts of `size`, which the threads take by turns: one that the system interrupts does not hold the
+    /// others up for long.
+    public static func parallel(
+        _ count: Int, turns size: Int, _ body: @convention(c) (Int64, Int64, UnsafeMutableRawPointer?) -> Void,
+        _ context: UnsafeMutableRawPointer
+    ) {
+        ct_parallel_turns(Int64(count), Int64(size), body, context)
+    }
+
     private static func residentBytes() -> Int? {
         guard let file = fopen("/proc/self/statm", "r") else { return nil }
         defer { fclose(file) }

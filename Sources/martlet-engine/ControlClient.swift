@@ -182,6 +182,14 @@ final class ControlClient: @unchecked Sendable {
         return try JSONDecoder.wire.decode(EngineTask.self, from: Data(frame.head))
     }
 
+    /// Answers that are given during `body` leave together.
+    func gather(_ body: () -> Void) {
+        condition.lock()
+        let socket = self.socket
+        condition.unlock()
+        if let socket { socket.gather(body) } else { body() }
+    }
+
     private func answer(_ id: UInt64, _ kind: Frame.Kind, _ head: [UInt8], _ body: [UInt8]) {
         condition.lock()
         let socket = self.socket

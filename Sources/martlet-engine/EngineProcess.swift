@@ -134,14 +134,14 @@ enum EngineProcess {
                 ]
                 facts?["logit_error"] = model.logitError.map { String(format: "%.2g", $0) }
                 control.serve(ReplicaServer(.language(server)))
-                serves = { server.run(model) }
+                serves = { server.run(model, gather: client.gather) }
             } else if signature.isLanguage {
                 let (model, server) = try LanguageServer.load(task)
                 cacheBytes = model.cacheBytes
                 facts = ["precision": model.format.rawValue, "context": String(model.contextLength)]
                 facts?["logit_error"] = model.logitError.map { String(format: "%.2g", $0) }
                 control.serve(ReplicaServer(.language(server)))
-                serves = { server.run(model) }
+                serves = { server.run(model, gather: client.gather) }
             } else if signature.language != nil {
                 let model = try LoadedTextModel(
                     bundle: task.bundle, signature: signature, format: LanguageServer.format(task))

@@ -11,7 +11,16 @@ import Synchronization
 /// One connected Unix socket that carries frames; one thread reads, any thread writes.
 final class FrameSocket: Sendable {
     private let descriptor: Int32
-    private let writing = Mutex(())
+    private let outgoing = Mutex(Outgoing())
+
+    private struct Outgoing: ~Copyable {
+        /// How many gather frames at this moment, and the bytes of those that have not left.
+        var gathering = 0
+        var bytes: [UInt8] = []
+    }
+
+    /// Frames that wait for others are sent from so many bytes on.
+    private static let gatherLimit = 64 << 10
 
     /// Connects. Throws `unavailable` where nobody listens.
     init(path: String) throws {
@@ -46,20 +55,42 @@ final class FrameSocket: Sendable {
     /// Ends both directions, so that a blocked reader returns.
     func shutDown() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
+    /// Throws `unavailable` where the connection is gone. While frames are gathered that shows at the reader only.
     func write(_ frame: Frame) throws {
-        let bytes = frame.encoded()
-        try writing.withLock { _ in
-            try bytes.withUnsafeBytes { buffer in
-                var sent = 0
-                while sent < buffer.count {
-                    let count = send(
-                        descriptor, buffer.baseAddress.map { $0 + sent }, buffer.count - sent, Int32(MSG_NOSIGNAL))
-                    if count < 0 {
-                        if errno == EINTR { continue }
-                        throw MartletError(.unavailable, "the connection to martlet serve is gone: \(Self.reason)")
-                    }
-                    sent += count
+        try outgoing.withLock { outgoing in
+            guard outgoing.gathering > 0 else { return try sendAll(frame.encoded()) }
+            outgoing.bytes += frame.encoded()
+            if outgoing.bytes.count >= Self.gatherLimit { try flush(&outgoing) }
+        }
+    }
+
+    /// Frames that are written during `body` leave together: the other process wakes up once for all of them.
+    func gather(_ body: () -> Void) {
+        outgoing.withLock { $0.gathering += 1 }
+        body()
+        outgoing.withLock { outgoing in
+            outgoing.gathering -= 1
+            // Where the connection is gone the reader finds that out.
+            if outgoing.gathering == 0 { try? flush(&outgoing) }
+        }
+    }
+
+    private func flush(_ outgoing: inout Outgoing) throws {
+        defer { outgoing.bytes.removeAll(keepingCapacity: true) }
+        try sendAll(outgoing.bytes)
+    }
+
+    private func sendAll(_ bytes: [UInt8]) throws {
+        try bytes.withUnsafeBytes { buffer in
+            var sent = 0
+            while sent < buffer.count {
+                let count = send(
+                    descriptor, buffer.baseAddress.map { $0 + sent }, buffer.count - sent, Int32(MSG_NOSIGNAL))
+                if count < 0 {
+                    if errno == EINTR { continue }
+                    throw MartletError(.unavailable, "the connection to martlet serve is gone: \(Self.reason)")
                 }
+                sent += count
             }
         }
     }

@@ -140,6 +140,9 @@ char *ct_version(void);
 char *ct_cpu_capability(void);
 // Calls `body(begin, end, context)` over parts of [0, count) on libtorch's own threads.
 void ct_parallel_for(int64_t count, int64_t grain, void (*body)(int64_t, int64_t, void *), void *context);
+// The same in parts of `size`, which the threads take by turns: one that the system interrupts does not hold the others
+// up for long. For work whose parts each take some microseconds at least.
+void ct_parallel_turns(int64_t count, int64_t size, void (*body)(int64_t, int64_t, void *), void *context);
 
 #ifdef __cplusplus
 }

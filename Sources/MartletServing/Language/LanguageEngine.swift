@@ -39,14 +39,14 @@ final class LanguageEngine {
 
     var now: UInt64 { MonotonicTime.now }
 
-    /// Answers until the inbox is drained and every answer has ended.
-    func run(_ inbox: LanguageInbox) {
+    /// Answers until the inbox is drained and every answer has ended; what a pass gave is told within `gather`.
+    func run(_ inbox: LanguageInbox, gather: @escaping LanguageServer.Gather) {
         pass.betweenLayers = { inbox.answerPings() }
         while let items = inbox.take(waits: scheduler.isIdle && embeddings.isEmpty) {
             for item in items { handle(item) }
             if !scheduler.isIdle { step() }
             embedSome()
-            deliver()
+            deliver(gather)
         }
         // The process may end now: what was computed is told first.
         delivery.sync {}
@@ -210,10 +210,10 @@ final class LanguageEngine {
         outgoing.append((generation.plan.emit, event))
     }
 
-    private func deliver() {
+    private func deliver(_ gather: @escaping LanguageServer.Gather) {
         guard !outgoing.isEmpty else { return }
         let parts = outgoing
         outgoing.removeAll(keepingCapacity: true)
-        delivery.async { for (emit, event) in parts { emit(event) } }
+        delivery.async { gather { for (emit, event) in parts { emit(event) } } }
     }
 }

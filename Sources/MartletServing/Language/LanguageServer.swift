@@ -10,6 +10,8 @@ import Synchronization
 /// Any thread may call its methods. What it tells comes from queues of its own, in order for each request.
 public final class LanguageServer: Sendable {
     public typealias RequestID = UInt64
+    /// Calls what it is given, which tells the parts of answers that one pass gave, and may send them as one.
+    public typealias Gather = @Sendable (_ tell: () -> Void) -> Void
 
     /// What the requests of a model are held to.
     public struct Bounds: Sendable {
@@ -167,8 +169,8 @@ public final class LanguageServer: Sendable {
     public func drain() { inbox.drain() }
 
     /// Answers until drained. Runs on the compute thread.
-    public func run(_ model: LoadedLanguageModel) {
-        model.engine.run(inbox)
+    public func run(_ model: LoadedLanguageModel, gather: @escaping Gather = { $0() }) {
+        model.engine.run(inbox, gather: gather)
     }
 
     /// The same for an encoder.
@@ -177,8 +179,8 @@ public final class LanguageServer: Sendable {
     }
 
     /// The same for a model that reads a source before it writes.
-    public func run(_ model: LoadedSourceModel) {
-        model.engine.run(inbox)
+    public func run(_ model: LoadedSourceModel, gather: @escaping Gather = { $0() }) {
+        model.engine.run(inbox, gather: gather)
     }
 
     private func prepare(

@@ -145,7 +145,7 @@ public final class PagedAttention: TokenAttention {
                 // Work of a few µs is done before a second thread, which waits between two products, has begun.
                 let products = self.chunks.reduce(0) { $0 + Int($1.count) * Int($1.start + $1.count) }
                 let isSmall = products * Int(attention.heads * attention.size) < 50_000
-                Torch.parallel(items, grain: isSmall ? items : 1, ck_attention_run, &attention)
+                Torch.parallel(items, turns: isSmall ? items : 1, ck_attention_run, &attention)
             }
         }
     }
