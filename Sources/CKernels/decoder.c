@@ -4,18 +4,31 @@
 
 // One pass over each head instead of the ten that the formula takes in whole tensors.
 INLINE void rotate_rows(const ck_rotation *r, int64_t begin, int64_t end) {
-    int32_t half = r->rotated / 2, rest = r->size - r->rotated;
+    int32_t half = r->rotated / 2, rest = r->size - r->rotated, whole = half / CK_LANES * CK_LANES;
     for (int64_t row = begin; row < end; ++row) {
         const float *cosines = r->cosines + row * r->rotated, *sines = r->sines + row * r->rotated;
         for (int32_t head = 0; head < r->heads; ++head) {
             const float *x = r->input + row * r->stride + (int64_t)head * r->size;
-            float *y = r->output + (row * r->heads + head) * (int64_t)r->size;
-            for (int32_t i = 0; i < half; ++i) {
+            float *y = r->output + row * r->output_stride + (int64_t)head * r->size;
+            for (int32_t i = 0; i < whole; i += CK_LANES) {
+                floats a, b, c, s, d, t;
+                load(x + i, &a);
+                load(x + i + half, &b);
+                load(cosines + i, &c);
+                load(sines + i, &s);
+                load(cosines + i + half, &d);
+                load(sines + i + half, &t);
+                c = a * c - b * s;
+                d = b * d + a * t;
+                store(&c, y + i);
+                store(&d, y + i + half);
+            }
+            for (int32_t i = whole; i < half; ++i) {
                 float a = x[i], b = x[i + half];
                 y[i] = a * cosines[i] - b * sines[i];
                 y[i + half] = b * cosines[i + half] + a * sines[i + half];
             }
-            if (rest > 0) memcpy(y + r->rotated, x + r->rotated, rest * sizeof(float));
+            if (rest > 0 && x != y) memcpy(y + r->rotated, x + r->rotated, rest * sizeof(float));
         }
     }
 }

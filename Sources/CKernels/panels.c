@@ -14,6 +14,8 @@ typedef struct {
     const char *ahead;
     int64_t ahead_step;
     const float *bias;
+    // With the strides of y.
+    const float *residual;
     float *y;
     int64_t x_stride, y_stride, inputs;
 } panel_tile;
@@ -68,6 +70,17 @@ INLINE void multiply(const panel_tile *t, int rows, int panels, int form) {
         ++x[0];
         ++x[1];
         ++x[2];
+    }
+    if (t->residual) {
+#pragma clang loop unroll(full)
+        for (int r = 0; r < rows; ++r) {
+#pragma clang loop unroll(full)
+            for (int p = 0; p < panels; ++p) {
+                floats residual;
+                load(t->residual + r * t->y_stride + p * CK_LANES, &residual);
+                sums[r * panels + p] += residual;
+            }
+        }
     }
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; ++r) {
@@ -136,6 +149,8 @@ static const panel_plan *plan_of(const ck_panels *product) {
 static void run_last(const panel_plan *plan, panel_tile tile, int32_t rows, int64_t width) {
     float y[8 * CK_PANEL_GROUP * CK_LANES], bias[CK_PANEL_GROUP * CK_LANES] = {0};
     float *result = tile.y;
+    const float *residual = tile.residual;
+    tile.residual = NULL;
     if (tile.bias) {
         memcpy(bias, tile.bias, width * sizeof(float));
         tile.bias = bias;
@@ -144,7 +159,11 @@ static void run_last(const panel_plan *plan, panel_tile tile, int32_t rows, int6
     int64_t stride = tile.y_stride;
     tile.y_stride = plan->panels * CK_LANES;
     plan->kernels[rows](&tile);
-    for (int32_t r = 0; r < rows; ++r) memcpy(result + r * stride, y + r * tile.y_stride, width * sizeof(float));
+    for (int32_t r = 0; r < rows; ++r) {
+        float *row = y + r * tile.y_stride;
+        for (int64_t i = 0; residual && i < width; ++i) row[i] += residual[r * stride + i];
+        memcpy(result + r * stride, row, width * sizeof(float));
+    }
 }
 
 void ck_panels_run(int64_t begin, int64_t end, void *context) {
@@ -173,6 +192,7 @@ void ck_panels_run(int64_t begin, int64_t end, void *context) {
             tile.ahead = next + (blocks - left) * part;
             tile.x = product->x + row * product->x_stride;
             tile.y = product->y + row * product->y_stride + column;
+            tile.residual = product->residual ? product->residual + row * product->y_stride + column : NULL;
             if (width < plan->panels * CK_LANES) {
                 run_last(plan, tile, rows, width);
             } else {

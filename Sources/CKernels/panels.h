@@ -20,6 +20,7 @@ typedef struct {
     int64_t x_stride, y_stride; // numbers from one row to the next
     const void *weight;
     const float *bias;          // [outputs] or NULL
+    const float *residual;      // [rows, outputs], added to the result, or NULL
     int64_t rows, inputs, outputs;
     int32_t is_half;            // 1: the weight is in IEEE's 16 bits, 0: float32
     int32_t cpu;                // what of the CPU it may use

@@ -42,7 +42,8 @@ at::Tensor panel_weight(const at::Tensor &weight, bool half) {
 }
 
 at::Tensor panel_linear(
-    const at::Tensor &x, const at::Tensor &weight, const std::optional<at::Tensor> &bias, int64_t outputs, int64_t cpu) {
+    const at::Tensor &x, const at::Tensor &weight, const std::optional<at::Tensor> &bias,
+    const std::optional<at::Tensor> &residual, int64_t outputs, int64_t cpu) {
     TORCH_CHECK_VALUE(
         weight.dim() == 3 && weight.size(2) == CK_PANEL && weight.size(0) % CK_PANEL_GROUP == 0
             && outputs >= 0 && outputs <= weight.size(0) * CK_PANEL && weight.size(0) * CK_PANEL < outputs + group_rows,
@@ -58,8 +59,12 @@ at::Tensor panel_linear(
     auto input = x.dim() == 2 && x.stride(1) == 1 ? x : x.contiguous();
     auto sizes = x.sizes().vec();
     sizes.back() = outputs;
+    TORCH_CHECK_VALUE(!residual || residual->sizes() == sizes, "the residual does not fit the result's ", sizes);
+    TORCH_CHECK_TYPE(
+        !residual || (residual->is_cpu() && residual->scalar_type() == at::kFloat), "takes float32 in host memory");
     auto result = at::empty(sizes, x.options());
     if (result.numel() == 0) return result;
+    auto added = residual ? residual->contiguous() : at::Tensor();
     auto offsets = bias ? bias->contiguous() : at::Tensor();
     ck_panels product = {};
     product.x = input.const_data_ptr<float>();
@@ -71,6 +76,7 @@ at::Tensor panel_linear(
     product.y_stride = outputs;
     product.weight = weight.const_data_ptr();
     product.bias = offsets.defined() ? offsets.const_data_ptr<float>() : nullptr;
+    product.residual = added.defined() ? added.const_data_ptr<float>() : nullptr;
     product.is_half = half;
     product.cpu = static_cast<int32_t>(cpu);
     // Work of some 20 µs is done before a second thread has woken up.
@@ -89,5 +95,5 @@ at::Tensor panel_linear(
 TORCH_LIBRARY_FRAGMENT(martlet, library) {
     library.def("panel_weight(Tensor weight, bool half) -> Tensor", &panel_weight);
     library.def(
-        "panel_linear(Tensor x, Tensor weight, Tensor? bias, int outputs, int cpu=2) -> Tensor", &panel_linear);
+        "panel_linear(Tensor x, Tensor weight, Tensor? bias, Tensor? residual, int outputs, int cpu=2) -> Tensor", &panel_linear);
 }

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <vector>
 
 ct_error ct_set_deterministic(bool enabled) {
     return ct::guarded([&] {
@@ -124,19 +125,30 @@ void ct_parallel_for(int64_t count, int64_t grain, void (*body)(int64_t, int64_t
 
 namespace {
 
-struct Turns {
-    int64_t count, size;
-    void (*body)(int64_t, int64_t, void *);
-    void *context;
-    std::atomic<int64_t> next{0};
+// What one thread begins with, on a line of the cache of its own.
+struct alignas(64) Share {
+    std::atomic<int64_t> next;
+    int64_t end;
 };
 
-void take_turns(int64_t, int64_t, void *pointer) {
+struct Turns {
+    std::vector<Share> shares;
+    int64_t size;
+    void (*body)(int64_t, int64_t, void *);
+    void *context;
+};
+
+// A thread works through its own share, whose parts lie side by side, and then helps with those of the others.
+void take_turns(int64_t first, int64_t, void *pointer) {
     auto *turns = static_cast<Turns *>(pointer);
-    while (true) {
-        int64_t begin = turns->next.fetch_add(turns->size, std::memory_order_relaxed);
-        if (begin >= turns->count) return;
-        turns->body(begin, std::min(turns->count, begin + turns->size), turns->context);
+    auto count = static_cast<int64_t>(turns->shares.size());
+    for (int64_t i = 0; i < count; ++i) {
+        Share &share = turns->shares[static_cast<size_t>((first + i) % count)];
+        while (true) {
+            int64_t begin = share.next.fetch_add(turns->size, std::memory_order_relaxed);
+            if (begin >= share.end) break;
+            turns->body(begin, std::min(share.end, begin + turns->size), turns->context);
+        }
     }
 }
 
@@ -144,6 +156,14 @@ void take_turns(int64_t, int64_t, void *pointer) {
 
 void ct_parallel_turns(int64_t count, int64_t size, void (*body)(int64_t, int64_t, void *), void *context) {
     if (count <= 0) return;
-    Turns turns{count, std::max<int64_t>(size, 1), body, context};
-    ct_parallel_for(std::min<int64_t>(at::get_num_threads(), (count + turns.size - 1) / turns.size), 1, take_turns, &turns);
+    size = std::max<int64_t>(size, 1);
+    int64_t threads = std::min<int64_t>(at::get_num_threads(), (count + size - 1) / size);
+    if (threads <= 1) return body(0, count, context);
+    Turns turns{std::vector<Share>(static_cast<size_t>(threads)), size, body, context};
+    for (int64_t i = 0; i < threads; ++i) {
+        Share &share = turns.shares[static_cast<size_t>(i)];
+        share.next.store(count * i / threads, std::memory_order_relaxed);
+        share.end = count * (i + 1) / threads;
+    }
+    ct_parallel_for(threads, 1, take_turns, &turns);
 }

@@ -44,6 +44,9 @@ extension LinearGroup {
         if packed == nil, layers.count == 1, !drops {
             return try layers[0](x, after: norm, then: activation, adding: residual, forward)
         }
+        if let packed, let residual, activation == .none, !drops {
+            return try packed(norm.map { try $0(x, forward) } ?? x, adding: residual)
+        }
         var y = try self(norm.map { try $0(x, forward) } ?? x, forward)[0]
         if activation != .none { y = try activation(y) }
         y = try forward.dropout(y, dropout)

@@ -70,15 +70,19 @@ public struct PanelWeight: LinearWeight {
     }
 
     public func callAsFunction(_ x: Tensor) throws -> Tensor { try product(x, instructions: .all) }
+    public func callAsFunction(_ x: Tensor, adding residual: Tensor) throws -> Tensor {
+        try product(x, adding: residual, instructions: .all)
+    }
 
     /// What the product may use of the CPU: a test walks all of them on one.
     package enum Instructions: Int, CaseIterable {
         case plain, avx2, all
     }
 
-    package func product(_ x: Tensor, instructions: Instructions) throws -> Tensor {
+    package func product(_ x: Tensor, adding residual: Tensor? = nil, instructions: Instructions) throws -> Tensor {
         try Op.panelLinear.tensor(
-            .tensor(x), .tensor(weight), .optional(bias), .int(outputs), .int(instructions.rawValue))
+            .tensor(x), .tensor(weight), .optional(bias), .optional(residual), .int(outputs),
+            .int(instructions.rawValue))
     }
 }
 

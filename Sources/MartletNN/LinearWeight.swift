@@ -6,6 +6,12 @@ import MartletTensor
 public protocol LinearWeight {
     /// x [.., in] → [.., out], the bias included where there is one.
     func callAsFunction(_ x: Tensor) throws -> Tensor
+    /// The same, added to a residual [.., out].
+    func callAsFunction(_ x: Tensor, adding residual: Tensor) throws -> Tensor
+}
+
+extension LinearWeight {
+    public func callAsFunction(_ x: Tensor, adding residual: Tensor) throws -> Tensor { try residual.add(self(x)) }
 }
 
 /// Linear layers of one input that lie side by side, computed as one product where they are packed together.
@@ -24,10 +30,12 @@ public final class LinearGroup {
         widths = layers.map { $0.weight.value.size(0) }
     }
 
+    /// x [.., in] → the [.., out] of all layers side by side; nil where the layers are not packed together.
+    public func joined(_ x: Tensor) throws -> Tensor? { try packed.map { try $0(x) } }
+
     /// x [.., in] → one [.., out] for each layer, in order.
     public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> [Tensor] {
-        guard let packed else { return try layers.map { try $0(x, forward) } }
-        let y = try packed(x)
+        guard let y = try joined(x) else { return try layers.map { try $0(x, forward) } }
         return layers.count == 1 ? [y] : try y.split(widths, axis: -1)
     }
 }

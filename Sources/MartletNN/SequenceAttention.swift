@@ -78,10 +78,11 @@ public final class SequenceAttention: TokenAttention {
             lengths.indices.map { try rows(qs[$0], ks[$0], vs[$0], 1, lengths[$0], options) })
     }
 
-    public func attend(layer: Int, joined qkv: Tensor, groups: Int, _ options: AttentionOptions) throws -> Tensor {
-        guard qkv.rank == 3, qkv.size(0) == positions.count, groups > 0, isShort(qkv, options) else {
-            let parts = try qkv.split([qkv.size(1) - 2 * groups, groups, groups], axis: 1)
-            return try attend(layer: layer, parts[0], parts[1], parts[2], options)
+    public func attend(
+        layer: Int, joined qkv: Tensor, groups: Int, rotatedBy angles: RotaryAngles?, _ options: AttentionOptions
+    ) throws -> Tensor {
+        guard angles == nil, qkv.rank == 3, qkv.size(0) == positions.count, groups > 0, isShort(qkv, options) else {
+            return try attend(layer: layer, parts: qkv, groups: groups, rotatedBy: angles, options)
         }
         return try Op.joinedAttention.tensor(
             .tensor(qkv), .int(groups), .ints(lengths),

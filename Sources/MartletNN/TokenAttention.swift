@@ -33,13 +33,27 @@ public protocol TokenAttention: AnyObject {
     func attend(layer: Int, _ q: Tensor, _ k: Tensor, _ v: Tensor, _ options: AttentionOptions) throws -> Tensor
 
     /// The same where one product gave them side by side.
-    /// - Parameter qkv: [N, H + 2·G, K].
-    func attend(layer: Int, joined qkv: Tensor, groups: Int, _ options: AttentionOptions) throws -> Tensor
+    /// - Parameters:
+    ///   - qkv: [N, H + 2·G, K]; its numbers may be written over.
+    ///   - angles: what queries and keys are turned by first; nil is not at all.
+    func attend(
+        layer: Int, joined qkv: Tensor, groups: Int, rotatedBy angles: RotaryAngles?, _ options: AttentionOptions
+    ) throws -> Tensor
 }
 
 extension TokenAttention {
-    public func attend(layer: Int, joined qkv: Tensor, groups: Int, _ options: AttentionOptions) throws -> Tensor {
+    public func attend(
+        layer: Int, joined qkv: Tensor, groups: Int, rotatedBy angles: RotaryAngles?, _ options: AttentionOptions
+    ) throws -> Tensor {
+        try attend(layer: layer, parts: qkv, groups: groups, rotatedBy: angles, options)
+    }
+
+    /// As three tensors.
+    public func attend(
+        layer: Int, parts qkv: Tensor, groups: Int, rotatedBy angles: RotaryAngles?, _ options: AttentionOptions
+    ) throws -> Tensor {
         let parts = try qkv.split([qkv.size(1) - 2 * groups, groups, groups], axis: 1)
-        return try attend(layer: layer, parts[0], parts[1], parts[2], options)
+        return try attend(
+            layer: layer, angles?(parts[0]) ?? parts[0], angles?(parts[1]) ?? parts[1], parts[2], options)
     }
 }

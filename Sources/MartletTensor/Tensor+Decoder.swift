@@ -6,26 +6,50 @@ extension Tensor {
     /// i + R/2, in one pass.
     /// - Returns: nil where gradients are recorded or the numbers are not float32 in host memory.
     public func rotated(cos: Tensor, sin: Tensor) throws -> Tensor? {
-        let all = [self, cos, sin]
-        guard Tensor.canSkipRecording(all), rank == 3, cos.shape == sin.shape, cos.size(0) == size(0),
-            cos.count == size(0) * cos.size(-1), cos.size(-1) <= size(2), cos.size(-1) % 2 == 0, cos.isContiguous,
-            sin.isContiguous
-        else { return nil }
+        guard canRotate(cos, sin) else { return nil }
         let output = try Tensor.empty(shape)
         guard count > 0 else { return output }
         try withRows(of: Float.self) { input, stride in
-            var rotation = ck_rotation()
-            rotation.input = input
-            rotation.stride = Int64(stride)
-            rotation.output = ct_tensor_data(output.handle)?.assumingMemoryBound(to: Float.self)
-            rotation.cosines = UnsafePointer(ct_tensor_data(cos.handle)?.assumingMemoryBound(to: Float.self))
-            rotation.sines = UnsafePointer(ct_tensor_data(sin.handle)?.assumingMemoryBound(to: Float.self))
-            rotation.heads = Int32(size(1))
-            rotation.size = Int32(size(2))
-            rotation.rotated = Int32(cos.size(-1))
-            Torch.parallel(size(0), grain: Swift.max(1, 16_384 / Swift.max(1, count / size(0))), ck_rotate, &rotation)
+            guard let data = ct_tensor_data(output.handle)?.assumingMemoryBound(to: Float.self) else { return }
+            rotate(size(1), input, stride, to: data, size(1) * size(2), cos, sin)
         }
         return output
+    }
+
+    /// The same for the first `heads` heads of each row, in place.
+    /// - Returns: false, and nothing is changed, where `rotated` gives nil or the rows have room between them.
+    public func rotate(heads: Int, cos: Tensor, sin: Tensor) throws -> Bool {
+        guard canRotate(cos, sin), isContiguous, heads <= size(1), let data = ct_tensor_data(handle) else {
+            return false
+        }
+        let numbers = data.assumingMemoryBound(to: Float.self)
+        if count > 0 { rotate(heads, numbers, size(1) * size(2), to: numbers, size(1) * size(2), cos, sin) }
+        return true
+    }
+
+    private func canRotate(_ cos: Tensor, _ sin: Tensor) -> Bool {
+        Tensor.canSkipRecording([self, cos, sin]) && rank == 3 && cos.shape == sin.shape && cos.size(0) == size(0)
+            && cos.count == size(0) * cos.size(-1) && cos.size(-1) <= size(2) && cos.size(-1) % 2 == 0
+            && cos.isContiguous && sin.isContiguous
+    }
+
+    private func rotate(
+        _ heads: Int, _ input: UnsafePointer<Float>, _ stride: Int, to output: UnsafeMutablePointer<Float>,
+        _ outputStride: Int, _ cos: Tensor, _ sin: Tensor
+    ) {
+        var rotation = ck_rotation()
+        rotation.input = input
+        rotation.stride = Int64(stride)
+        rotation.output = output
+        rotation.output_stride = Int64(outputStride)
+        rotation.cosines = UnsafePointer(ct_tensor_data(cos.handle)?.assumingMemoryBound(to: Float.self))
+        rotation.sines = UnsafePointer(ct_tensor_data(sin.handle)?.assumingMemoryBound(to: Float.self))
+        rotation.heads = Int32(heads)
+        rotation.size = Int32(size(2))
+        rotation.rotated = Int32(cos.size(-1))
+        withExtendedLifetime((cos, sin)) {
+            Torch.parallel(size(0), grain: Swift.max(1, 16_384 / Swift.max(1, heads * size(2))), ck_rotate, &rotation)
+        }
     }
 
     /// `x/√(mean(x²) + ε)·w` over the last dimension, in one pass.

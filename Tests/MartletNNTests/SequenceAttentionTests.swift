@@ -73,7 +73,9 @@ import Testing
                 try y.mul(weights).sum().backward()
                 return [try y.detach(), try #require(qkv.grad)]
             }
-            let joined = try run { try $0.attend(layer: 0, joined: $1, groups: groups, AttentionOptions()) }
+            let joined = try run {
+                try $0.attend(layer: 0, joined: $1, groups: groups, rotatedBy: nil, AttentionOptions())
+            }
             let apart = try run { attention, qkv in
                 let parts = try qkv.split([heads, groups, groups], axis: 1)
                 return try attention.attend(layer: 0, parts[0], parts[1], parts[2], AttentionOptions())

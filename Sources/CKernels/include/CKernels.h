@@ -93,7 +93,8 @@ void ck_row_mask(float *row, int64_t count, const uint32_t *bits);
 typedef struct {
     const float *input; // rows of [heads, size]
     int64_t stride;     // numbers from one row to the next
-    float *output;      // [rows, heads, size]
+    float *output;      // rows of [heads, size]; the input itself, where its stride is the same
+    int64_t output_stride;
     const float *cosines, *sines; // [rows, rotated]
     int32_t heads, size, rotated;
 } ck_rotation;

@@ -32,7 +32,7 @@ final class CausalDecoder: LanguageModel {
     /// Llama's own blocks, with what they have after attention where that is another than a gated MLP.
     convenience init(
         _ config: DecoderConfig,
-        attention: (Int) throws -> any DecoderBlock,
+        attention: (Int) throws -> any AttentionPart,
         mlp: (Int) throws -> (name: String, module: any FeedForward)
     ) throws {
         try self.init(config, norm: RMSNorm(config.width, epsilon: config.normEpsilon)) {
@@ -90,13 +90,13 @@ final class CausalDecoder: LanguageModel {
 /// A norm before attention and one before the feedforward part, each summed with what went in.
 final class PreNormBlock: DecoderBlock {
     let input_layernorm: RMSNorm
-    let self_attn: any DecoderBlock
+    let self_attn: any AttentionPart
     let post_attention_layernorm: RMSNorm
     let mlp: any FeedForward
     let renames: [String: String]
 
     init(
-        _ config: DecoderConfig, _ attention: any DecoderBlock, _ feedForward: (name: String, module: any FeedForward)
+        _ config: DecoderConfig, _ attention: any AttentionPart, _ feedForward: (name: String, module: any FeedForward)
     ) throws {
         input_layernorm = try RMSNorm(config.width, epsilon: config.normEpsilon)
         self_attn = attention
@@ -110,7 +110,7 @@ final class PreNormBlock: DecoderBlock {
     func callAsFunction(
         _ x: Tensor, _ angles: RotaryAngles, _ attention: any TokenAttention, _ forward: Forward
     ) throws -> Tensor {
-        let x = try x.add(self_attn(input_layernorm(x, forward), angles, attention, forward))
-        return try x.add(mlp(post_attention_layernorm(x, forward), forward))
+        let x = try self_attn(input_layernorm(x, forward), adding: x, angles, attention, forward)
+        return try mlp(post_attention_layernorm(x, forward), adding: x, forward)
     }
 }

@@ -12,13 +12,25 @@ protocol DecoderBlock: Module {
     ) throws -> Tensor
 }
 
-/// The part of a block that looks at one token at a time: [N, D] → [N, D].
-protocol FeedForward: Layer {
+/// The part of a block that looks from token to token: [N, D] → [N, D].
+protocol AttentionPart: Module {
     var linearGroups: [LinearGroup] { get }
+    /// - Parameter residual: [N, D], what the result is added to.
+    func callAsFunction(
+        _ x: Tensor, adding residual: Tensor?, _ angles: RotaryAngles, _ attention: any TokenAttention,
+        _ forward: Forward
+    ) throws -> Tensor
+}
+
+/// The part of a block that looks at one token at a time: [N, D] → [N, D].
+protocol FeedForward: Module {
+    var linearGroups: [LinearGroup] { get }
+    /// - Parameter residual: [N, D], what the result is added to.
+    func callAsFunction(_ x: Tensor, adding residual: Tensor?, _ forward: Forward) throws -> Tensor
 }
 
 /// Attention with rotary positions and grouped heads, with the names that most of Hugging Face's decoders use.
-final class DecoderAttention: DecoderBlock {
+final class DecoderAttention: AttentionPart {
     let q_proj: Linear
     let k_proj: Linear
     let v_proj: Linear
@@ -27,6 +39,7 @@ final class DecoderAttention: DecoderBlock {
     let k_norm: (any Layer)?
     private let layer: Int
     private let headSize: Int
+    private let groups: Int
     private let options: AttentionOptions
     private let input: LinearGroup
     private let output: LinearGroup
@@ -46,6 +59,7 @@ final class DecoderAttention: DecoderBlock {
         k_norm = config.hasHeadNorms ? try headNorm(config) : nil
         self.layer = layer
         headSize = size
+        groups = config.keyValueHeadCount
         options = config.attention[layer]
         input = LinearGroup(q_proj, k_proj, v_proj)
         output = LinearGroup(o_proj)
@@ -54,12 +68,24 @@ final class DecoderAttention: DecoderBlock {
     var linearGroups: [LinearGroup] { [input, output] }
 
     func callAsFunction(
+        _ x: Tensor, adding residual: Tensor?, _ angles: RotaryAngles, _ attention: any TokenAttention,
+        _ forward: Forward
+    ) throws -> Tensor {
+        let y_NHK = try attend(x, angles, attention, forward)
+        return try output(y_NHK.flatten(), after: nil, adding: residual, forward)
+    }
+
+    private func attend(
         _ x: Tensor, _ angles: RotaryAngles, _ attention: any TokenAttention, _ forward: Forward
     ) throws -> Tensor {
+        if q_norm == nil, k_norm == nil, let joined = try input.joined(x) {
+            return try attention.attend(
+                layer: layer, joined: joined.reshape([joined.size(0), -1, headSize]), groups: groups,
+                rotatedBy: angles, options)
+        }
         let qkv = try input(x, forward).map { try $0.reshape([$0.size(0), -1, headSize]) }
         let (q_NHK, k_NGK) = (try q_norm?(qkv[0], forward) ?? qkv[0], try k_norm?(qkv[1], forward) ?? qkv[1])
-        let y_NHK = try attention.attend(layer: layer, angles(q_NHK), angles(k_NGK), qkv[2], options)
-        return try output(y_NHK.flatten(), forward)[0]
+        return try attention.attend(layer: layer, angles(q_NHK), angles(k_NGK), qkv[2], options)
     }
 }
 
@@ -94,10 +120,11 @@ final class GatedMLP: FeedForward {
 
     var linearGroups: [LinearGroup] { [input, output] }
 
-    func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
+    func callAsFunction(_ x: Tensor, adding residual: Tensor?, _ forward: Forward) throws -> Tensor {
         let parts = try input(x, forward)
         let gated = try activation == .silu ? parts[0].siluGated(up: parts[1]) : nil
-        return try output(gated ?? activation(parts[0]).mul(parts[1]), forward)[0]
+        return try output(
+            gated ?? activation(parts[0]).mul(parts[1]), after: nil, adding: residual, forward)
     }
 }
 

@@ -156,7 +156,7 @@ final class GPT2: LanguageModel {
             _ x: Tensor, after norm: LayerNorm, _ attention: any TokenAttention, _ forward: Forward
         ) throws -> Tensor {
             let qkv = try groups[0](x, after: norm, forward).reshape([x.size(0), 3 * heads, -1])
-            let y_NHK = try attention.attend(layer: layer, joined: qkv, groups: heads, options)
+            let y_NHK = try attention.attend(layer: layer, joined: qkv, groups: heads, rotatedBy: nil, options)
             return try groups[1](y_NHK.flatten(), after: nil, adding: x, dropout: dropout, forward)
         }
     }

@@ -93,9 +93,9 @@ enum Gemma {
         func callAsFunction(
             _ x: Tensor, _ angles: RotaryAngles, _ attention: any TokenAttention, _ forward: Forward
         ) throws -> Tensor {
-            let y = try self_attn(input_layernorm(x, forward), angles, attention, forward)
+            let y = try self_attn(input_layernorm(x, forward), adding: nil, angles, attention, forward)
             let x = try x.add(post_attention_layernorm(y, forward))
-            let z = try mlp(pre_feedforward_layernorm(x, forward), forward)
+            let z = try mlp(pre_feedforward_layernorm(x, forward), adding: nil, forward)
             return try x.add(post_feedforward_layernorm(z, forward))
         }
     }

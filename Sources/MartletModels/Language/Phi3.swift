@@ -14,19 +14,21 @@ enum Phi3 {
             mlp: { _ in ("mlp", try FusedMLP(decoder)) })
     }
 
-    final class FusedAttention: DecoderBlock {
+    final class FusedAttention: AttentionPart {
         let qkv_proj: Linear
         let o_proj: Linear
         private let layer: Int
         private let headSize: Int
-        private let heads: [Int]
+        private let groups: Int
         private let options: AttentionOptions
         private let input: LinearGroup
         private let output: LinearGroup
 
         init(_ config: DecoderConfig, layer: Int) throws {
-            heads = [config.headCount, config.keyValueHeadCount, config.keyValueHeadCount]
-            let (outputs, std) = (try wide(heads.reduce(0, +), config.headSize), config.initializerRange)
+            groups = config.keyValueHeadCount
+            let (outputs, std) = (
+                try wide(config.headCount + 2 * groups, config.headSize), config.initializerRange
+            )
             qkv_proj = try Linear(config.width, outputs, bias: false, std: std)
             o_proj = try Linear(wide(config.headCount, config.headSize), config.width, bias: false, std: std)
             self.layer = layer
@@ -39,11 +41,12 @@ enum Phi3 {
         var linearGroups: [LinearGroup] { [input, output] }
 
         func callAsFunction(
-            _ x: Tensor, _ angles: RotaryAngles, _ attention: any TokenAttention, _ forward: Forward
+            _ x: Tensor, adding residual: Tensor?, _ angles: RotaryAngles, _ attention: any TokenAttention,
+            _ forward: Forward
         ) throws -> Tensor {
-            let qkv = try input(x, forward)[0].reshape([x.size(0), -1, headSize]).split(heads, axis: 1)
-            let y_NHK = try attention.attend(layer: layer, angles(qkv[0]), angles(qkv[1]), qkv[2], options)
-            return try output(y_NHK.flatten(), forward)[0]
+            let qkv = try input(x, forward)[0].reshape([x.size(0), -1, headSize])
+            let y_NHK = try attention.attend(layer: layer, joined: qkv, groups: groups, rotatedBy: angles, options)
+            return try output(y_NHK.flatten(), after: nil, adding: residual, forward)
         }
     }
 
@@ -65,9 +68,9 @@ enum Phi3 {
 
         var linearGroups: [LinearGroup] { [input, output] }
 
-        func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
+        func callAsFunction(_ x: Tensor, adding residual: Tensor?, _ forward: Forward) throws -> Tensor {
             let parts = try input(x, forward)[0].chunk(2, axis: -1)
-            return try output(activation(parts[0]).mul(parts[1]), forward)[0]
+            return try output(activation(parts[0]).mul(parts[1]), after: nil, adding: residual, forward)
         }
     }
 }

@@ -49,7 +49,7 @@ final class SparseMLP: FeedForward {
         experts.flatMap(\.linearGroups) + (shared_expert?.linearGroups ?? [])
     }
 
-    func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor {
+    func callAsFunction(_ x: Tensor, adding residual: Tensor?, _ forward: Forward) throws -> Tensor {
         let chosen = try route(x, forward)[0].softmax().topk(chosenCount)
         var weights_NK = chosen.values
         if normalizes { weights_NK = try weights_NK.div(weights_NK.sum([-1], keep: true)) }
@@ -64,13 +64,13 @@ final class SparseMLP: FeedForward {
         for (expert, module) in experts.enumerated() where !rows[expert].isEmpty {
             let index = try Tensor(rows[expert], shape: [rows[expert].count], device: x.device)
             let place = try Tensor(places[expert], shape: [places[expert].count], device: x.device)
-            let y = try module(x.indexSelect(0, index), forward).mul(weights.indexSelect(0, place))
+            let y = try module(x.indexSelect(0, index), adding: nil, forward).mul(weights.indexSelect(0, place))
             sum = try Op.indexAdd.tensor(.tensor(sum), 0, .tensor(index), .tensor(y))
         }
         if let shared_expert, let shared_expert_gate {
             let share = try shared_expert_gate(x, forward).sigmoid()
-            sum = try sum.add(shared_expert(x, forward).mul(share))
+            sum = try sum.add(shared_expert(x, adding: nil, forward).mul(share))
         }
-        return sum
+        return try residual.map { try $0.add(sum) } ?? sum
     }
 }

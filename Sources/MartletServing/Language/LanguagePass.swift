@@ -84,8 +84,10 @@ private final class WatchedAttention: TokenAttention {
         return try inner.attend(layer: layer, q, k, v, options)
     }
 
-    func attend(layer: Int, joined qkv: Tensor, groups: Int, _ options: AttentionOptions) throws -> Tensor {
+    func attend(
+        layer: Int, joined qkv: Tensor, groups: Int, rotatedBy angles: RotaryAngles?, _ options: AttentionOptions
+    ) throws -> Tensor {
         begins()
-        return try inner.attend(layer: layer, joined: qkv, groups: groups, options)
+        return try inner.attend(layer: layer, joined: qkv, groups: groups, rotatedBy: angles, options)
     }
 }

@@ -96,34 +96,51 @@ public final class PagedAttention: TokenAttention {
         if let window = options.window, window < 1 {
             throw TensorError(.value, "a window of \(window) tokens sees nothing")
         }
-        let output = try Tensor.empty([tokenCount, heads, size])
-        guard tokenCount > 0 else { return output }
-        let (keys, values) = layers[layer]
-        try q.withRows(of: Float.self) { q, qStride in
+        return try q.withRows(of: Float.self) { q, qStride in
             try k.withRows(of: Float.self) { k, kStride in
                 try v.withRows(of: Float.self) { v, vStride in
-                    try keys.withUnsafeMutableBytes { keys in
-                        try values.withUnsafeMutableBytes { values in
-                            try output.withUnsafeMutableBytes { output in
-                                var attention = ck_attention()
-                                attention.q = q
-                                attention.k = k
-                                attention.v = v
-                                attention.q_stride = Int64(qStride)
-                                attention.k_stride = Int64(kStride)
-                                attention.v_stride = Int64(vStride)
-                                attention.output = output.bindMemory(to: Float.self).baseAddress
-                                attention.keys = keys.baseAddress
-                                attention.values = values.baseAddress
-                                attention.is_half = isHalf ? 1 : 0
-                                attention.cpu = Int32(instructions.rawValue)
-                                attention.scale = Float(options.scale ?? 1 / Double(size).squareRoot())
-                                attention.window = Int32(clamping: options.window ?? 0)
-                                attention.softcap = Float(options.softcap ?? 0)
-                                run(&attention)
-                            }
-                        }
-                    }
+                    try attend(layer, (q, qStride), (k, kStride), (v, vStride), options)
+                }
+            }
+        }
+    }
+
+    public func attend(
+        layer: Int, joined qkv: Tensor, groups: Int, rotatedBy angles: RotaryAngles?, _ options: AttentionOptions
+    ) throws -> Tensor {
+        let (heads, size) = (geometry.headCount, geometry.headSize)
+        guard qkv.shape == [tokenCount, heads + 2 * groups, size], groups == geometry.keyValueHeadCount,
+            layers.indices.contains(layer), options.window ?? 1 >= 1,
+            try angles.map({ try qkv.rotate(heads: heads + groups, cos: $0.cos, sin: $0.sin) }) ?? true
+        else { return try attend(layer: layer, parts: qkv, groups: groups, rotatedBy: angles, options) }
+        return try qkv.withRows(of: Float.self) { q, stride in
+            let k = q + heads * size
+            return try attend(layer, (q, stride), (k, stride), (k + groups * size, stride), options)
+        }
+    }
+
+    private typealias Rows = (numbers: UnsafePointer<Float>, stride: Int)
+
+    private func attend(_ layer: Int, _ q: Rows, _ k: Rows, _ v: Rows, _ options: AttentionOptions) throws -> Tensor {
+        let output = try Tensor.empty([tokenCount, geometry.headCount, geometry.headSize])
+        guard tokenCount > 0 else { return output }
+        let (keys, values) = layers[layer]
+        try keys.withUnsafeMutableBytes { keys in
+            try values.withUnsafeMutableBytes { values in
+                try output.withUnsafeMutableBytes { output in
+                    var attention = ck_attention()
+                    (attention.q, attention.q_stride) = (q.numbers, Int64(q.stride))
+                    (attention.k, attention.k_stride) = (k.numbers, Int64(k.stride))
+                    (attention.v, attention.v_stride) = (v.numbers, Int64(v.stride))
+                    attention.output = output.bindMemory(to: Float.self).baseAddress
+                    attention.keys = keys.baseAddress
+                    attention.values = values.baseAddress
+                    attention.is_half = isHalf ? 1 : 0
+                    attention.cpu = Int32(instructions.rawValue)
+                    attention.scale = Float(options.scale ?? 1 / Double(geometry.headSize).squareRoot())
+                    attention.window = Int32(clamping: options.window ?? 0)
+                    attention.softcap = Float(options.softcap ?? 0)
+                    run(&attention)
                 }
             }
         }

@@ -73,8 +73,12 @@ struct AdaptedWeight: LinearWeight {
     let group: Int
     let pass: AdapterPass
 
-    func callAsFunction(_ x: Tensor) throws -> Tensor {
-        let y = try base(x)
+    func callAsFunction(_ x: Tensor) throws -> Tensor { try adapted(base(x), x) }
+    func callAsFunction(_ x: Tensor, adding residual: Tensor) throws -> Tensor {
+        try adapted(base(x, adding: residual), x)
+    }
+
+    private func adapted(_ y: Tensor, _ x: Tensor) throws -> Tensor {
         try pass.add(x, to: y, group: group)
         return y
     }
