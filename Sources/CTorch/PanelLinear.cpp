@@ -84,8 +84,9 @@ at::Tensor panel_linear(
     bool small = numbers < 150'000 && numbers * static_cast<double>(product.rows) < 1'000'000;
     int64_t groups = (outputs + group_rows - 1) / group_rows;
     // Turns of some 10 µs, and some for each thread.
-    auto size = static_cast<int64_t>(4e5 / (static_cast<double>(group_rows * product.inputs) * static_cast<double>(product.rows) + 1));
-    int64_t turn = std::clamp<int64_t>(size, 1, std::max<int64_t>(1, groups / (4 * at::get_num_threads())));
+    double work = static_cast<double>(group_rows * product.inputs) * static_cast<double>(product.rows);
+    int64_t most = std::max<int64_t>(1, groups / (4 * at::get_num_threads()));
+    int64_t turn = std::clamp<int64_t>(static_cast<int64_t>(4e5 / (work + 1)), 1, most);
     ct_parallel_turns(groups, small ? groups : turn, ck_panels_run, &product);
     return result;
 }
@@ -95,5 +96,6 @@ at::Tensor panel_linear(
 TORCH_LIBRARY_FRAGMENT(martlet, library) {
     library.def("panel_weight(Tensor weight, bool half) -> Tensor", &panel_weight);
     library.def(
-        "panel_linear(Tensor x, Tensor weight, Tensor? bias, Tensor? residual, int outputs, int cpu=2) -> Tensor", &panel_linear);
+        "panel_linear(Tensor x, Tensor weight, Tensor? bias, Tensor? residual, int outputs, int cpu=2) -> Tensor",
+        &panel_linear);
 }

@@ -46,6 +46,11 @@ struct ProductCase: Sendable, CustomTestStringConvertible {
                 try expectClose(
                     packed.product(x, instructions: instructions), example.expected(x), rtol: 1e-5, atol: 1e-4,
                     "\(count) rows")
+                let residual = try Tensor.normal(
+                    [count, example.outputs], std: 1, key: RandomKey(seed: 7, purpose: 90), type: .float32)
+                let added = try packed.product(x, adding: residual, instructions: instructions)
+                let plain = try packed.product(x, instructions: instructions).add(residual)
+                #expect(try added.array(of: Float.self) == plain.array(of: Float.self), "\(count) rows")
             }
         }
     }
@@ -80,6 +85,9 @@ struct ProductCase: Sendable, CustomTestStringConvertible {
             try expectClose(packed(one), example.expected(one), rtol: 1e-5, atol: 1e-4, "one dimension")
             #expect(try packed(Tensor.zeros([0, 24])).shape == [0, 40])
             #expect(throws: TensorError.self) { try packed(Tensor.zeros([2, 25])) }
+            #expect(throws: TensorError.self) { try packed(cut, adding: Tensor.zeros([6, 41])) }
+            let doubled = try packed(cut, adding: packed(cut).transpose(0, 1).contiguous().transpose(0, 1))
+            try expectClose(doubled, packed(cut).mul(2), rtol: 1e-6, atol: 1e-6, "a residual with columns side by side")
             #expect(throws: TensorError.self) { try packed(Tensor.zeros([2, 24], type: .float64)) }
         }
     }

@@ -120,6 +120,44 @@ private let compute = ComputeThread()
         }
     }
 
+    @Test(arguments: [64, 40, 16, 6])
+    func joinedQueriesAreTurnedAsTheFormulaSays(_ rotated: Int) throws {
+        try compute.run {
+            let (count, heads, groups, size) = (70, 4, 2, 64)
+            let geometry = LanguageGeometry(
+                layerCount: 1, headCount: heads, keyValueHeadCount: groups, headSize: size, width: 8,
+                vocabularyCount: 8, contextLength: 128)
+            let qkv = try Tensor.normal(
+                [count, heads + 2 * groups, size], std: 1, key: RandomKey(seed: 8, purpose: 99), type: .float64)
+            let rotary = try RotaryEmbedding(RotaryConfig(size: rotated, contextLength: 128))
+            let whole = try SequenceAttention(lengths: [count])
+            // In float64 the angles are applied step by step.
+            let expected = try whole.attend(
+                layer: 0, joined: qkv, groups: groups, rotatedBy: rotary(whole.positions), AttentionOptions())
+            let paged = try PagedAttention(geometry, pageCount: 8)
+            for size in [70, 13, 1] {
+                var found: [Tensor] = []
+                for start in stride(from: 0, to: count, by: size) {
+                    let length = min(size, count - start)
+                    try paged.begin([
+                        .init(
+                            id: .init(request: 0, choice: 0), tokens: Array(repeating: 0, count: length), start: start,
+                            pages: [3, 1, 7, 0, 5], samples: false, cachedTokens: 0)
+                    ])
+                    let part = { (x: Tensor) in try x.narrow(0, from: start, length: length).contiguous() }
+                    found.append(
+                        try Tensor.inference {
+                            try paged.attend(
+                                layer: 0, joined: part(qkv.to(.float32)), groups: groups,
+                                rotatedBy: rotary(paged.positions), AttentionOptions())
+                        })
+                }
+                let error = try Tensor.cat(found).to(.float64).sub(expected).abs().max().item()
+                #expect(error <= 2e-5, "in parts of \(size): \(error)")
+            }
+        }
+    }
+
     @Test func keysAndValuesBeyond16BitsAreTheLargestThereAre() throws {
         try compute.run {
             let geometry = LanguageGeometry(
