@@ -70,16 +70,16 @@ public final class FeatureObjective: TrainingObjective {
         try rows.setOrder(key.permutation(rows.count))
     }
 
-    public func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor {
+    public func losses(_ places: Range<Int>, _ forward: Forward) throws -> [Tensor] {
         if forward.part > 0 { try goOn() }
         let batch = try rows.batch(places, step: Int(clamping: forward.step))
         let results = try network(batch.inputs, forward)
-        var loss = try losses[0](results[0], batch.targets[0])
-        for index in losses.indices.dropFirst() {
-            loss = try loss.add(losses[index](results[index], batch.targets[index]))
-        }
         lastBatch = (results, batch.targets)
-        return loss
+        return try losses.indices.map { try losses[$0](results[$0], batch.targets[$0]) }
+    }
+
+    public func weights(of places: Range<Int>) throws -> [Double] {
+        try zip(losses, rows.targets(places)).map { try $0.weight(of: $1) }
     }
 
     /// The share of the last batch that the first category output got right.

@@ -28,7 +28,8 @@ struct ProgressReporter {
 
     mutating func count(rows: Int, loss: Double) {
         rowsSinceLast += rows
-        recentLoss = recentLoss.map { 0.98 * $0 + 0.02 * loss } ?? loss
+        // A step without labels has no loss.
+        if rows > 0 { recentLoss = recentLoss.map { 0.98 * $0 + 0.02 * loss } ?? loss }
         stepsUntilLook -= 1
     }
 

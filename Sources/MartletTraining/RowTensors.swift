@@ -76,6 +76,19 @@ final class RowTensors {
         return split(try batch.features.map { try tensor($0.layout, $0.values, rows: batch.count) }, range.count)
     }
 
+    /// The targets of `batch` alone.
+    func targets(_ range: Range<Int>) throws -> [Tensor] {
+        if let ordered {
+            return try ordered[inputCount...].map { try $0.narrow(0, from: range.lowerBound, length: range.count) }
+        }
+        if let held, let orderTensor {
+            let index = try orderTensor.narrow(0, from: range.lowerBound, length: range.count)
+            return try held[inputCount...].map { try $0.indexSelect(0, index) }
+        }
+        let batch = try rows.batch(rows: Array(order[range]))
+        return try batch.features[inputCount...].map { try tensor($0.layout, $0.values, rows: batch.count) }
+    }
+
     private func split(_ tensors: [Tensor], _ count: Int) -> Batch {
         Batch(count: count, inputs: Array(tensors[..<inputCount]), targets: Array(tensors[inputCount...]))
     }

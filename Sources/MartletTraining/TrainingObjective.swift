@@ -17,11 +17,13 @@ public protocol TrainingObjective: AnyObject {
     /// Puts the rows in an epoch's order, or leaves them as they lie.
     func begin(epoch: Int, shuffled: Bool) throws
 
-    /// The mean loss over the rows at these places of the order, with its gradients.
-    func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor
+    /// The mean losses over the rows at these places of the order, with their gradients: one for each output. What is
+    /// minimised is their sum.
+    func losses(_ places: Range<Int>, _ forward: Forward) throws -> [Tensor]
 
-    /// How much the rows at these places weigh in a step's mean loss, such as their tokens; their number by default.
-    func weight(of places: Range<Int>) throws -> Double
+    /// What each of the losses at these places is a mean over, such as tokens, so that the parts of a step add up to the
+    /// mean over all of it; the number of rows by default. Zero is a loss without a label.
+    func weights(of places: Range<Int>) throws -> [Double]
 
     /// Cuts rows that are too much for one pass into parts whose gradients add up to theirs; by default one part.
     func parts(of places: Range<Int>) -> [Range<Int>]
@@ -34,6 +36,6 @@ public protocol TrainingObjective: AnyObject {
 }
 
 extension TrainingObjective {
-    public func weight(of places: Range<Int>) throws -> Double { Double(places.count) }
+    public func weights(of places: Range<Int>) throws -> [Double] { [Double(places.count)] }
     public func parts(of places: Range<Int>) -> [Range<Int>] { [places] }
 }

@@ -43,6 +43,9 @@ public final class TrainingSession {
     private var isOrdered = false
 
     /// One optimizer step over the next rows. Returns their mean loss and their number.
+    ///
+    /// Parts of a step weigh as much as what their losses are means over, so a step in parts is the step in one. Where
+    /// none of its rows has a label, nothing changes, and the step counts with no rows and a loss of 0.
     /// - Throws: `diverged` where the loss is not a number; nothing has been updated then.
     public func step() throws -> (loss: Double, rows: Int) {
         if isEpochStart || !isOrdered {
@@ -50,18 +53,28 @@ public final class TrainingSession {
             isOrdered = true
         }
         let ranges = self.ranges(of: stepsDone % stepsPerEpoch).flatMap { objective.parts(of: $0) }
-        let weights = try ranges.map { try objective.weight(of: $0) }
-        let total = weights.reduce(0, +)
-        var lossSum = 0.0
+        let shares = ranges.count > 1 ? try self.shares(of: ranges) : nil
+        var (lossSum, isLearnt) = (0.0, false)
         optimizer.zeroGrad()
         for (part, range) in ranges.enumerated() {
             let forward = Forward(training: true, seed: seed, step: UInt64(stepsDone), part: UInt64(part))
-            let loss = try objective.loss(range, forward)
-            let value = try loss.item()
+            let losses = try objective.losses(range, forward)
+            guard var loss = try Self.sum(losses, shares?[part]) else { continue }
+            var value = try loss.item()
+            // A mean over no labels is no number either.
+            if !value.isFinite, shares == nil, case let known = try self.shares(of: [range]), known[0].contains(0) {
+                guard let rest = try Self.sum(losses, known[0]) else { continue }
+                loss = rest
+                value = try loss.item()
+            }
             guard value.isFinite else { throw diverged("the loss", value, step: stepsDone + 1) }
-            lossSum += value * weights[part]
-            let share = weights[part] / total
-            try (share == 1 ? loss : loss.mul(share)).backward()
+            lossSum += value
+            isLearnt = true
+            try loss.backward()
+        }
+        guard isLearnt else {
+            stepsDone += 1
+            return (0, 0)
         }
         if config.regularization.l1 > 0 || config.regularization.l2 > 0 {
             try optimizer.applyRegularization(config.regularization)
@@ -69,7 +82,26 @@ public final class TrainingSession {
         if let limit = config.clipNorm { _ = try optimizer.clipGradNorm(limit) }
         try optimizer.step(learningRate: config.optimizer.learningRate * schedule.factor(stepsDone))
         stepsDone += 1
-        return (lossSum / total, ranges.reduce(0) { $0 + $1.count })
+        return (lossSum, ranges.reduce(0) { $0 + $1.count })
+    }
+
+    /// What of each output's mean over the whole step each part has.
+    private func shares(of ranges: [Range<Int>]) throws -> [[Double]] {
+        let weights = try ranges.map { try objective.weights(of: $0) }
+        let totals = weights[0].indices.map { output in weights.reduce(0) { $0 + $1[output] } }
+        return weights.map { zip($0, totals).map { $1 > 0 ? $0 / $1 : 0 } }
+    }
+
+    /// The sum of losses, each times its share where there are some; nil where all of these are zero.
+    private static func sum(_ losses: [Tensor], _ shares: [Double]?) throws -> Tensor? {
+        var sum: Tensor?
+        for (index, loss) in losses.enumerated() {
+            let share = shares?[index] ?? 1
+            guard share > 0 else { continue }
+            let part = share == 1 ? loss : try loss.mul(share)
+            sum = try sum?.add(part) ?? part
+        }
+        return sum
     }
 
     /// Everything that a run needs to go on: weights under `model.`, the optimizer's state under `optimizer.`.

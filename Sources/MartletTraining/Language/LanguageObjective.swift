@@ -64,10 +64,10 @@ public final class LanguageObjective: TrainingObjective {
         start = shuffled ? Int((other.uniform(1).first ?? 0) * Double(length)) : 0
     }
 
-    public func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor {
+    public func losses(_ places: Range<Int>, _ forward: Forward) throws -> [Tensor] {
         if forward.part > 0 { try goOn() }
         let starts = places.map { place in start + (order.map { Int($0[place]) } ?? place) * length }
-        return try loss(of: data.train, starts, length, forward)
+        return [try loss(of: data.train, starts, length, forward)]
     }
 
     /// The mean over the tokens of windows of `length` tokens that begin at these places.

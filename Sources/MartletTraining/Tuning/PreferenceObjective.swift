@@ -78,11 +78,11 @@ package final class PreferenceObjective: TuningObjective {
         }
     }
 
-    package func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor {
+    package func losses(_ places: Range<Int>, _ forward: Forward) throws -> [Tensor] {
         if forward.part > 0 { try goOn() }
         let (loss, sums) = try loss(of: train, places.map { order.row($0) }, references.train, forward)
         self.sums += sums
-        return loss
+        return [loss]
     }
 
     private func loss(

@@ -86,7 +86,7 @@ final class ReinforcementObjective: TuningObjective {
         }
     }
 
-    func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor {
+    func losses(_ places: Range<Int>, _ forward: Forward) throws -> [Tensor] {
         var requests: [AnswerSampler.Request] = []
         let rows = places.map { order.row($0) }
         for row in rows {
@@ -123,7 +123,7 @@ final class ReinforcementObjective: TuningObjective {
         let weights = zip(advantages, counts).flatMap { advantage, count in
             [Float](repeating: advantage / Float(max(1, count) * answers.count), count: count)
         }
-        return try losses.mul(Tensor(weights, shape: [weights.count], device: tuned.device)).sum()
+        return [try losses.mul(Tensor(weights, shape: [weights.count], device: tuned.device)).sum()]
     }
 
     /// How much better than its group each answer is.

@@ -99,8 +99,8 @@ final class SupervisedObjective: TuningObjective {
 
     func begin(epoch: Int, shuffled: Bool) throws { order.begin(epoch: epoch, shuffled: shuffled) }
 
-    func weight(of places: Range<Int>) throws -> Double {
-        Double(places.reduce(0) { $0 + train.learntCount(order.row($1)) })
+    func weights(of places: Range<Int>) throws -> [Double] {
+        [Double(places.reduce(0) { $0 + train.learntCount(order.row($1)) })]
     }
 
     func parts(of places: Range<Int>) -> [Range<Int>] {
@@ -111,12 +111,12 @@ final class SupervisedObjective: TuningObjective {
         }
     }
 
-    func loss(_ places: Range<Int>, _ forward: Forward) throws -> Tensor {
+    func losses(_ places: Range<Int>, _ forward: Forward) throws -> [Tensor] {
         if forward.part > 0 { try goOn() }
         let (loss, right, count) = try loss(of: places.map { train[order.row($0)] }, forward)
         self.right += right
         seen += count
-        return loss
+        return [loss]
     }
 
     private func loss(
