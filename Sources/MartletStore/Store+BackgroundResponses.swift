@@ -10,6 +10,8 @@ package struct StoredBackgroundResponse: Sendable, Equatable {
     package var createdAt: Date
     /// The body of the request that asked for it.
     package var request: JSON
+    /// How often a `serve` took it up from an earlier one.
+    package var restarts = 0
 
     package init(id: String, projectID: String, keyID: String, createdAt: Date, request: JSON) {
         self.id = id
@@ -18,6 +20,14 @@ package struct StoredBackgroundResponse: Sendable, Equatable {
         self.createdAt = createdAt
         self.request = request
     }
+}
+
+/// The events of a streamed response that is over.
+package enum ResponseEvents: Sendable, Equatable {
+    /// JSON documents without line breaks, in order.
+    case kept([String])
+    /// More than are kept.
+    case tooMany
 }
 
 extension Store {
@@ -36,21 +46,30 @@ extension Store {
         }
     }
 
-    /// Of every project, oldest first.
-    package func unfinishedBackgroundResponses() async throws -> [StoredBackgroundResponse] {
-        try await read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM background_responses ORDER BY sequence").map { row in
-                StoredBackgroundResponse(
+    /// Takes up what an earlier `serve` left: of every project, oldest first, each with its response as it is shown.
+    package func takeUpBackgroundResponses() async throws -> [(work: StoredBackgroundResponse, body: JSON)] {
+        try await write { db in
+            try db.execute(sql: "UPDATE background_responses SET restarts = restarts + 1")
+            return try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT b.*, r.body FROM background_responses b JOIN responses r ON r.id = b.id ORDER BY b.sequence
+                    """
+            ).map { row in
+                var work = StoredBackgroundResponse(
                     id: row["id"], projectID: row["project_id"], keyID: row["key_id"],
                     createdAt: row.date("created_at"), request: try Stored.json(row["request"]) ?? .null)
+                work.restarts = row["restarts"]
+                return (work, try Stored.json(row["body"]) ?? .null)
             }
         }
     }
 
     /// Changes a response that is not over; nil where it is. With `ends` it is over then, and what it used is written
-    /// down in the same transaction.
+    /// down in the same transaction, with its `events` where it was streamed.
     package func change(
         background id: String, ends: Bool, conversation: JSON? = nil, usage: [UsageRow] = [],
+        events: (@Sendable (JSON) -> ResponseEvents)? = nil,
         _ change: @escaping @Sendable (JSONObject) -> JSONObject
     ) async throws -> JSON? {
         try await write { db in
@@ -66,8 +85,30 @@ extension Store {
                 arguments: [id, changed.serialized(), conversation?.serialized()])
             guard ends else { return changed }
             try db.execute(sql: "DELETE FROM background_responses WHERE id = ?", arguments: [id])
+            if let events {
+                var text: String?
+                if case .kept(let kept) = events(changed) { text = kept.joined(separator: "\n") }
+                try db.execute(
+                    sql: "INSERT INTO response_events (response_id, events) VALUES (?, ?)", arguments: [id, text])
+            }
             try Self.add(usage, in: db)
             return changed
+        }
+    }
+
+    /// Nil for a response that was not streamed from the background, or is not over.
+    package func events(ofResponse id: String, projectID: String) async throws -> ResponseEvents? {
+        try await read { db in
+            try Row.fetchOne(
+                db,
+                sql: """
+                    SELECT e.events FROM response_events e JOIN responses r ON r.id = e.response_id
+                    WHERE e.response_id = ? AND r.project_id = ?
+                    """, arguments: [id, projectID]
+            ).map { row in
+                guard let text = row["events"] as String? else { return .tooMany }
+                return .kept(text.utf8.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) })
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ extension Store {
         migrator.registerMigration("4") { db in try db.execute(sql: schema4) }
         migrator.registerMigration("5") { db in try db.execute(sql: schema5) }
         migrator.registerMigration("6") { db in try db.execute(sql: schema6) }
+        migrator.registerMigration("7") { db in try db.execute(sql: schema7) }
 
         let (isNewer, applied, isComplete) = try queue.read { db in
             (

@@ -228,6 +228,35 @@ def test_a_kept_response_is_told_again(client):
     assert [event.sequence_number for event in later] == list(range(4, len(events)))
 
 
+def test_a_response_in_the_background_is_streamed_and_resumed(client):
+    asked = {"model": "tiny", "input": "One", "temperature": 0, "max_output_tokens": 24}
+    seen = []
+    with client.responses.create(**asked, background=True, stream=True) as stream:
+        for event in stream:
+            seen.append(event)
+            if event.type == "response.output_text.delta":
+                break
+    # The client has left; what it missed is there, in the same stream and in one of its own.
+    kinds = [event.type for event in seen]
+    assert kinds[:3] == ["response.created", "response.queued", "response.in_progress"]
+    assert seen[0].response.status == "queued" and seen[0].response.background
+    made = seen[0].response.id
+    seen += client.responses.retrieve(made, stream=True, starting_after=seen[-1].sequence_number)
+    assert [event.sequence_number for event in seen] == list(range(len(seen)))
+    assert seen[-1].type in ("response.completed", "response.incomplete")
+    whole = client.responses.retrieve(made)
+    assert seen[-1].response.to_dict() == whole.to_dict()
+    assert "".join(e.delta for e in seen if e.type == "response.output_text.delta") == whole.output_text
+    again = list(client.responses.retrieve(made, stream=True))
+    assert [event.to_dict() for event in again] == [event.to_dict() for event in seen]
+    with client.responses.stream(response_id=made, starting_after=4) as stream:
+        assert [event.sequence_number for event in stream] == list(range(5, len(seen)))
+        assert stream.get_final_response().output_text == whole.output_text
+    client.responses.delete(made)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made, stream=True)
+
+
 def test_tokens_of_a_response_are_counted(client):
     given = {"model": "tiny", "input": "One", "instructions": "Be brief."}
     counted = client.responses.input_tokens.count(**given)

@@ -50,6 +50,53 @@ import Testing
         try await last.stop()
     }
 
+    @Test func `a streamed one begins anew after a restart, under numbers of its own`() async throws {
+        let bench = try await Bench()
+        let admin = bench.admin
+        try await bench.stop(keep: true)
+        let store = try Store(path: bench.home + "/martlet.sqlite")
+        let id = "resp_3"
+        try await store.insert(
+            StoredBackgroundResponse(
+                id: id, projectID: admin.project, keyID: admin.keyID, createdAt: Date(),
+                request: ["model": "m", "input": "x", "background": true, "stream": true]),
+            response: StoredResponse(
+                id: id, projectID: admin.project, createdAt: Date(),
+                body: ["id": .string(id), "status": "in_progress", "created_at": 5], input: [], conversation: []))
+        try store.close()
+        for restart in 1...2 {
+            // Without an executor there is no place for it, and it waits.
+            let next = try await Bench(home: bench.home)
+            let log = try #require(await next.platform.backgroundResponses.log(of: id, by: next.admin))
+            #expect(log.first == restart * 1_000_000 && log.createdAt == 5)
+            // Whoever was told events before hears that it begins anew.
+            guard case .events(let told, let number) = log.read(from: log.first) else { return #expect(Bool(false)) }
+            let events = try told.map { try JSONParser.parse($0) }
+            #expect(events.map { $0["type"] } == ["response.created", "response.queued"])
+            #expect(events.allSatisfy { $0["response"]?["status"] == "queued" })
+            #expect(events.map { $0["sequence_number"]?.int } == [log.first, log.first + 1])
+            #expect(log.read(from: 7) == .lost && log.read(from: number) == .events([], next: number))
+            #expect(try await next.platform.backgroundResponses.events(of: id, by: next.admin) == nil)
+            try await next.stop(keep: true)
+            #expect(log.read(from: number) == .stopped)
+        }
+        let last = try await Bench(home: bench.home)
+        last.platform.executor.set(Refuser())
+        try await eventually {
+            try await last.platform.responses.show(id, by: last.admin).body["status"] == "failed"
+        }
+        guard case .kept(let kept)? = try await last.platform.backgroundResponses.events(of: id, by: last.admin) else {
+            return #expect(Bool(false))
+        }
+        let end = try JSONParser.parse(try #require(kept.last))
+        #expect(kept.count == 3 && end["type"] == "response.failed" && end["sequence_number"] == 3_000_002)
+        #expect(end["response"]?["error"]?["message"] == "no such prompt")
+        let stranger = Principal(keyID: "k", project: "proj_other", projectName: "other", role: .admin)
+        #expect(try await last.platform.backgroundResponses.events(of: id, by: stranger) == nil)
+        #expect(await last.platform.backgroundResponses.log(of: id, by: stranger) == nil)
+        try await last.stop()
+    }
+
     @Test("A11: a revoked key's response is cancelled") func aRevokedKeysResponse() async throws {
         let bench = try await Bench()
         let key = try await bench.platform.keys.create(name: "k", role: .inference, by: bench.admin)

@@ -170,6 +170,25 @@ import Testing
         try await next.stop()
     }
 
+    @Test func aGateWhoseModelIsGoneBeforeItPassesIsOver() async throws {
+        let bench = try await Bench()
+        let executor = Executor("Paris")
+        let eval = try await prepare(bench, executor)
+        let waiting = gated(bench, eval)
+        let run = try await untilBegun(bench, eval)
+        let models = bench.platform.models
+        let needed = await #expect(throws: MartletError.self) {
+            try await models.delete("m@2", by: bench.admin)
+        }
+        #expect(needed?.code == .conflict && needed?.message.contains("eval run \(run)") == true)
+        #expect(try await models.delete("m@2", force: true, by: bench.admin) == ["eval run \(run)"])
+        executor.isOpen.withLock { $0 = true }
+        #expect(await code { _ = try await waiting.value } == .notFound)
+        let shown = try await bench.platform.gates.show("live", by: bench.admin)
+        #expect(shown.gate == nil && shown.model == "m@1" && shown.error?.contains("m@2") == true, "\(shown)")
+        try await bench.stop()
+    }
+
     @Test func whoDoesNotWaitIsAnsweredAtOnceAndSeesTheGatesEnd() async throws {
         let bench = try await Bench()
         let executor = Executor("Paris")

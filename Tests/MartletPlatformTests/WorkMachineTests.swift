@@ -57,6 +57,18 @@ struct WorkMachineTests {
         #expect(pauses == [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000])
     }
 
+    @Test func whatIsHeldBackByItsBudgetHasNotTried() {
+        var machine = Machine(widest: 1, firstNumber: 1)
+        _ = machine.handle(.started)
+        #expect(machine.handle(.loaded(pieces(1...1))).contains(.run(Piece(number: 1), tries: 0)))
+        for _ in 0..<500 {
+            #expect(machine.handle(.held(1)).contains { if case .pause = $0 { true } else { false } })
+            #expect(machine.handle(.pauseOver).contains(.run(Piece(number: 1), tries: 0)))
+        }
+        _ = machine.handle(.busy(1))
+        #expect(machine.handle(.pauseOver).contains(.run(Piece(number: 1), tries: 1)))
+    }
+
     @Test func aPieceThatNeverHasAPlaceGetsAResultInTheEnd() {
         var machine = Machine(widest: 1, firstNumber: 1)
         _ = machine.handle(.started)

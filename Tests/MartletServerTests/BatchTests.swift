@@ -1,6 +1,9 @@
+import AsyncHTTPClient
 import Foundation
 import MartletPlatform
 import MartletWire
+import NIOCore
+import NIOHTTP1
 import Synchronization
 import Testing
 
@@ -97,6 +100,22 @@ struct BatchTests {
             let done = try await fake.untilOver(try await fake.batch(file))
             #expect(done["status"] == "failed")
             #expect(done["errors"]?["data"]?.array?.first?["code"] == "too_many_tasks")
+        }
+    }
+
+    @Test("J15: a file of one byte too many") func tooLargeAFile() async throws {
+        try await OpenAIFake.with(models: []) { fake in
+            var ids: [String] = []
+            for count in [200_000_000, 200_000_001] {
+                ids.append(try await fake.uploadBlanks(count))
+            }
+            let refused = try await fake.post("/v1/batches", OpenAIFake.batchBody(ids[1]))
+            let error = try refused.json()["error"]
+            #expect(refused.status == 400 && error?["param"] == "input_file_id", "\(refused.text)")
+            #expect(error?["message"]?.string?.contains("200000001 bytes; a batch has at most 200000000") == true)
+            // The largest is read.
+            let done = try await fake.untilOver(try await fake.batch(ids[0]))
+            #expect(done["errors"]?["data"]?.array?.first?["code"] == "empty_file", "\(done.serialized())")
         }
     }
 
@@ -197,6 +216,33 @@ extension OpenAIFake {
             "/v1/files", body, headers: [("Content-Type", "multipart/form-data; boundary=\(mark)")])
         try #require(answer.status == 200, "\(answer.text)")
         return try #require(try answer.json()["id"]?.string)
+    }
+
+    /// A file of blank lines, made and sent a piece at a time.
+    func uploadBlanks(_ count: Int) async throws -> String {
+        let mark = "XXmarkXX"
+        let head =
+            "--\(mark)\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nbatch\r\n--\(mark)\r\n"
+            + "Content-Disposition: form-data; name=\"file\"; filename=\"data.jsonl\"\r\n\r\n"
+        let tail = "\r\n--\(mark)--\r\n"
+        let line = [UInt8](repeating: UInt8(ascii: " "), count: (1 << 20) - 1) + [UInt8(ascii: "\n")]
+        let piece = ByteBuffer(bytes: line)
+        let pieces = AsyncStream<ByteBuffer> { continuation in
+            continuation.yield(ByteBuffer(string: head))
+            for _ in 0..<count / line.count { continuation.yield(piece) }
+            continuation.yield(ByteBuffer(bytes: line.prefix(count % line.count)))
+            continuation.yield(ByteBuffer(string: tail))
+            continuation.finish()
+        }
+        var request = HTTPClientRequest(url: live.url + "/v1/files")
+        request.method = .POST
+        request.headers.add(name: "Authorization", value: "Bearer \(live.adminKey)")
+        request.headers.add(name: "Content-Type", value: "multipart/form-data; boundary=\(mark)")
+        request.body = .stream(pieces, length: .known(Int64(head.utf8.count + count + tail.utf8.count)))
+        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(120))
+        let answer = try JSONParser.parse(String(buffer: try await response.body.collect(upTo: 1 << 20)))
+        try #require(response.status == .ok && answer["bytes"]?.int == count, "\(answer.serialized())")
+        return try #require(answer["id"]?.string)
     }
 
     static func batchBody(_ file: String, _ fields: JSONObject = [:]) -> JSON {

@@ -201,6 +201,74 @@ struct EvalTests {
         }
     }
 
+    @Test func aPageOfRunsEndsWhereTheirDataIsTooMuch() async throws {
+        try await OpenAIFake.with(Self.oracle, models: []) { fake in
+            let eval = try await Self.make(fake, ["testing_criteria": .array(Array((Self.criteria.array ?? [])[..<1]))])
+            let base = "/v1/evals/\(eval["id"]?.string ?? "")/runs"
+            // A page takes 4 MiB: one run of 5 MB, or three of 1.3 MB.
+            var ids: [String] = []
+            for bytes in [1_300_000, 1_300_000, 1_300_000, 1_300_000, 5_000_000, 10] {
+                let item: JSON = ["item": ["question": .string(String(repeating: "q", count: bytes)), "answer": "a"]]
+                let answer = try await fake.post(
+                    base, ["data_source": ["type": "jsonl", "source": ["type": "file_content", "content": [item]]]])
+                try #require(answer.status == 201, "\(answer.text.prefix(300))")
+                ids.append(try #require(try answer.json()["id"]?.string))
+            }
+            var pages: [[String]] = []
+            var after = ""
+            for _ in 0..<10 {
+                let answer = try await fake.live.ask(.GET, base + "?limit=5" + after)
+                let page = try answer.json()
+                let found = page["data"]?.array ?? []
+                // Each is whole, as the client's types have it.
+                #expect(found.allSatisfy { $0["data_source"]?["source"]?["content"]?.array?.count == 1 })
+                pages.append(found.compactMap { $0["id"]?.string })
+                #expect(answer.text.utf8.count < 6_000_000)
+                guard page["has_more"] == true else { break }
+                after = "&after=\(pages.last?.last ?? "")"
+            }
+            #expect(pages.map(\.count) == [3, 1, 1, 1], "\(pages.map(\.count))")
+            #expect(pages.flatMap { $0 } == ids)
+            // So do pages of items.
+            let lines = (0..<7).map { number in
+                let item: JSON = [
+                    "question": .string(String(repeating: "q", count: 1_300_000)), "answer": JSON(number),
+                ]
+                return JSON.object(["item": item]).serialized() + "\n"
+            }
+            let loose = try await Self.make(
+                fake,
+                [
+                    "data_source_config": ["type": "custom", "item_schema": ["type": "object"]],
+                    "testing_criteria": [
+                        [
+                            "type": "string_check", "name": "c", "operation": "eq", "input": "{{ item.answer }}",
+                            "reference": "3",
+                        ]
+                    ],
+                ])
+            let file = try await fake.upload(lines.joined(), purpose: "evals")
+            let run = try await Self.run(
+                fake, loose, ["type": "jsonl", "source": ["type": "file_id", "id": .string(file)]])
+            #expect(
+                run["result_counts"]?["total"] == 7 && run["result_counts"]?["passed"] == 1, "\(run["error"] ?? "")")
+            let path = "/v1/evals/\(loose["id"]?.string ?? "")/runs/\(run["id"]?.string ?? "")/output_items?limit=100"
+            var numbers: [[Int]] = []
+            after = ""
+            for _ in 0..<10 {
+                let page = try await fake.live.ask(.GET, path + after).json()
+                let found = page["data"]?.array ?? []
+                numbers.append(found.compactMap { $0["datasource_item"]?["answer"]?.int })
+                guard page["has_more"] == true else { break }
+                after = "&after=\(found.last?["id"]?.string ?? "")"
+            }
+            #expect(numbers == [[0, 1, 2], [3, 4, 5], [6]], "\(numbers)")
+            #expect(
+                try await fake.live.ask(.GET, base + "?limit=2&order=desc").json()["data"]?.array?.map { $0["id"] }
+                    == [.string(ids[5])])
+        }
+    }
+
     @Test func whatIsWrongIsNamed() async throws {
         try await OpenAIFake.with(Self.oracle, models: []) { fake in
             let cases: [(JSONObject, String)] = [

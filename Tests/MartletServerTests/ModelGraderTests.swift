@@ -113,7 +113,7 @@ import Testing
             },
             tune: { _, connection, _ in
                 #expect(try await Self.ask(connection, [Self.question()]) == ["{\"result\": 1}"])
-                _ = try await Self.ask(connection, [Self.question()])
+                _ = try await Self.ask(connection, [Self.question("tiny", "And now?")])
             }
         ) { fake in
             let id = try FileRouteTests.id(try await create(fake, Self.grader("tiny")))
@@ -124,6 +124,69 @@ import Testing
                 message.contains("the grader's model 'tiny'") && message.contains("too long a prompt"), "\(message)")
             #expect(tries.withLock { $0 } == 4)
         }
+    }
+
+    @Test func `after a worker's death only what was under way is asked again, and each answer is paid for once`()
+        async throws
+    {
+        let asked = Mutex<[String: Int]>([:])
+        let attempt = Mutex(0)
+        let heard = Mutex<[String]>([])
+        let tuner = FakeTuner(stepCount: 1)
+        let live = Mutex<LiveServer?>(nil)
+        let questions = (0..<6).map { Self.question("tiny", "answer \($0)") }
+        try await OpenAIFake.with(
+            { request, exchange in
+                guard case .chat(let messages, _) = request.prompt else { return }
+                let text = messages.last?["content"]?.string ?? ""
+                let count = asked.withLock { asked in
+                    asked[text, default: 0] += 1
+                    return asked[text, default: 0]
+                }
+                // The last two are under way when the worker dies.
+                if count == 1, ["answer 4", "answer 5"].contains(text) {
+                    while !exchange.isCancelled() { try await Task.sleep(for: .milliseconds(5)) }
+                    return try exchange.send(.done(OpenAIFake.usage(completion: 0)))
+                }
+                try await OpenAIFake.say("{\"result\": \(text.suffix(1))}")(request, exchange)
+            },
+            tune: { task, connection, started in
+                let number = attempt.withLock { attempt in
+                    attempt += 1
+                    return attempt
+                }
+                if number == 1 {
+                    let waiting = Task { try await Self.ask(connection, questions) }
+                    // An answer is stored with what it cost.
+                    while let server = live.withLock({ $0 }), try await Self.paid(server) < 4 {
+                        try await Task.sleep(for: .milliseconds(20))
+                    }
+                    connection.close()
+                    _ = try? await waiting.value
+                    return started.kill()
+                }
+                let texts = try await Self.ask(connection, questions)
+                heard.withLock { $0 = texts }
+                try await tuner.tune(task, connection, started)
+            },
+            configure: { $0.backgroundRequests = 6 }
+        ) { fake in
+            live.withLock { $0 = fake.live }
+            let id = try FileRouteTests.id(try await create(fake, Self.grader("tiny")))
+            #expect(try await untilOver(fake, id)["status"] == "succeeded")
+            #expect(heard.withLock { $0 } == (0..<6).map { "{\"result\": \($0)}" })
+            let counts = asked.withLock { $0 }
+            #expect((0..<4).allSatisfy { counts["answer \($0)"] == 1 }, "\(counts)")
+            #expect(counts["answer 4"] == 2 && counts["answer 5"] == 2)
+            #expect(try await Self.paid(fake.live) == 6)
+        }
+    }
+
+    /// Requests to the model that were paid for.
+    private static func paid(_ live: LiveServer) async throws -> Int {
+        let usage = try await live.ask(.GET, "/api/v1/usage").json()["data"]?.array ?? []
+        return usage.filter { $0["resource"] == "tiny@1" && $0["kind"] == "inference" }
+            .reduce(0) { $0 + ($1["requests"]?.int ?? 0) }
     }
 
     @Test func `a grader's model that is not there is refused before the job`() async throws {

@@ -44,6 +44,42 @@ struct OpenAIRequestTests {
         (["user_id": 3], "user_id"), (["service_tier": "royal"], "service_tier"),
     ]
 
+    @Test(
+        "S01: no address that a request brings is called: there is no field for one",
+        arguments: [
+            "http://127.0.0.1:1/x", "http://169.254.169.254/latest", "http://[::1]:1/", "http://[::ffff:127.0.0.1]:1/",
+            "http://0x7f.1:1/", "http://10.0.0.1/", "file:///etc/passwd", "unix:/run/x.sock", "gopher://x/",
+        ]) func noAddressIsCalled(_ address: String) async throws
+    {
+        try await OpenAIFake.with { fake in
+            let url = JSON.string(address)
+            let parts: [JSON] = [
+                ["type": "image_url", "image_url": ["url": url]], ["type": "file", "file": ["file_url": url]],
+                ["type": "video_url", "video_url": ["url": url]],
+            ]
+            for part in parts {
+                let answer = try await fake.post(
+                    "/v1/chat/completions", OpenAIFake.chat(["messages": [["role": "user", "content": [part]]]]))
+                #expect(answer.status == 400 && answer.text.contains("messages[0].content[0].type"), "\(answer.text)")
+            }
+            for part: JSON in [["type": "input_image", "image_url": url], ["type": "input_file", "file_url": url]] {
+                let body: JSON = ["model": "tiny", "input": [["role": "user", "content": [part]]]]
+                let answer = try await fake.post("/v1/responses", body)
+                #expect(answer.status == 400 && answer.text.contains("input[0].content[0].type"), "\(answer.text)")
+            }
+            // As data and as a base an address is a name that nothing has.
+            let job: JSON = [
+                "kind": "train",
+                "recipe": [
+                    "name": "m", "base": url, "data": ["source": url], "tuning": "supervised",
+                ],
+            ]
+            let answer = try await fake.post("/api/v1/jobs", job)
+            #expect((400...404).contains(answer.status), "\(answer.text)")
+            #expect(fake.asked.count == 0)
+        }
+    }
+
     @Test("A08, I03, I04, I06, I11: every wrong field is named") func everyWrongFieldIsNamed() async throws {
         try await OpenAIFake.with { fake in
             for (fields, param) in Self.badChats {

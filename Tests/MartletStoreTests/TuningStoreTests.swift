@@ -40,6 +40,39 @@ import Testing
         return id
     }
 
+    @Test func `a grader's answer is kept and paid for once, until the job asks something else or is over`()
+        async throws
+    {
+        try await with { store in
+            let job = try await submitTuning(store)
+            let row = UsageRow(
+                hour: now, project: "p", key: "k", kind: "inference", resource: "m@1", requests: 1, rows: 0,
+                cpuSeconds: 0, promptTokens: 3, completionTokens: 2)
+            func keep(_ answer: String, _ question: String) async throws -> String {
+                try await store.keep(graderAnswer: answer, to: question, ofJob: job, usage: [row])
+            }
+            func paid() async throws -> Int {
+                try await store.usage(projectID: "p", from: nil, to: nil).reduce(0) { $0 + $1.requests }
+            }
+            for (answer, question) in [("7", "one"), ("8", "two")] {
+                #expect(try await keep(answer, question) == answer)
+            }
+            // Whoever asked at the same time gets what counts.
+            #expect(try await keep("9", "one") == "7")
+            #expect(try await paid() == 2)
+            #expect(
+                try await store.graderAnswers(ofJob: job, keeping: ["one", "two", "three"]) == ["one": "7", "two": "8"])
+            #expect(try await store.graderAnswers(ofJob: job, keeping: ["two"]) == ["two": "8"])
+            #expect(try await store.graderAnswers(ofJob: job, keeping: ["one", "two"]) == ["two": "8"])
+            try await store.setState(.cancelled, ofJob: job, at: now)
+            #expect(try await store.graderAnswers(ofJob: job, keeping: ["two"]) == [:])
+            // What was under way then is paid for, and kept for nobody.
+            #expect(try await keep("1", "late") == "1")
+            #expect(try await paid() == 3)
+            #expect(try await store.graderAnswers(ofJob: job, keeping: ["late"]) == [:])
+        }
+    }
+
     @Test func aModelStringIsANameAVersionOrAnAlias() async throws {
         try await with { store in
             let job = try await submitTuning(store)

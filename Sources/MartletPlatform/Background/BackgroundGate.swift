@@ -38,6 +38,22 @@ actor BackgroundGate {
         }
     }
 
+    /// Gives the caller's place up while it waits for something else. It has one again when this returns or throws.
+    func lendPlace(while wait: @Sendable () async throws -> Void) async throws {
+        release()
+        do {
+            try await wait()
+        } catch {
+            used += 1
+            throw error
+        }
+        guard await acquire() else {
+            // The caller gives back what it thinks it has.
+            used += 1
+            throw CancellationError()
+        }
+    }
+
     private func leave(_ id: Int) {
         guard let index = waiting.firstIndex(where: { $0.id == id }) else { return }
         waiting.remove(at: index).continuation.resume(returning: false)

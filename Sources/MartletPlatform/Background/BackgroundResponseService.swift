@@ -4,6 +4,8 @@ import MartletWire
 
 /// Responses that a client asked for in the background: accepted at once, worked out where there is room, and fetched
 /// later. One that is under way when `serve` dies is begun again by the next.
+///
+/// One that is streamed too tells its events to whoever asks, from any number on, while it is under way and after.
 public actor BackgroundResponseService {
     private let environment: BackgroundEnvironment
     private let deployments: DeploymentService
@@ -11,6 +13,8 @@ public actor BackgroundResponseService {
 
     private struct Run {
         var stored: StoredBackgroundResponse
+        /// Of one that is streamed.
+        var log: ResponseLog?
         var task: Task<Void, Never>?
     }
     private var runs: [String: Run] = [:]
@@ -22,12 +26,13 @@ public actor BackgroundResponseService {
         self.deployments = deployments
     }
 
-    /// Accepts a response; `kept.body` is what is shown of it until it is under way.
+    /// Accepts a response; `kept.body` is what is shown of it until it is under way. Gives its events where the request
+    /// says `stream`.
     ///
     /// Throws `modelNotFound`, `invalidRequest` for a model that writes no text, `rateLimited`.
-    package func begin(
+    @discardableResult package func begin(
         _ id: String, request: JSON, kept: ResponseService.Kept, by principal: Principal
-    ) async throws {
+    ) async throws -> ResponseLog? {
         try principal.require(.developer, .inference)
         guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
         let unfinished = runs.values.count { $0.stored.projectID == principal.project }
@@ -45,13 +50,24 @@ public actor BackgroundResponseService {
             response: StoredResponse(
                 id: id, projectID: principal.project, createdAt: now, body: kept.body, input: kept.input,
                 conversation: kept.conversation))
-        proceed(stored)
+        return proceed(stored, shown: kept.body)
+    }
+
+    /// The events of a response that is under way and streamed; nil for any other.
+    package func log(of id: String, by principal: Principal) -> ResponseLog? {
+        guard let run = runs[id], run.stored.projectID == principal.project else { return nil }
+        return run.log
+    }
+
+    /// The events of a response that is over; nil where it was not streamed from the background.
+    package func events(of id: String, by principal: Principal) async throws -> ResponseEvents? {
+        try await store.events(ofResponse: id, projectID: principal.project)
     }
 
     /// Ends the work; the response as it is then, or nil where it is over or was none of the background.
     package func cancel(_ id: String, by principal: Principal) async throws -> JSON? {
         guard let run = runs[id], run.stored.projectID == principal.project else { return nil }
-        let body = try await store.change(background: id, ends: true) { Self.with("cancelled", $0) }
+        let body = try await Self.end(id, run.log, in: store) { Self.with("cancelled", $0) }
         run.task?.cancel()
         return body
     }
@@ -60,13 +76,38 @@ public actor BackgroundResponseService {
     package func forget(_ id: String, by principal: Principal) {
         guard let run = runs[id], run.stored.projectID == principal.project else { return }
         run.task?.cancel()
+        guard let log = run.log else { return }
+        log.finish(
+            ResponseLog.error(MartletError(.notFound, "the response '\(id)' was deleted"), number: log.hold()))
+    }
+
+    /// Stores the end of a response that did not come to its own, and tells it; nil where it is over.
+    ///
+    /// The event is `response.failed`, whose response says how it ended: OpenAI's API has none for a cancelled one.
+    private static func end(
+        _ id: String, _ log: ResponseLog?, usage: [UsageRow] = [], in store: Store,
+        _ change: @escaping @Sendable (JSONObject) -> JSONObject
+    ) async throws -> JSON? {
+        guard let log else { return try await store.change(background: id, ends: true, usage: usage, change) }
+        let number = log.hold()
+        let last: @Sendable (JSON) -> String = { ResponseLog.event("response.failed", number: number, response: $0) }
+        do {
+            let body = try await store.change(
+                background: id, ends: true, usage: usage, events: { log.whole(endingWith: last($0)) }, change)
+            // Where it was over already, whoever ended it tells so.
+            if let body { log.finish(last(body)) }
+            return body
+        } catch {
+            log.release()
+            throw error
+        }
     }
 
     // MARK: Life
 
     /// Goes on with what an earlier `serve` left.
     func start() async throws {
-        for stored in try await store.unfinishedBackgroundResponses() { proceed(stored) }
+        for (stored, body) in try await store.takeUpBackgroundResponses() { proceed(stored, shown: body) }
     }
 
     func stop() async {
@@ -74,6 +115,7 @@ public actor BackgroundResponseService {
         let tasks = runs.values.compactMap(\.task)
         for task in tasks { task.cancel() }
         for task in tasks { await task.value }
+        for run in runs.values { run.log?.finish(nil, isStopped: true) }
     }
 
     func hasWork() -> Bool { !runs.isEmpty }
@@ -97,31 +139,50 @@ public actor BackgroundResponseService {
         }
     }
 
-    private func proceed(_ stored: StoredBackgroundResponse) {
-        runs[stored.id] = Run(stored: stored)
+    @discardableResult private func proceed(_ stored: StoredBackgroundResponse, shown: JSON) -> ResponseLog? {
+        var log: ResponseLog?
+        if stored.request["stream"] == true {
+            let (first, overflows) = stored.restarts.multipliedReportingOverflow(by: ResponseLog.numbersOfOneServe)
+            let made = ResponseLog(createdAt: shown["created_at"]?.int ?? 0, first: overflows ? 0 : first)
+            let queued = JSON.object(Self.with("queued", shown.object ?? [:]))
+            for type in ResponseLog.acceptance {
+                made.append([ResponseLog.event(type, number: made.next, response: queued)])
+            }
+            log = made
+        }
+        runs[stored.id] = Run(stored: stored, log: log)
         runs[stored.id]?.task = Task {
-            await self.work(stored)
+            await self.work(stored, log)
             self.over(stored.id)
         }
+        return log
     }
 
-    private func over(_ id: String) { runs[id] = nil }
+    private func over(_ id: String) {
+        // Where the server stops, those who follow are told by `stop`.
+        guard !isStopping else { return }
+        runs[id]?.log?.finish(nil)
+        runs[id] = nil
+    }
 
     // MARK: Work
 
-    private nonisolated func work(_ stored: StoredBackgroundResponse) async {
+    private nonisolated func work(_ stored: StoredBackgroundResponse, _ log: ResponseLog?) async {
         let (clock, store) = (environment.clock, environment.store)
         let principal = Principal(
             keyID: stored.keyID, project: stored.projectID, projectName: "", role: .developer)
         do {
             var pause = WorkPace.shortestPause
-            for turn in 0... {
+            var (tries, isFirst) = (0, true)
+            while true {
                 guard await environment.gate.acquire() else { return }
                 let tab = UsageTab()
-                let reply = await ask(stored, principal.paying(on: tab), isFirst: turn == 0)
+                let reply = await ask(stored, log, principal.paying(on: tab), isFirst: isFirst)
                 await environment.gate.release()
                 try Task.checkCancellation()
-                if WorkPace.isWorthAnother(reply, tries: turn) {
+                isFirst = false
+                if WorkPace.isWorthAnother(reply, tries: tries) {
+                    if !WorkPace.isHeld(reply) { tries += 1 }
                     try await clock.sleep(.milliseconds(pause))
                     pause = min(WorkPace.longestPause, pause * 2)
                     continue
@@ -131,7 +192,7 @@ public actor BackgroundResponseService {
                 let usage = tab.close()
                 let message = reply.body["error"]?["message"] ?? "the model could not be asked"
                 return try await WorkPace.insist(clock) {
-                    _ = try await store.change(background: stored.id, ends: true, usage: usage) { body in
+                    _ = try await Self.end(stored.id, log, usage: usage, in: store) { body in
                         var body = Self.with("failed", body)
                         body["error"] = ["code": "server_error", "message": message]
                         return body
@@ -142,7 +203,7 @@ public actor BackgroundResponseService {
     }
 
     private nonisolated func ask(
-        _ stored: StoredBackgroundResponse, _ principal: Principal, isFirst: Bool
+        _ stored: StoredBackgroundResponse, _ log: ResponseLog?, _ principal: Principal, isFirst: Bool
     ) async -> InnerReply {
         if isFirst {
             // Only shown; where it cannot be written, "queued" stays.
@@ -150,7 +211,7 @@ public actor BackgroundResponseService {
         }
         return await environment.executor.execute(
             InnerRequest(
-                path: "/v1/responses", body: stored.request, principal: principal, responseID: stored.id))
+                path: "/v1/responses", body: stored.request, principal: principal, responseID: stored.id, log: log))
     }
 
     private static func with(_ status: String, _ body: JSONObject) -> JSONObject {

@@ -5,6 +5,8 @@ import MartletWire
 struct ModelAsker: Sendable {
     let executor: ExecutorSlot
     let clock: PlatformClock
+    /// Where the caller has a place, which others may have while it waits for the model.
+    let gate: BackgroundGate
 
     /// The answer's text and tokens. It waits for a place, since what is being graded must not be made again.
     ///
@@ -12,12 +14,15 @@ struct ModelAsker: Sendable {
     /// Throws what the model's server said instead, and `CancellationError`.
     func ask(_ body: JSON, by principal: Principal) async throws -> (text: String, tokens: StoredBatch.Tally) {
         var pause = WorkPace.shortestPause
-        for turn in 0... {
+        var tries = 0
+        while true {
             let reply = await executor.execute(
                 InnerRequest(path: "/v1/chat/completions", body: body, principal: principal))
             try Task.checkCancellation()
-            if WorkPace.isWorthAnother(reply, tries: turn) {
-                try await clock.sleep(.milliseconds(pause))
+            if WorkPace.isWorthAnother(reply, tries: tries) {
+                if !WorkPace.isHeld(reply) { tries += 1 }
+                let (clock, time) = (self.clock, pause)
+                try await gate.lendPlace { try await clock.sleep(.milliseconds(time)) }
                 pause = min(WorkPace.longestPause, pause * 2)
                 continue
             }
@@ -25,7 +30,6 @@ struct ModelAsker: Sendable {
             let text = reply.body["choices"]?.array?.first?["message"]?["content"]?.string ?? ""
             return (text, BatchResult.tokens(reply.body))
         }
-        throw CancellationError()
     }
 
     /// Throws the error that a reply holds.

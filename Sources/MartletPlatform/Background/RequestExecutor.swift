@@ -13,11 +13,14 @@ public struct InnerRequest: Sendable {
     public var isBackground: Bool
     /// Of a response that was accepted before, and whose place is kept under this id.
     public var responseID: String?
+    /// Where that response's events are told as they come.
+    public var log: ResponseLog?
     public init(
         method: String = "POST", path: String, body: JSON, principal: Principal, isBackground: Bool = true,
-        responseID: String? = nil
+        responseID: String? = nil, log: ResponseLog? = nil
     ) {
         self.responseID = responseID
+        self.log = log
         self.method = method
         self.path = path
         self.body = body

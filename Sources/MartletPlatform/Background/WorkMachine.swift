@@ -20,6 +20,8 @@ package struct WorkMachine<Unit: WorkUnit>: Sendable {
         case finished(Int)
         /// There was no place for it; nothing was done.
         case busy(Int)
+        /// Its project may not ask now, however often it tries; nothing was done, and it is not counted as a try.
+        case held(Int)
         /// It was given up because the whole ends.
         case dropped(Int)
         case pauseOver
@@ -83,9 +85,9 @@ package struct WorkMachine<Unit: WorkUnit>: Sendable {
             tries[number] = nil
             width = min(widest, width + 1)
             pauseMilliseconds = WorkPace.shortestPause
-        case .busy(let number):
+        case .busy(let number), .held(let number):
             guard let unit = running.removeValue(forKey: number) else { return [] }
-            tries[number, default: 0] += 1
+            if case .busy = event { tries[number, default: 0] += 1 }
             ready.insert(unit, at: 0)
             width = max(1, width / 2)
             guard phase == .running, !isPausing else { break }
@@ -151,10 +153,15 @@ package enum WorkPace {
     /// Requests whose time ran out, most of it behind those that someone waits for.
     private static let lateLimit = 3
 
-    /// Whether what came is worth another try.
+    /// Whether the project's budget is spent. It may be raised, and the month ends: until then it waits, however often
+    /// it asks.
+    static func isHeld(_ reply: InnerReply) -> Bool {
+        reply.body["error"]?["code"] == .string(MartletError.Code.insufficientQuota.rawValue)
+    }
+
+    /// Whether what came is worth another try after `tries`, in which those where it was held do not count.
     static func isWorthAnother(_ reply: InnerReply, tries: Int) -> Bool {
-        // A budget may be raised, and the month ends: until then it waits, however often it asks.
-        if reply.body["error"]?["code"] == .string(MartletError.Code.insufficientQuota.rawValue) { return true }
+        if isHeld(reply) { return true }
         return switch reply.status {
         case 429, 503: tries < tryLimit
         case 504: tries < lateLimit

@@ -6,6 +6,8 @@ actor WorkRun<Unit: WorkUnit> {
         /// Its result is stored.
         case finished
         case busy
+        /// Its project may not ask now.
+        case held
         case dropped
     }
 
@@ -86,6 +88,7 @@ actor WorkRun<Unit: WorkUnit> {
                 switch try await work.perform(unit, tries) {
                 case .finished: event = .finished(unit.number)
                 case .busy: event = .busy(unit.number)
+                case .held: event = .held(unit.number)
                 case .dropped: break
                 }
             } catch {

@@ -102,7 +102,7 @@ extension BatchService {
                     InnerRequest(path: batch.info.endpoint, body: body, principal: principal.paying(on: tab)))
                 // What was asked of a model that was told to stop is not its answer.
                 guard !Task.isCancelled else { return .dropped }
-                if WorkPace.isWorthAnother(reply, tries: tries) { return .busy }
+                if WorkPace.isWorthAnother(reply, tries: tries) { return WorkPace.isHeld(reply) ? .held : .busy }
                 let result = BatchResult.line(line, batch: id, reply: reply)
                 let usage = tab.close()
                 try await WorkPace.insist(clock) {

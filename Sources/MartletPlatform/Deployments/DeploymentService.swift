@@ -146,9 +146,16 @@ public actor DeploymentService {
             DeploymentRequest(model: previous, name: key.name, replicas: entry.stored.replicas), by: principal)
     }
 
-    /// Requests that it has are answered first.
+    /// Requests that it has are answered first. Throws `conflict` while a job's grader or an eval run asks it.
     public func delete(_ name: String, by principal: Principal) async throws {
         try principal.require(.developer)
+        let users = try await ModelUsers(store: store).users(ofDeployment: name, projectID: principal.project)
+        guard users.isEmpty else {
+            throw MartletError(
+                .conflict,
+                "the deployment '\(name.prefix(200))' is asked by \(Set(users).sorted().prefix(20).joined(separator: ", ")); "
+                    + "wait for their end, or cancel them")
+        }
         let (key, entry) = try await entry(name, principal)
         try await audit.record("deployment.delete", on: key.name, by: principal)
         try await store.deleteDeployment(key.name, projectID: key.project)

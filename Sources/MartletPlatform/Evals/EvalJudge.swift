@@ -9,9 +9,12 @@ struct EvalJudge: Sendable {
     var principal: Principal
     let executor: ExecutorSlot
     let clock: PlatformClock
+    let gate: BackgroundGate
 
-    /// There was no place for the sample at this moment.
-    struct Busy: Error {}
+    /// There was no place for the sample at this moment, or its project may not ask.
+    struct Busy: Error {
+        let isHeld: Bool
+    }
 
     struct Verdict: Sendable {
         var state: StoredEvalItem.State
@@ -109,7 +112,7 @@ struct EvalJudge: Sendable {
 
     // MARK: Models
 
-    private var asker: ModelAsker { ModelAsker(executor: executor, clock: clock) }
+    private var asker: ModelAsker { ModelAsker(executor: executor, clock: clock, gate: gate) }
 
     private func sample(
         _ sampling: EvalDataSource.Sampling, _ context: GraderContext, tries: Int
@@ -130,7 +133,7 @@ struct EvalJudge: Sendable {
         let reply = await executor.execute(
             InnerRequest(path: sampling.endpoint, body: .object(body), principal: principal))
         try Task.checkCancellation()
-        if WorkPace.isWorthAnother(reply, tries: tries) { throw Busy() }
+        if WorkPace.isWorthAnother(reply, tries: tries) { throw Busy(isHeld: WorkPace.isHeld(reply)) }
         try ModelAsker.check(reply)
         return (Answer(reply.body, messages: messages, request: body), BatchResult.tokens(reply.body))
     }

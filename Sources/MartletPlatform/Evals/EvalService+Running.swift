@@ -6,6 +6,7 @@ extension StoredEvalItem: WorkUnit {}
 
 extension EvalService {
     private static var pageCount: Int { 500 }
+    private static var pageByteCount: Int { 4 << 20 }
 
     /// Goes on with what an earlier `serve` left.
     func start() async throws {
@@ -44,11 +45,11 @@ extension EvalService {
         release(id)
     }
 
-    /// Ends a run's work in the state that it has here.
+    /// Ends a run's work in the state that it has here. Where that cannot be stored, the run goes on.
     func end(_ run: StoredEvalRun) async throws {
-        await stopWork(run.id)
-        defer { release(run.id) }
         try await store.save(run)
+        await stopWork(run.id)
+        release(run.id)
     }
 
     /// Returns once the run is over, or the server stops.
@@ -82,9 +83,11 @@ extension EvalService {
             } catch is CancellationError {
                 return
             } catch let error as MartletError where error.httpStatus < 500 {
-                run.state = .failed
-                run.info.error = error
-                if (try? await store.save(run)) != nil { return over(run.id) }
+                // A copy: where it cannot be stored, the next turn begins with a run that is still queued.
+                var failed = run
+                failed.state = .failed
+                failed.info.error = error
+                if (try? await store.save(failed)) != nil { return over(run.id) }
             } catch {
                 environment.logger.error("the eval run \(run.id) could not begin, and begins again: \(error)")
             }
@@ -99,8 +102,8 @@ extension EvalService {
         let store = environment.store
         try await store.deleteItems(ofRun: run.id)
         var page: [StoredEvalItem] = []
-        var count = 0
-        func add(_ source: JSON, isCustom: Bool = true) async throws {
+        var (count, byteCount) = (0, 0)
+        func add(_ source: JSON, isCustom: Bool = true, bytes: Int = 0) async throws {
             guard count < EvalDataSource.itemLimit else {
                 throw MartletError(
                     .invalidData, "the data has more than \(EvalDataSource.itemLimit) items; use several runs")
@@ -110,9 +113,10 @@ extension EvalService {
                 StoredEvalItem(
                     id: "outputitem_\(ContentHash.of("\(run.id)/\(count)").prefix(24))", number: count, source: source))
             count += 1
-            guard page.count >= Self.pageCount else { return }
+            byteCount += bytes
+            guard page.count >= Self.pageCount || byteCount >= Self.pageByteCount else { return }
             try await store.insert(page, ofRun: run.id)
-            page = []
+            (page, byteCount) = ([], 0)
             try Task.checkCancellation()
         }
         switch data.source {
@@ -133,7 +137,7 @@ extension EvalService {
                 } catch let error as MartletError {
                     throw MartletError(.invalidData, "line \(line.number) of the file: \(error.message)")
                 }
-                try await add(value)
+                try await add(value, bytes: line.byteCount)
                 return true
             }
         case .storedCompletions(let filter, let limit):
@@ -205,7 +209,7 @@ extension EvalService {
         let judge = EvalJudge(
             definition: definition, data: data,
             principal: Principal(keyID: run.keyID, project: run.projectID, projectName: "", role: .developer),
-            executor: environment.executor, clock: clock)
+            executor: environment.executor, clock: clock, gate: environment.gate)
         let work = WorkRun<StoredEvalItem>.Work(
             load: { try await store.waitingItems(ofRun: id, after: $0, limit: $1) },
             perform: { item, tries in
@@ -214,9 +218,10 @@ extension EvalService {
                 do {
                     var judge = judge
                     judge.principal.tab = tab
-                    verdict = try await judge.judge(item, tries: tries)
-                } catch is EvalJudge.Busy {
-                    return .busy
+                    guard let whole = try await store.waitingItem(item.id) else { return .finished }
+                    verdict = try await judge.judge(whole, tries: tries)
+                } catch let busy as EvalJudge.Busy {
+                    return busy.isHeld ? .held : .busy
                 } catch is CancellationError {
                     return .dropped
                 }

@@ -18,6 +18,8 @@ public actor EvalService {
     var isStopping = false
 
     private static let unfinishedLimit = 1000
+    /// Runs and items show their data.
+    package static let pageByteLimit = 4 << 20
 
     init(_ environment: BackgroundEnvironment) { self.environment = environment }
 
@@ -124,17 +126,19 @@ public actor EvalService {
         return try await view(run)
     }
 
+    /// A page ends early where its runs' data has more bytes than `pageByteLimit`.
     package func listRuns(
         _ evalID: String, state: StoredEvalRun.State?, after: String?, limit: Int, isNewestFirst: Bool,
         by principal: Principal
     ) async throws -> (data: [View], hasMore: Bool) {
         let eval = try await show(evalID, by: principal)
         if let after { _ = try await run(after, of: evalID, param: "after", by: principal) }
-        let found = try await store.evalRuns(
-            ofEval: eval.id, state: state, after: after, limit: limit + 1, isNewestFirst: isNewestFirst)
+        let (found, hasMore) = try await store.evalRuns(
+            ofEval: eval.id, state: state, after: after, limit: limit, byteLimit: Self.pageByteLimit,
+            isNewestFirst: isNewestFirst)
         var views: [View] = []
-        for run in found.prefix(limit) { views.append(try await view(run)) }
-        return (views, found.count > limit)
+        for run in found { views.append(try await view(run)) }
+        return (views, hasMore)
     }
 
     package func showRun(_ id: String, of evalID: String, by principal: Principal) async throws -> View {
@@ -182,15 +186,17 @@ public actor EvalService {
         _ = try await store.deleteEvalRun(run.id, projectID: principal.project)
     }
 
+    /// A page ends early as one of runs does.
     package func items(
         ofRun id: String, of evalID: String, passed: Bool?, after: String?, limit: Int, isNewestFirst: Bool,
         by principal: Principal
     ) async throws -> (data: [StoredEvalItem], hasMore: Bool) {
         let run = try await run(id, of: evalID, by: principal)
         if let after { _ = try await item(after, ofRun: id, of: evalID, param: "after", by: principal) }
-        let found = try await store.items(
-            ofRun: run.id, passed: passed, after: after, limit: limit + 1, isNewestFirst: isNewestFirst)
-        return (Array(found.prefix(limit)), found.count > limit)
+        let (found, hasMore) = try await store.items(
+            ofRun: run.id, passed: passed, after: after, limit: limit, byteLimit: Self.pageByteLimit,
+            isNewestFirst: isNewestFirst)
+        return (found, hasMore)
     }
 
     package func item(

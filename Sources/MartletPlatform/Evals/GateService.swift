@@ -109,8 +109,7 @@ public final class GateService: Sendable {
     ) async throws -> StoredGate {
         let eval = try await evals.show(gate, param: "gate", by: principal)
         _ = try Self.threshold(of: eval)
-        let runs = try await store.evalRuns(ofEval: eval.id, state: nil, after: nil, limit: 100, isNewestFirst: true)
-        guard let source = runs.first(where: { !$0.info.model.isEmpty })?.info.dataSource.value,
+        guard let source = try await store.newestSamplingRun(ofEval: eval.id)?.info.dataSource.value,
             case .object(var dataSource) = source
         else {
             throw MartletError(
@@ -152,7 +151,15 @@ public final class GateService: Sendable {
         try await audit.record(
             "deployment.gate", on: "\(gate.name): \(gate.model), run \(gate.runID)", by: principal, outcome: "passed")
         let request = DeploymentRequest(model: gate.model, name: gate.name, replicas: gate.replicas)
-        let info = try await deployments.deploy(request, wait: false, by: principal)
+        let info: DeploymentInfo
+        do {
+            info = try await deployments.deploy(request, wait: false, by: principal)
+        } catch let error as MartletError where error.httpStatus < 500 {
+            // Another try would end no better: what passed is not there any more.
+            await deployments.note(error, onDeployment: gate.name, ofModel: gate.model, by: principal)
+            try await store.deleteGate(gate.name, projectID: gate.projectID, runID: gate.runID)
+            throw error
+        }
         // From here on the deployment's own record says where it goes.
         try await store.deleteGate(gate.name, projectID: gate.projectID, runID: gate.runID)
         return wait ? try await deployments.deployed(info.name, by: principal) : info

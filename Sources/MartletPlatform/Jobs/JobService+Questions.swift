@@ -7,6 +7,9 @@ extension JobService {
     /// The answers to a worker's questions, as an eval's graders get theirs: in the gaps of those that someone waits for,
     /// at the job's key's cost.
     ///
+    /// Each answer is stored with its cost as it comes, until the worker asks something else, which it does once it has
+    /// kept these: whatever dies, only what was under way is asked again, and nothing is paid for twice.
+    ///
     /// Throws `cancelled` for a job that is over, `invalidRequest` for a model that its grader does not name, and what
     /// a model's server said where it could not be asked.
     func answer(_ questions: ModelQuestions, job id: String, tokenHash: String) async throws -> ModelAnswers {
@@ -24,18 +27,24 @@ extension JobService {
             guard let model = body["model"]?.string, known.contains(model) else {
                 throw MartletError(.invalidRequest, "the job's grader names no such model as it asks")
             }
-            return (model, body)
+            return (model, body, ContentHash.of(text))
         }
+        let (store, clock, gate) = (self.store, self.clock, self.gate)
+        let stored = try await store.graderAnswers(ofJob: id, keeping: asked.map { $0.2 })
         let principal = Principal(
             keyID: run.job.keyID, project: run.job.projectID, projectName: "", role: .developer)
-        let (gate, asker) = (self.gate, ModelAsker(executor: executor, clock: clock))
+        let asker = ModelAsker(executor: executor, clock: clock, gate: gate)
         return try await withThrowingTaskGroup(of: (Int, String).self) { group in
-            for (index, (model, body)) in asked.enumerated() {
+            for (index, (model, body, question)) in asked.enumerated() {
                 group.addTask {
+                    if let known = stored[question] { return (index, known) }
                     guard await gate.acquire() else { throw CancellationError() }
                     let answer: Result<String, any Error>
                     do {
-                        answer = .success(try await asker.ask(body, by: principal).text)
+                        answer = .success(
+                            try await Self.paid(question, ofJob: id, in: store, clock) { tab in
+                                try await asker.ask(body, by: principal.paying(on: tab)).text
+                            })
                     } catch var error as MartletError {
                         error.message = "the grader's model '\(model.prefix(200))' could not be asked: \(error.message)"
                         answer = .failure(error)
@@ -50,6 +59,20 @@ extension JobService {
             for try await (index, text) in group { texts[index] = text }
             return ModelAnswers(texts: texts)
         }
+    }
+
+    /// The answer once it is stored with what it used; while the disk is full it waits for room.
+    private static func paid(
+        _ question: String, ofJob id: String, in store: Store, _ clock: PlatformClock,
+        _ ask: (UsageTab) async throws -> String
+    ) async throws -> String {
+        let tab = UsageTab()
+        var answer = try await ask(tab)
+        let usage = tab.close()
+        try await WorkPace.insist(clock) {
+            answer = try await store.keep(graderAnswer: answer, to: question, ofJob: id, usage: usage)
+        }
+        return answer
     }
 
     /// Throws `modelNotFound` where the job's grader names a model that is not there, and `invalidRequest` for one that

@@ -90,6 +90,8 @@ public final class ModelService: Sendable {
         for model in models {
             users += try await store.users(ofModel: model.reference, projectID: principal.project)
         }
+        users += try await ModelUsers(store: store).users(
+            ofModels: Set(models.map(\.reference)), projectID: principal.project)
         users = Array(Set(users)).sorted()
         guard force || users.isEmpty else { throw MartletError.isNeeded("model '\(reference)'", by: users) }
         try await reserve.whileFull {

@@ -37,18 +37,25 @@ public final class ResponseService: Sendable {
     }
 
     /// Ends a response of the background with its answer and what that used; nothing where it was cancelled meanwhile.
-    /// While the disk is full it waits for room.
-    public func finish(_ response: Kept, background id: String, by principal: Principal) async throws {
+    /// While the disk is full it waits for room. Where it is streamed, `stream` has its events and the last of them.
+    public func finish(
+        _ response: Kept, background id: String, stream: (log: ResponseLog, last: String)? = nil,
+        by principal: Principal
+    ) async throws {
         let usage = principal.tab?.close() ?? []
         let store = store
+        var events: (@Sendable (JSON) -> ResponseEvents)?
+        if let (log, last) = stream { events = { _ in log.whole(endingWith: last) } }
         try await WorkPace.insist(clock) {
-            _ = try await store.change(
-                background: id, ends: true, conversation: response.conversation, usage: usage
+            _ = stream?.log.hold()
+            let body = try await store.change(
+                background: id, ends: true, conversation: response.conversation, usage: usage, events: events
             ) { queued in
                 var body = response.body.object ?? [:]
                 body["created_at"] = queued["created_at"]
                 return body
             }
+            if body != nil, let stream { stream.log.finish(stream.last) }
         }
     }
 

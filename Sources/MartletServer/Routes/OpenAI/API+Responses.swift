@@ -1,6 +1,7 @@
 import Foundation
 import Hummingbird
 import MartletPlatform
+import MartletStore
 import MartletWire
 
 extension API {
@@ -14,20 +15,19 @@ extension API {
                 let request = try await TextRequests(platform: platform).response(body, by: by)
                 guard request.request.isBackground else { return try await answer(call, request) }
                 let queued = request.queued
-                try await platform.backgroundResponses.begin(request.id, request: body, kept: queued, by: by)
-                return .document(queued.body)
+                let log = try await platform.backgroundResponses.begin(
+                    request.id, request: body, kept: queued, by: by)
+                guard let log else { return .document(queued.body) }
+                return try ResponseEventStream(call, keys: platform.keys).response(log, from: log.first)
             },
             Route(.get, base + "/{response}", .inference, "Show a kept response.", isLogged: false) { call in
                 try call.checkQuery("include", "include[]", "include_obfuscation", "starting_after", "stream")
                 let (id, by) = try call.of("response")
                 let start = try call.queryNumber("starting_after", in: 0...Int(Int32.max))
-                let body = try await platform.responses.show(id, by: by).body
-                guard try call.queryFlag("stream") else { return .document(body) }
-                guard !ResponseStatus.isOpen(body) else {
-                    throw MartletError(
-                        .invalidRequest, "the response is not over; ask without 'stream' until it is", param: "stream")
+                guard try call.queryFlag("stream") else {
+                    return .document(try await platform.responses.show(id, by: by).body)
                 }
-                return ResponseReplay(body, after: start).response
+                return try await events(call, of: id, after: start, by: by)
             },
             Route(.post, base + "/input_tokens", .inference, "How many tokens a conversation has.", isLogged: false) {
                 call in
@@ -58,6 +58,38 @@ extension API {
                 try await inputItems(call)
             },
         ]
+    }
+
+    /// The events of a kept response behind a number: as they come, where it is under way in the background and was asked
+    /// for with `stream`.
+    private func events(_ call: Call, of id: String, after start: Int?, by principal: Principal) async throws
+        -> Response
+    {
+        if let log = await platform.backgroundResponses.log(of: id, by: principal) {
+            // A number from before a restart has all events since then behind it.
+            let number = max(start.map { $0 + 1 } ?? 0, log.firstEver)
+            guard number >= log.first else { throw Self.tooManyEvents }
+            return try ResponseEventStream(call, keys: platform.keys).response(log, from: number)
+        }
+        let body = try await platform.responses.show(id, by: principal).body
+        guard !ResponseStatus.isOpen(body) else {
+            throw MartletError(
+                .invalidRequest,
+                "the response is not over, and was not asked for with 'stream': ask without it until it is",
+                param: "stream")
+        }
+        switch try await platform.backgroundResponses.events(of: id, by: principal) {
+        case .kept(let events)?: return ResponseReplay(events, after: start).response
+        case .tooMany? where start != nil: throw Self.tooManyEvents
+        case .tooMany?, nil: return ResponseReplay(body, after: start).response
+        }
+    }
+
+    private static var tooManyEvents: MartletError {
+        MartletError(
+            .invalidRequest,
+            "the response has had more events than are kept; ask for it without 'stream', or once it is over without "
+                + "'starting_after'", param: "stream")
     }
 
     private func inputTokens(_ call: Call) async throws -> Response {

@@ -21,14 +21,16 @@ struct InnerExecutor: RequestExecutor {
         case ("POST", "/v1/chat/completions"): return try await whole(try requests.chat(request.body), request)
         case ("POST", "/v1/completions"): return try await whole(try requests.completion(request.body), request)
         case ("POST", "/v1/responses"):
-            let response = try await requests.response(
+            var response = try await requests.response(
                 request.body, id: request.responseID, by: request.principal)
             guard request.responseID != nil || !response.request.isBackground else {
                 throw MartletError(
                     .invalidRequest, "an answer in the background is whole; leave out 'background'", param: "background"
                 )
             }
-            return try await whole(response, request)
+            guard let log = request.log else { return try await whole(response, request) }
+            response.log = log
+            return try await streamed(response, to: log, request)
         case ("POST", "/v1/embeddings"):
             return try await Embeddings(platform: platform).answer(
                 request.body, deadline: nil, by: request.principal)
@@ -43,13 +45,28 @@ struct InnerExecutor: RequestExecutor {
             throw MartletError(
                 .invalidRequest, "an answer in the background is whole; leave out 'stream'", param: "stream")
         }
-        let set = try await text.begin(
-            platform.deployments, deadline: nil, isBackground: request.isBackground, by: request.principal)
+        let set = try await begin(text, request)
         return try await withTaskCancellationHandler {
             try await text.whole(set, by: request.principal)
         } onCancel: {
             set.end(MartletError(.cancelled, "the work that asked for this was ended"))
         }
+    }
+
+    private func streamed(
+        _ response: PreparedResponse, to log: ResponseLog, _ request: InnerRequest
+    ) async throws -> JSON {
+        let set = try await begin(response, request)
+        return try await withTaskCancellationHandler {
+            try await response.streamed(set, to: log, by: request.principal)
+        } onCancel: {
+            set.end(MartletError(.cancelled, "the work that asked for this was ended"))
+        }
+    }
+
+    private func begin(_ text: some TextRequest, _ request: InnerRequest) async throws -> GenerationSet {
+        try await text.begin(
+            platform.deployments, deadline: nil, isBackground: request.isBackground, by: request.principal)
     }
 }
 

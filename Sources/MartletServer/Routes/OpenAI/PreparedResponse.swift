@@ -9,6 +9,8 @@ struct PreparedResponse: TextRequest {
     let before: [JSON]
     /// Whether it is one of the background, whose place is there.
     let wasAccepted: Bool
+    /// Where its events are told, if it is streamed from there.
+    var log: ResponseLog?
     let responses: ResponseService
 
     var model: String { request.model }
@@ -35,9 +37,28 @@ struct PreparedResponse: TextRequest {
     }
 
     func answer(_ generation: Generation) -> ResponseAnswer {
-        ResponseAnswer(
-            AnswerHead(id: id, model: request.model, generation: generation), echo: request.echo,
-            hasLogprobs: request.hasLogprobs)
+        let head = AnswerHead(id: id, model: request.model, generation: generation)
+        guard let log else { return ResponseAnswer(head, echo: request.echo, hasLogprobs: request.hasLogprobs) }
+        var echo = request.echo
+        echo["created_at"] = JSON(log.createdAt)
+        return ResponseAnswer(head, echo: echo, hasLogprobs: request.hasLogprobs, goesOn: log)
+    }
+
+    /// Works it out and tells its events as they come. Throws `cancelled` where the task is cancelled before its end.
+    func streamed(_ set: GenerationSet, to log: ResponseLog, by principal: Principal) async throws -> JSON {
+        var answer = answer(set.generation)
+        log.append(answer.chunks(set.first))
+        var isDone = false
+        for try await item in set.rest {
+            log.append(answer.chunks(item))
+            if case .done = item.event { isDone = true }
+        }
+        guard !Task.isCancelled else { throw MartletError(.cancelled, "the work that asked for this was ended") }
+        guard isDone else {
+            throw MartletError(.unavailable, "the server stopped before the answer was whole; ask again")
+        }
+        try await finished(answer, by: principal)
+        return answer.whole
     }
 
     func finished(_ answer: ResponseAnswer, by principal: Principal) async throws {
@@ -45,7 +66,10 @@ struct PreparedResponse: TextRequest {
         let kept = ResponseService.Kept(
             body: answer.whole, input: .array(request.input.items),
             conversation: .array(before + request.input.messages + answer.messages))
-        if wasAccepted { return try await responses.finish(kept, background: id, by: principal) }
+        if wasAccepted {
+            let stream = log.flatMap { log in answer.lastChunks.last.map { (log, $0) } }
+            return try await responses.finish(kept, background: id, stream: stream, by: principal)
+        }
         try await responses.keep(kept, id: id, createdAt: Date(), by: principal)
     }
 

@@ -12,6 +12,9 @@ struct ResponseAnswer: TextAnswer {
     private var finish: GenerationEvent.Finish?
     private var error: MartletError?
     private var sequence = 0
+    private var completedAt: Date?
+    /// Whether the events that it was accepted with were told before.
+    private var wasQueued = false
 
     /// A message or a call.
     private struct Item {
@@ -30,6 +33,13 @@ struct ResponseAnswer: TextAnswer {
         self.hasLogprobs = hasLogprobs
     }
 
+    /// One whose events go on from those in a log. Behind an answer that broke off it begins anew.
+    init(_ head: AnswerHead, echo: JSONObject, hasLogprobs: Bool, goesOn log: ResponseLog) {
+        self.init(head, echo: echo, hasLogprobs: hasLogprobs)
+        sequence = log.next
+        wasQueued = !log.hasBegun
+    }
+
     var id: String { head.id }
 
     /// The response as it stands.
@@ -38,7 +48,7 @@ struct ResponseAnswer: TextAnswer {
         let status = error != nil ? "failed" : usage == nil ? "in_progress" : isIncomplete ? "incomplete" : "completed"
         var object: JSONObject = [
             "id": .string(head.id), "object": "response", "created_at": JSON(head.created), "status": .string(status),
-            "completed_at": status == "completed" ? JSON(Int(Date().timeIntervalSince1970)) : .null,
+            "completed_at": status == "completed" ? completedAt.map { JSON($0) } ?? .null : .null,
             "error": error.map { ["code": "server_error", "message": .string($0.message)] } ?? .null,
             "incomplete_details": isIncomplete ? ["reason": "max_output_tokens"] : .null,
             "model": .string(head.model), "output": .array(items.map(document)),
@@ -77,7 +87,8 @@ struct ResponseAnswer: TextAnswer {
     mutating func chunks(_ item: GenerationSet.Item) -> [String] {
         switch item.event {
         case .started:
-            return [event("response.created", ["response": whole]), event("response.in_progress", ["response": whole])]
+            let created = wasQueued ? [] : [event("response.created", ["response": whole])]
+            return created + [event("response.in_progress", ["response": whole])]
         case .text(_, let text, let tokens):
             guard !text.isEmpty || !tokens.isEmpty else { return [] }
             return openMessage() + [add(text, tokens)]
@@ -99,6 +110,7 @@ struct ResponseAnswer: TextAnswer {
             return (items.isEmpty ? openMessage() : []) + close()
         case .done(let usage):
             self.usage = usage
+            completedAt = Date()
             return []
         }
     }

@@ -19,8 +19,27 @@ struct ResponseReplay {
         add("response.created", ["response": .object(object)])
         add("response.in_progress", ["response": .object(object)])
         for (index, item) in items.enumerated() { add(item, at: index) }
-        add("response." + status, ["response": body])
+        // The API has no event for a cancelled one; its status says it.
+        add(status == "cancelled" ? "response.failed" : "response." + status, ["response": body])
         events.removeFirst(min(events.count, (start ?? -1) + 1))
+    }
+
+    /// The events as they were told, those with numbers above `start`.
+    init(_ told: [String], after start: Int?) {
+        for event in told {
+            guard let number = Self.number(of: event), number > start ?? -1 else { continue }
+            events.append(Self.text(event))
+        }
+    }
+
+    /// An event's own number; it stands last in what `ResponseAnswer` and `ResponseLog` write.
+    private static func number(of event: String) -> Int? {
+        event.lastIndex(of: ":").flatMap { Int(event[event.index(after: $0)...].dropLast()) }
+    }
+
+    /// A document as a server-sent event.
+    static func text(_ event: String) -> String {
+        "event: \(ResponseAnswer.eventName(of: event) ?? "error")\ndata: \(event)\n\n"
     }
 
     private mutating func add(_ type: String, _ fields: JSONObject) {

@@ -35,16 +35,8 @@ struct ResponseRequest {
         let store = try fields.bool("store")
         isStored = store ?? isBackground
         isStreamed = try fields.bool("stream") ?? false
-        if isBackground {
-            guard store != false else {
-                throw fields.fault(
-                    "store", "is false, but a response in the background must be kept until it is fetched")
-            }
-            guard !isStreamed else {
-                throw fields.fault(
-                    "background",
-                    "does not go with 'stream' here; leave one out, and ask GET /v1/responses/ID until it is over")
-            }
+        guard !isBackground || store != false else {
+            throw fields.fault("store", "is false, but a response in the background must be kept until it is fetched")
         }
         _ = try SamplingFields.includesUsage(&fields, isStreamed: isStreamed)
         var sampling = Sampling()
