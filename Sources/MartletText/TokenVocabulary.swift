@@ -11,4 +11,10 @@ public struct TokenVocabulary: Sendable {
     }
 
     public var count: Int { bytes.count }
+
+    /// The bytes that a token adds; nil for one that adds none and for one that there is not.
+    func bytes(of token: Int) -> [UInt8]? {
+        guard bytes.indices.contains(token), let added = bytes[token], !added.isEmpty else { return nil }
+        return added
+    }
 }

@@ -4,6 +4,7 @@ import MartletServing
 import MartletTensor
 import MartletText
 import MartletWire
+import Synchronization
 import Testing
 
 private let compute = ComputeThread()
@@ -209,6 +210,42 @@ private let compute = ComputeThread()
         }
     }
 
+    /// The prompt's sequence gives its pages back in the middle, for an older one, and is computed again.
+    @Test func aPromptThatIsComputedAgainIsEchoedOnce() async throws {
+        var limits = LanguageScheduler.Limits()
+        limits.mixedPassTokens = 3
+        let options = try Self.exact(limits, cachePages: 7)
+        let served = try ServedModel(options: options, held: true)
+        let older = served.started(.tokens(prompt(17), max: 60))
+        let tokens = prompt(78, seed: 3)
+        var request = GenerationRequest.tokens(tokens, max: 1, topLogprobs: 1)
+        request.echo = true
+        let echoed = served.started(request)
+        await served.release()
+        #expect(try await older.events().usage?.completionTokens == 60)
+        let chances = try await echoed.events().chances()
+        let alone = try await ServedModel(options: Self.exact()).events(request).chances()
+        #expect(chances.map(\.id) == alone.map(\.id) && chances.count == 79)
+        for (chance, other) in zip(chances, alone).dropFirst() { #expect(abs(chance.logprob - other.logprob) < 1e-4) }
+    }
+
+    /// What may begin a call is held back a while; the chances of its tokens come with it.
+    @Test func everyTokenOfTextHasItsChancesWhereToolsMayBeCalled() async throws {
+        var text = ByteTokens.text(count: 131)
+        text.toolFormat = .hermes
+        let served = try ServedModel(options: Self.exact(), text: text)
+        var request = GenerationRequest.tokens(prompt(20), max: 120, topLogprobs: 0)
+        request.form = .tools([.init(name: "f", parameters: ["type": "object"])])
+        let mark = Int(UInt8(ascii: "<")) - 32
+        request.sampling = Sampling(temperature: 2, seed: 1)
+        request.sampling.logitBias = [mark: 3]
+        let events = try await served.events(request)
+        let chances = events.chances()
+        #expect(chances.filter { $0.id == mark }.count > 5)
+        #expect(chances.flatMap(\.bytes) == Array(events.text().utf8))
+        #expect(chances.count == events.usage?.completionTokens)
+    }
+
     @Test func embeddingsHaveLengthOne() async throws {
         let served = try ServedModel(options: Self.exact())
         let (reply, vectors) = try await withCheckedThrowingContinuation { continuation in
@@ -309,6 +346,44 @@ private let compute = ComputeThread()
         }
     }
 
+    /// The mark is text here: the token that goes past it with no call is not chosen, the one that begins a call is
+    /// taken with all its bytes.
+    @Test func aCallBehindAMarkOfPlainTextIsWhole() async throws {
+        let (wrong, right) = (7, 8)
+        var text = ByteTokens.text(count: 131)
+        text.toolFormat = .hermes
+        var bytes = text.vocabulary.bytes
+        bytes[wrong] = Array("<tool_call>no".utf8)
+        bytes[right] = Array("Well. <tool_call>\n{\"na".utf8)
+        text.vocabulary = TokenVocabulary(bytes: bytes, endTokens: text.vocabulary.endTokens)
+        let served = try ServedModel(options: Self.exact(), text: text)
+        for seed: UInt64 in 1...3 {
+            var request = GenerationRequest.tokens(prompt(20), max: 150)
+            request.form = .tools([
+                .init(
+                    name: "weather",
+                    parameters: [
+                        "type": "object", "properties": ["days": ["type": "integer", "minimum": 1, "maximum": 9]],
+                        "required": ["days"], "additionalProperties": false,
+                    ])
+            ])
+            // An end may come as soon as the call is whole, whatever the least number of tokens.
+            request.minTokens = 140
+            request.sampling = Sampling(temperature: 2, seed: seed)
+            request.sampling.logitBias = [wrong: 100, right: 60]
+            request.parallelToolCalls = false
+            let events = try await served.events(request)
+            var (names, arguments) = ([String](), "")
+            for event in events {
+                if case .toolCall(_, _, _, let name) = event { names.append(name) }
+                if case .toolArguments(_, _, let part) = event { arguments += part }
+            }
+            #expect(names == ["weather"])
+            #expect(try (1...9).contains(JSONParser.parse(arguments)["days"]?.int ?? 0), "\(arguments)")
+            #expect(events.finish() == .toolCalls && events.text() == "Well. ")
+        }
+    }
+
     @Test("I08: a schema that is not supported hurts its own request alone")
     func aSchemaThatIsNotSupportedHurtsItsOwnRequestAlone() async throws {
         let served = try ServedModel(options: Self.exact())
@@ -326,5 +401,64 @@ private let compute = ComputeThread()
         let long = served.started(.tokens(prompt(10), max: 480))
         await withCheckedContinuation { continuation in served.server.ping { continuation.resume() } }
         served.server.cancel(long.id)
+    }
+
+    /// A pass of many layers over a long prompt: the signs of life come as its layers begin. Where they came between
+    /// passes alone, the longest pause would be the pass itself.
+    @Test("L07: the heartbeat comes between the layers of one long pass")
+    func theHeartbeatComesBetweenTheLayersOfOneLongPass() async throws {
+        var options = try Self.exact()
+        options.limits.passTokens = 4096
+        let layers: JSONObject = [
+            "num_hidden_layers": 12, "hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4,
+            "num_key_value_heads": 4, "head_dim": 64,
+        ]
+        let served = try ServedModel("llama", layers, options: options)
+        var shares: [Double] = []
+        for attempt in 0..<5 where shares.allSatisfy({ $0 > 0.5 }) {
+            let beats = Beats(served.server)
+            let text = prompt(480, seed: attempt)
+            let request = served.started(.tokens(text, max: 1))
+            beats.start()
+            for try await event in request.stream {
+                if case .text = event { break }
+            }
+            shares.append(beats.end())
+        }
+        #expect(shares.contains { $0 <= 0.5 }, "\(shares)")
+    }
+}
+
+/// Asks a server for signs of life, each as soon as the one before has come.
+private final class Beats: Sendable {
+    private let server: LanguageServer
+    private let times = Mutex<(began: ContinuousClock.Instant, last: ContinuousClock.Instant, longest: Duration)>(
+        (.now, .now, .zero))
+    private let isOver = Atomic<Bool>(false)
+
+    init(_ server: LanguageServer) { self.server = server }
+
+    func start() {
+        times.withLock { $0 = (.now, .now, .zero) }
+        ask()
+    }
+
+    /// The longest pause as a share of the whole time.
+    func end() -> Double {
+        isOver.store(true, ordering: .relaxed)
+        return times.withLock { times in
+            let longest = max(times.longest, ContinuousClock.now - times.last)
+            return longest / (ContinuousClock.now - times.began)
+        }
+    }
+
+    private func ask() {
+        server.ping { [self] in
+            times.withLock { times in
+                times.longest = max(times.longest, ContinuousClock.now - times.last)
+                times.last = .now
+            }
+            if !isOver.load(ordering: .relaxed) { ask() }
+        }
     }
 }

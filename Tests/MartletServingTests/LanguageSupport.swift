@@ -16,8 +16,11 @@ enum TinyLanguageModel {
         return found.filter { isDecoder($0) }.sorted()
     }
 
-    static func make(_ name: String) throws -> any LanguageModel {
-        let model = try LanguageModelCatalog.make(config: config(name))
+    /// - Parameter changes: of the config.
+    static func make(_ name: String, _ changes: JSONObject = [:]) throws -> any LanguageModel {
+        var fields = try config(name).object ?? [:]
+        for (key, value) in changes { fields[key] = value }
+        let model = try LanguageModelCatalog.make(config: .object(fields))
         try model.initialize(seed: 7)
         try model.setTrainable(false)
         return model
@@ -86,8 +89,8 @@ final class ServedModel: Sendable {
     private let gate = DispatchSemaphore(value: 0)
 
     init(
-        _ name: String = "llama", options: LoadedLanguageModel.Options = .init(), text: LanguageText? = nil,
-        held: Bool = false
+        _ name: String = "llama", _ changes: JSONObject = [:], options: LoadedLanguageModel.Options = .init(),
+        text: LanguageText? = nil, held: Bool = false
     ) throws {
         let compute = ComputeThread()
         let ready = Mutex<Result<(LanguageServer, AdapterLibrary), any Error>?>(nil)
@@ -96,7 +99,7 @@ final class ServedModel: Sendable {
         Thread.detachNewThread {
             try? compute.run {
                 do {
-                    let model = try TinyLanguageModel.make(name)
+                    let model = try TinyLanguageModel.make(name, changes)
                     let text = text ?? ByteTokens.text(count: model.geometry.vocabularyCount)
                     let loaded = try LoadedLanguageModel(model, vocabulary: text.vocabulary, options: options)
                     var bounds = LanguageServer.Bounds(

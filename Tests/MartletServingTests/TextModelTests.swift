@@ -253,6 +253,27 @@ import Testing
         #expect(error.code == .deadlineExceeded)
     }
 
+    /// A weight that no token of the model's own check reads is damaged: of the mark that all texts begin with.
+    @Test(arguments: ["tiny-bert-answers", "tiny-bert-classes"])
+    func aResultThatIsNoNumberIsAnError(_ name: String) async throws {
+        let folder = try Self.changed(name) { _ in }
+        let file = folder + "/model.safetensors"
+        try ComputeThread().run {
+            let tensors = try SafeTensors(path: file).tensors().map { name, tensor in
+                let own = try tensor.mul(1.0)
+                if name.hasSuffix("word_embeddings.weight") { try own.narrow(0, from: 2, length: 1).fill_(.nan) }
+                return (name, own)
+            }
+            try FileManager.default.removeItem(atPath: file)
+            try SafeTensors.write(tensors, to: file)
+        }
+        let served = try Served(folder: folder)
+        let row: JSON = name.hasSuffix("classes") ? ["text": "a"] : ["question": "a", "context": "the swift"]
+        await #expect {
+            _ = try await served.ask(.predict, ["rows": [row]])
+        } throws: { ($0 as? MartletError)?.message.contains("not a number") == true }
+    }
+
     @Test func anAnswerNeedsAQuestionAndAText() async throws {
         let served = try Served("tiny-bert-answers")
         for row: JSON in [

@@ -36,10 +36,10 @@ enum ConstraintWalk {
 
     /// A random walk over the allowed tokens, closed as fast as can be after `limit` of them; the text, and the tokens.
     static func walk(
-        _ machine: ConstraintMachine, seed: UInt64, limit: Int = 200
+        _ machine: ConstraintMachine, from start: ConstraintState? = nil, seed: UInt64, limit: Int = 200
     ) throws -> (text: [UInt8], tokens: [Int]) {
         var random = SplitMix(seed)
-        var state = try machine.start()
+        var state = try start ?? machine.start()
         var text: [UInt8] = []
         var tokens: [Int] = []
         var words: [UInt64] = []

@@ -21,7 +21,10 @@ final class ConstraintLibrary: Sendable {
             plan.constraint = try machine(.jsonSchema(schema)).start()
         case .tools(let tools):
             call(tools, format, &plan)
-            plan.callStart = callStart(tools, format, request)
+            // A schema that cannot be held to is left to the model: it was asked to choose for itself.
+            let form = Constraint.textOrToolCalls(tools, format, isParallel: request.parallelToolCalls)
+            plan.constraint = try? machine(form).start()
+            return
         case .requiredTools(let tools):
             call(tools, format, &plan)
             plan.constraint = try machine(.toolCalls(tools, format, isParallel: request.parallelToolCalls)).start()
@@ -33,20 +36,6 @@ final class ConstraintLibrary: Sendable {
     private func call(_ tools: [GenerationRequest.Tool], _ format: ToolCallFormat, _ plan: inout GenerationPlan) {
         plan.calls = ToolCallParser(format, names: Set(tools.map(\.name)))
         for (mark, token) in text.markers { plan.marks[token] = mark }
-    }
-
-    /// Where a special token begins the calls, they are bound from it on. A schema that cannot be held to is left to the
-    /// model: it was asked to choose for itself.
-    private func callStart(
-        _ tools: [GenerationRequest.Tool], _ format: ToolCallFormat, _ request: GenerationRequest
-    ) -> (token: Int, constraint: ConstraintState)? {
-        let written = format.begin + format.open
-        guard let mark = ToolCallFormat.marks.first(where: { written.hasPrefix($0) }), let token = text.markers[mark],
-            request.minTokens == 0,
-            var state = try? machine(.toolCalls(tools, format, isParallel: request.parallelToolCalls)).start(),
-            (try? state.advance(token: token)) != nil
-        else { return nil }
-        return (token, state)
     }
 
     private func machine(_ constraint: Constraint) throws -> ConstraintMachine {

@@ -11,10 +11,8 @@ public struct GenerationPlan: Sendable {
     public var settings: SamplingSettings
     public var stops: [String]
     public var ignoresEnd: Bool
-    /// What bounds the answer's tokens.
+    /// What bounds the answer's tokens: all of them, or from where the model begins a call.
     public var constraint: ConstraintState?
-    /// The token that begins calls, and what bounds the answer from it on, where the model may call or not.
-    var callStart: (token: Int, constraint: ConstraintState)?
     /// Reads the functions that the answer calls.
     public var calls: ToolCallParser?
     /// Special tokens that the answer's text shows: the marks of calls.
@@ -49,6 +47,8 @@ struct Answer {
     var text: AnswerText
     var constraint: ConstraintState?
     var calls: ToolCallParser?
+    /// Tokens of text that may yet turn out to be part of a call.
+    var untold: [TokenChance] = []
     var tokenCount = 0
     /// Whether no token has given a text yet.
     var isBlank = true

@@ -13,12 +13,7 @@ extension LanguageEngine {
         guard plan.maxTokens > 0 else { return try finish(id, &generation, .length) }
         let choice = try choose(row, &generation.answers[id.choice], plan)
         generation.answers[id.choice].tokenCount += 1
-        if let start = plan.callStart, choice.token == start.token, generation.answers[id.choice].constraint == nil,
-            start.constraint.closingDistance < plan.maxTokens - generation.answers[id.choice].tokenCount
-        {
-            generation.answers[id.choice].constraint = start.constraint
-        }
-        let isBound = generation.answers[id.choice].constraint != nil
+        let isBound = generation.answers[id.choice].constraint?.isFree == false
         if vocabulary.endTokens.contains(choice.token), isBound || !plan.ignoresEnd {
             return try finish(id, &generation, .stop)
         }
@@ -44,11 +39,49 @@ extension LanguageEngine {
         return [chance(unknown)] + generation.promptChances
     }
 
-    /// Chooses within the answer's constraint, which is closed in time to be whole at the last token.
     private func choose(
         _ row: UnsafeMutableBufferPointer<Float>, _ answer: inout Answer, _ plan: GenerationPlan
     ) throws -> Sampler.Choice {
         guard let constraint = answer.constraint else { return try sampler.choose(row, &answer.sampler) }
+        return constraint.isFree
+            ? try chooseText(row, constraint, &answer, plan) : try choose(row, within: constraint, &answer, plan)
+    }
+
+    /// Chooses as the model likes, but for a token that goes past what begins a call with what no call goes on with.
+    private func chooseText(
+        _ row: UnsafeMutableBufferPointer<Float>, _ constraint: ConstraintState, _ answer: inout Answer,
+        _ plan: GenerationPlan
+    ) throws -> Sampler.Choice {
+        let original = answer.sampler.changesRows ? Array(row) : []
+        var next = constraint
+        var state = answer.sampler
+        var choice = try sampler.choose(row, &state)
+        if try !next.take(choice.token) {
+            if !original.isEmpty { _ = row.update(fromContentsOf: original) }
+            state = answer.sampler
+            var mask: [UInt64] = []
+            try constraint.mask(into: &mask)
+            choice = try sampler.choose(row, &state, mask: mask)
+            try next.advance(token: choice.token)
+        }
+        // An end that is passed over is no end.
+        if next.hasEnded, plan.ignoresEnd { next = constraint }
+        if next.isFree {
+            answer.constraint = next
+        } else {
+            // A call that has no room to be whole is cut off in any case.
+            answer.constraint = next.closingDistance < plan.maxTokens - answer.tokenCount - 1 ? next : nil
+            state.mayEnd()
+        }
+        answer.sampler = state
+        return choice
+    }
+
+    /// Chooses within the answer's constraint, which is closed in time to be whole at the last token.
+    private func choose(
+        _ row: UnsafeMutableBufferPointer<Float>, within constraint: ConstraintState, _ answer: inout Answer,
+        _ plan: GenerationPlan
+    ) throws -> Sampler.Choice {
         let original = Array(row)
         var mask: [UInt64] = []
         try constraint.mask(into: &mask)
@@ -95,24 +128,26 @@ extension LanguageEngine {
         guard generation.answers[id.choice].calls != nil else {
             return send(generation, .success(.text(choice: id.choice, piece.text, tokens: piece.tokens)))
         }
+        generation.answers[id.choice].untold += piece.tokens
         let parts = try generation.answers[id.choice].calls?.append(piece.text) ?? []
-        tell(parts, piece.tokens, id, generation)
+        tell(parts, id, &generation)
     }
 
     private func tell(
-        _ parts: [ToolCallParser.Part], _ tokens: [TokenChance], _ id: LanguageScheduler.SequenceID,
-        _ generation: Generation
+        _ parts: [ToolCallParser.Part], _ id: LanguageScheduler.SequenceID, _ generation: inout Generation
     ) {
-        var tokens = tokens
         for part in parts {
             switch part {
             case .text(let text):
+                let tokens = generation.answers[id.choice].untold
+                generation.answers[id.choice].untold = []
                 send(generation, .success(.text(choice: id.choice, text, tokens: tokens)))
-                tokens = []
             case .call(let index, let name):
+                generation.answers[id.choice].untold = []
                 let call = "call_" + String((0..<24).compactMap { _ in Self.letters.randomElement() })
                 send(generation, .success(.toolCall(choice: id.choice, index: index, id: call, name: name)))
             case .arguments(let index, let text):
+                generation.answers[id.choice].untold = []
                 send(generation, .success(.toolArguments(choice: id.choice, index: index, text)))
             }
         }
@@ -126,7 +161,7 @@ extension LanguageEngine {
         try give(generation.answers[id.choice].text.flush(), id, &generation)
         var reason = reason
         if let rest = try generation.answers[id.choice].calls?.finish() {
-            tell(rest, [], id, generation)
+            tell(rest, id, &generation)
             if reason == .stop, generation.answers[id.choice].calls?.callCount ?? 0 > 0 { reason = .toolCalls }
         }
         send(

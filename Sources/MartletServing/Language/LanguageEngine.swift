@@ -195,6 +195,8 @@ final class LanguageEngine {
         for offset in 0..<result.count {
             let next = result.row.start + offset + 1
             guard next < plan.prompt.count else { return }
+            // A sequence that gave its pages back is computed again; what was told of its prompt stands.
+            guard next > generations[id]?.promptChances.count ?? 0 else { continue }
             let choice = try sampler.measure(
                 row(result.index + offset), token: Int(plan.prompt[next]), top: plan.settings.topLogprobs ?? 0)
             generations[id]?.promptChances.append(chance(choice))

@@ -10,7 +10,7 @@ extension RandomPurpose {
 
 /// What one sequence has chosen so far, and how it goes on.
 public struct SamplerState: Sendable {
-    public let settings: SamplingSettings
+    public private(set) var settings: SamplingSettings
     /// The choice's number: choices of one request draw apart from one another.
     private let stream: UInt64
     /// How often each token was chosen.
@@ -31,6 +31,14 @@ public struct SamplerState: Sendable {
         if settings.presencePenalty != 0 || settings.frequencyPenalty != 0 { counts[token, default: 0] += 1 }
         if settings.repetitionPenalty != 1 { seen.insert(token) }
     }
+
+    /// Whether a row is changed before a token of it is chosen.
+    var changesRows: Bool {
+        !seen.isEmpty || !counts.isEmpty || !settings.logitBias.isEmpty || chosenCount < settings.minTokens
+    }
+
+    /// From here on an end may come at any time: something else says when.
+    mutating func mayEnd() { settings.minTokens = 0 }
 
     /// A number of [0, 1) that hangs on the seed, the choice and the place alone, whoever else is computed beside it.
     fileprivate var draw: Double {

@@ -89,14 +89,10 @@ public final class LoadedTextModel {
             let hidden_ND = try model.hidden(tokens, types: types, lengths: lengths, .inference())
             switch task {
             case .classification(let labels, _), .regression(let labels):
-                let scores_RL = try model.classify(hidden_ND, lengths: lengths, .inference())
-                let numbers = try scores_RL.contiguous().array(of: Float.self)
-                guard numbers.allSatisfy(\.isFinite) else {
-                    throw MartletError(.internal, "the model's result is not a number; its weights may be damaged")
-                }
+                let numbers = try finite(model.classify(hidden_ND, lengths: lengths, .inference()))
                 return parts.indices.map { Array(numbers[$0 * labels.count..<($0 + 1) * labels.count]) }
             case .questionAnswering:
-                let numbers = try model.answers(hidden_ND, .inference()).contiguous().array(of: Float.self)
+                let numbers = try finite(model.answers(hidden_ND, .inference()))
                 var first = 0
                 return lengths.map { count in
                     defer { first += count }
@@ -105,5 +101,13 @@ public final class LoadedTextModel {
                 }
             }
         }
+    }
+
+    private static func finite(_ scores: Tensor) throws -> [Float] {
+        let numbers = try scores.contiguous().array(of: Float.self)
+        guard numbers.allSatisfy(\.isFinite) else {
+            throw MartletError(.internal, "the model's result is not a number; its weights may be damaged")
+        }
+        return numbers
     }
 }

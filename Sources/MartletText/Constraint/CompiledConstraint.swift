@@ -9,6 +9,8 @@ public enum Constraint: Sendable {
     case regex(String)
     /// One call, or several where `isParallel`, of these functions in a model's own format.
     case toolCalls([GenerationRequest.Tool], ToolCallFormat, isParallel: Bool)
+    /// Free text, or such calls from where the text has come to what a call begins with.
+    case textOrToolCalls([GenerationRequest.Tool], ToolCallFormat, isParallel: Bool)
 }
 
 /// A constraint ready to be followed: immutable, shared by the sequences that have it.
@@ -34,6 +36,8 @@ public struct CompiledConstraint: Sendable {
         case .regex(let pattern): end = try builder.pattern(pattern, .plain, from: start)
         case .toolCalls(let tools, let format, let isParallel):
             end = try builder.toolCalls(tools, format, isParallel: isParallel, markers: markers, from: start)
+        case .textOrToolCalls(let tools, let format, let isParallel):
+            end = try builder.textOrToolCalls(tools, format, isParallel: isParallel, markers: markers, from: start)
         }
         grammar = try builder.finished(start: start, end: end)
         classes = ByteClasses(grammar)

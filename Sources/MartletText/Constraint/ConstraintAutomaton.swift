@@ -88,6 +88,8 @@ struct ConstraintAutomaton {
 
     func isEnd(_ set: Int32) -> Bool { sets[Int(set)].isEnd }
 
+    func isFree(_ set: Int32) -> Bool { sets[Int(set)].places.contains { grammar.states[Int($0.state)].isFree } }
+
     // MARK: Places
 
     private func distance(_ place: Place) -> Int32 {

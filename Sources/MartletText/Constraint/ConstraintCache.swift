@@ -70,15 +70,23 @@ extension Constraint {
             return "schema " + schema.serialized()
         case .regex(let pattern): return "regex " + pattern
         case .toolCalls(let tools, let format, let isParallel):
-            let texts = try tools.map { tool -> JSON in
-                try SchemaSize.check(tool.parameters, limits: limits)
-                return [.string(tool.name), tool.parameters]
-            }
-            let marks = [format.begin, format.open, format.separator, format.close, format.end, format.argumentsKey]
-            let parts: JSON = [
-                .bool(isParallel && format.allowsSeveral), .array(marks.map { .string($0) }), .array(texts),
-            ]
-            return "tools " + parts.serialized()
+            return try "tools " + Self.key(tools, format, isParallel, limits)
+        case .textOrToolCalls(let tools, let format, let isParallel):
+            return try "text or tools " + Self.key(tools, format, isParallel, limits)
         }
+    }
+
+    private static func key(
+        _ tools: [GenerationRequest.Tool], _ format: ToolCallFormat, _ isParallel: Bool, _ limits: ConstraintLimits
+    ) throws -> String {
+        let texts = try tools.map { tool -> JSON in
+            try SchemaSize.check(tool.parameters, limits: limits)
+            return [.string(tool.name), tool.parameters]
+        }
+        let marks = [format.begin, format.open, format.separator, format.close, format.end, format.argumentsKey]
+        let parts: JSON = [
+            .bool(isParallel && format.allowsSeveral), .array(marks.map { .string($0) }), .array(texts),
+        ]
+        return parts.serialized()
     }
 }

@@ -18,6 +18,8 @@ struct ConstraintGrammar: Sendable {
         var repetition: Int32?
         /// The end of a rule or of a repeated part.
         var isReturn = false
+        /// Whether it is one of free text, in which tokens that add no text change nothing.
+        var isFree = false
     }
 
     /// A part that comes `minimum` to `maximum` times. Each pass takes at least one byte.

@@ -57,6 +57,8 @@ final class ConstraintTables: Sendable {
 
     func isEnd(_ set: Int32) -> Bool { content.withLock { $0.automaton.isEnd(set) } }
 
+    func isFree(_ set: Int32) -> Bool { content.withLock { $0.automaton.isFree(set) } }
+
     func mustEnd(_ set: Int32) -> Bool {
         content.withLock { $0.automaton.isEnd(set) && $0.automaton.sets[Int(set)].places.isEmpty }
     }
@@ -68,9 +70,10 @@ final class ConstraintTables: Sendable {
         try content.withLock { content in
             let special = try content.automaton.step(set, token: token)
             if special != ConstraintAutomaton.dead { return special }
-            guard index.vocabulary.bytes.indices.contains(token), let bytes = index.vocabulary.bytes[token],
-                !bytes.isEmpty, !index.vocabulary.endTokens.contains(token)
-            else { return nil }
+            guard !index.vocabulary.endTokens.contains(token) else { return nil }
+            guard let bytes = index.vocabulary.bytes(of: token) else {
+                return content.automaton.isFree(set) ? set : nil
+            }
             var current = set
             for byte in bytes {
                 current = try content.automaton.step(current, Int(content.automaton.classes.classes[Int(byte)]))
@@ -101,6 +104,11 @@ final class ConstraintTables: Sendable {
             for token in content.automaton.tokens(of: key) { Self.set(token, in: &mask) }
             if content.automaton.isEnd(key) {
                 for token in index.vocabulary.endTokens { Self.set(token, in: &mask) }
+            }
+            if content.automaton.isFree(key) {
+                for token in 0..<index.vocabulary.count where index.vocabulary.bytes(of: token) == nil {
+                    Self.set(token, in: &mask)
+                }
             }
             if content.maskWords + mask.count > Self.maximumWords {
                 content.masks = [:]

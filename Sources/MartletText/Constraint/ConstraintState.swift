@@ -17,6 +17,9 @@ public struct ConstraintState: Sendable {
     /// Whether what is written so far is a whole answer: end tokens are allowed.
     public var canEnd: Bool { tables.isEnd(set) }
 
+    /// Whether what is written so far is text that may go on in any way, as a call for example.
+    public var isFree: Bool { tables.isFree(set) }
+
     /// Whether nothing can follow but the end.
     public var mustEnd: Bool { hasEnded || tables.mustEnd(set) }
 
@@ -46,9 +49,17 @@ public struct ConstraintState: Sendable {
 
     /// Takes the token that was chosen. Throws `internal` for one that the mask does not allow.
     public mutating func advance(token: Int) throws {
+        guard try take(token) else {
+            throw MartletError(.internal, "the token \(token) is not allowed by the constraint at this place")
+        }
+    }
+
+    /// Takes a token where the mask allows it.
+    /// - Returns: whether it did.
+    public mutating func take(_ token: Int) throws -> Bool {
         if !hasEnded, canEnd, machine.index.vocabulary.endTokens.contains(token) {
             hasEnded = true
-            return
+            return true
         }
         let fresh = machine.tables()
         if fresh !== tables {
@@ -56,9 +67,8 @@ public struct ConstraintState: Sendable {
             set = try fresh.take(places, isEnd: isEnd)
             tables = fresh
         }
-        guard !hasEnded, let next = try tables.advanced(set, token: token) else {
-            throw MartletError(.internal, "the token \(token) is not allowed by the constraint at this place")
-        }
+        guard !hasEnded, let next = try tables.advanced(set, token: token) else { return false }
         set = next
+        return true
     }
 }

@@ -51,6 +51,12 @@ public struct ToolCallFormat: Sendable, Equatable {
 
     /// Marks that some vocabularies have a special token for.
     public static let marks = ["<tool_call>", "</tool_call>", "[TOOL_CALLS]"]
+
+    /// The mark that calls begin with; nil where a call is a bare object.
+    var mark: String? { Self.mark(of: begin + open) }
+
+    /// The mark that a text begins with.
+    fileprivate static func mark(of text: String) -> String? { marks.first { text.hasPrefix($0) } }
 }
 
 extension ConstraintBuilder {
@@ -60,43 +66,60 @@ extension ConstraintBuilder {
     mutating func toolCalls(
         _ tools: [GenerationRequest.Tool], _ format: ToolCallFormat, isParallel: Bool, markers: [String: Int], from: Int
     ) throws -> Int {
+        let start = try marked(format.begin + (ToolCallFormat.mark(of: format.open) ?? ""), markers, from: from)
+        return try calls(of: tools, format, isParallel: isParallel, markers: markers, from: start)
+    }
+
+    /// Calls from behind the mark that the first begins with, or behind the one that all begin with.
+    mutating func calls(
+        of tools: [GenerationRequest.Tool], _ format: ToolCallFormat, isParallel: Bool, markers: [String: Int],
+        from: Int
+    ) throws -> Int {
         guard !tools.isEmpty else { throw MartletError(.invalidRequest, "'tools' is empty; name a function") }
-        let start = try marked(format.begin, markers, from: from)
         let isParallel = isParallel && format.allowsSeveral
+        let mark = ToolCallFormat.mark(of: format.open) ?? ""
         let entry = try state()
-        join(start, entry)
+        join(from, entry)
         let first = try state()
         let again = try state()
-        join(try marked(format.separator, markers, from: again), first)
+        join(try marked(format.separator + mark, markers, from: again), first)
         let open = OpenRepetition(entry: entry, first: first, again: again)
-        let end = try call(of: tools, format, markers, from: first)
+        let inside = try marked(String(format.open.dropFirst(mark.count)), markers, from: first)
+        let called = try call(of: tools, format, from: inside)
+        let end = try marked(format.close, markers, from: called)
         let calls = try close(open, at: end, minimum: 1, maximum: isParallel ? Self.mostCalls : 1)
         return try marked(format.end, markers, from: calls)
     }
 
     private mutating func call(
-        of tools: [GenerationRequest.Tool], _ format: ToolCallFormat, _ markers: [String: Int], from: Int
+        of tools: [GenerationRequest.Tool], _ format: ToolCallFormat, from: Int
     ) throws -> Int {
-        let open = try marked(format.open, markers, from: from)
-        var seen: Set<String> = []
-        let end = try alternatives(tools.count, from: open) { builder, index, start in
+        try Self.checkNames(tools)
+        return try alternatives(tools.count, from: from) { builder, index, start in
             let tool = tools[index]
-            guard seen.insert(tool.name).inserted else {
-                throw MartletError(.invalidRequest, "two tools are named '\(tool.name)'; rename one", param: "tools")
-            }
             var end = try builder.literal("{\"name\": ", from: start)
             end = try builder.jsonLiteral(tool.name, from: end)
             end = try builder.literal(", \"\(format.argumentsKey)\": ", from: end)
-            do {
-                end = try SchemaCompiler.add(Self.arguments(tool.parameters), to: &builder, from: end)
-            } catch var error as MartletError {
-                error.message = "the tool '\(tool.name)': " + error.message
-                error.param = "tools"
-                throw error
-            }
+            end = try builder.arguments(of: tool, from: end)
             return try builder.literal("}", from: end)
         }
-        return try marked(format.close, markers, from: end)
+    }
+
+    static func checkNames(_ tools: [GenerationRequest.Tool]) throws {
+        var seen: Set<String> = []
+        for tool in tools where !seen.insert(tool.name).inserted {
+            throw MartletError(.invalidRequest, "two tools are named '\(tool.name)'; rename one", param: "tools")
+        }
+    }
+
+    mutating func arguments(of tool: GenerationRequest.Tool, from: Int) throws -> Int {
+        do {
+            return try SchemaCompiler.add(Self.arguments(tool.parameters), to: &self, from: from)
+        } catch var error as MartletError {
+            error.message = "the tool '\(tool.name)': " + error.message
+            error.param = "tools"
+            throw error
+        }
     }
 
     /// Arguments are an object, whatever the schema leaves open.
@@ -114,7 +137,7 @@ extension ConstraintBuilder {
         var current = from
         var rest = Substring(text)
         while !rest.isEmpty {
-            if let mark = ToolCallFormat.marks.first(where: { rest.hasPrefix($0) }) {
+            if let mark = ToolCallFormat.mark(of: String(rest)) {
                 current = try marker(mark, token: markers[mark], from: current)
                 rest = rest.dropFirst(mark.count)
             } else {
