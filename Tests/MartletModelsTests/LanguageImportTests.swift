@@ -2,6 +2,7 @@ import Foundation
 import MartletModels
 import MartletNN
 import MartletTensor
+import MartletText
 import MartletWire
 import Testing
 
@@ -164,6 +165,64 @@ import Testing
                 expectFault(.invalidData, ["<|end|>", "131"]) { _ = try ModelImport.run(from: folder, to: target) }
                 #expect(!FileManager.default.fileExists(atPath: target.path))
             }
+        }
+    }
+
+    /// A T5 with SentencePiece's file alone: the marks for gaps and the end are where transformers puts them.
+    @Test func `a T5 with a SentencePiece file alone cuts texts as transformers does`() throws {
+        let pieces = try #require(Bundle.module.url(forResource: "Golden", withExtension: nil))
+            .appending(path: "sentencepiece")
+        let expected = try JSONParser.parse(Data(contentsOf: pieces.appending(path: "expected.json")))
+        try LanguageGolden("t5").withFolder { folder in
+            try FileManager.default.copyItem(
+                at: pieces.appending(path: "spiece.model"), to: folder.appending(path: "spiece.model"))
+            let target = folder.appending(path: "bundle")
+            let report = try onCompute { try ModelImport.run(from: folder, to: target) }
+            #expect(report.hasTokenizer && report.findings.contains { $0.contains("SentencePiece") })
+            let made = try Data(contentsOf: target.appending(path: "tokenizer.json"))
+            let tokenizer = try Tokenizer(json: made)
+            #expect(tokenizer.vocabularySize == 131 && tokenizer.id(of: "<extra_id_0>") == 130)
+            let texts = try #require(expected["texts"]?.array)
+            #expect(texts.count > 10)
+            for sample in texts {
+                let text = try #require(sample["text"]?.string)
+                let ids = try tokenizer.encode(text).ids
+                #expect(ids == sample["ids"]?.array?.compactMap(\.int), "\(text)")
+                #expect(tokenizer.decode(ids) == sample["decoded"]?.string, "\(text)")
+                let pair = try tokenizer.encode(text, pair: "and").ids
+                #expect(pair == sample["pair"]?.array?.compactMap(\.int), "\(text)")
+            }
+        }
+    }
+
+    @Test func `tokens behind SentencePiece's pieces are numbered without a gap, or refused`() throws {
+        let pieces = try #require(Bundle.module.url(forResource: "Golden", withExtension: nil))
+            .appending(path: "sentencepiece").appending(path: "spiece.model")
+        try LanguageGolden("llama").withFolder { folder in
+            try FileManager.default.copyItem(at: pieces, to: folder.appending(path: "tokenizer.model"))
+            let settings = folder.appending(path: "tokenizer_config.json")
+            func write(_ id: Int) throws {
+                let token: JSON = ["content": "<|user|>", "special": true, "normalized": false]
+                let added: JSON = .object(["1": ["content": "</s>", "special": true], "\(id)": token])
+                try (["add_eos_token": true, "added_tokens_decoder": added] as JSON).data.write(to: settings)
+            }
+            try write(31)
+            let target = folder.appending(path: "bundle")
+            let report = try onCompute { try ModelImport.run(from: folder, to: target) }
+            #expect(report.hasTokenizer)
+            let tokenizer = try Tokenizer(json: Data(contentsOf: target.appending(path: "tokenizer.json")))
+            let ids = try tokenizer.encode("<|user|>the").ids
+            #expect(ids.first == 31 && ids.last == 1 && ids.count > 2)
+            #expect(tokenizer.decode(ids) == "the")
+            try write(33)
+            expectFault(.invalidData, ["<|user|>", "33", "31"]) {
+                _ = try onCompute { try ModelImport.run(from: folder, to: folder.appending(path: "no")) }
+            }
+            // A file of another kind has the name at times.
+            try FileManager.default.removeItem(at: settings)
+            try Data("IQ== 0\nIg== 1\n".utf8).write(to: folder.appending(path: "tokenizer.model"))
+            let other = try onCompute { try ModelImport.run(from: folder, to: folder.appending(path: "other")) }
+            #expect(!other.hasTokenizer)
         }
     }
 

@@ -43,6 +43,24 @@ import Testing
                 == Tokenizer(json: try SentencePieceModel(try self.model("bpe")).tokenizerJSON()).encode("word").ids)
     }
 
+    /// No vocabulary has pieces of megabytes; a file that has is read, and cuts texts, in a moment all the same.
+    @Test(arguments: ["bpe", "unigram"]) func piecesOfMegabytesTakeNoTime(_ kind: String) throws {
+        func varint(_ value: Int) -> [UInt8] {
+            value < 128 ? [UInt8(value)] : [UInt8(value & 127 | 128)] + varint(value >> 7)
+        }
+        let long = 3_000_000
+        let piece = [UInt8(1 << 3 | 2)] + varint(long) + [UInt8](repeating: UInt8(ascii: "a"), count: long)
+        let file = try [UInt8](model(kind)) + [UInt8(1 << 3 | 2)] + varint(piece.count) + piece
+        let text = String(repeating: "a", count: 300_000)
+        let begin = ContinuousClock.now
+        let tokenizer = try Tokenizer(json: try SentencePieceModel(file).tokenizerJSON())
+        let ids = try tokenizer.encode(text).ids
+        // Every beginning of the piece at every place would be 10^11 steps.
+        #expect(ContinuousClock.now - begin < .seconds(60))
+        let plain = try Tokenizer(json: try SentencePieceModel(try model(kind)).tokenizerJSON())
+        #expect(try ids == plain.encode(text).ids)
+    }
+
     @Test func damagedFilesAreRefused() throws {
         let whole = [UInt8](try model("bpe"))
         var refused = 0

@@ -63,10 +63,12 @@ public enum ModelImport {
         }
         let folder = try ModelFolder(source)
         let files = try WeightFiles(folder: source)
-        let report = try check(folder, files)
+        let tokenizer = try SentencePieceTokenizer.json(folder)
+        let report = try check(folder, files, made: tokenizer)
         try makeFolder(target)
         try copyWeights(files, from: source, to: target)
         try copyBeside(folder, to: target)
+        if let tokenizer { try write(tokenizer, "tokenizer.json", to: target) }
         return report
     }
 
@@ -104,7 +106,8 @@ public enum ModelImport {
     }
 
     /// Checks that the config can be computed, the weights are its own, and the tokenizer fits.
-    static func check(_ folder: ModelFolder, _ files: WeightFiles) throws -> ImportReport {
+    /// - Parameter made: a tokenizer.json that was made for a folder without.
+    static func check(_ folder: ModelFolder, _ files: WeightFiles, made: Data? = nil) throws -> ImportReport {
         var report = ImportReport()
         let model = try ImportedModel(config: folder.config, tensors: files.names)
         _ = try WeightPlan(model.module, files, model.checkpoint)
@@ -117,10 +120,14 @@ public enum ModelImport {
         report.vocabularyCount = model.vocabularyCount
         report.findings = folder.findings
         report.hasChatTemplate = folder.chatTemplate != nil
-        report.hasTokenizer = folder.tokenizer != nil
+        report.hasTokenizer = folder.tokenizer != nil || made != nil
         if let tokenizer = folder.tokenizer {
             let json = try ModelFolder.json(tokenizer, limit: SafeTensors.headerLimit)
             try TokenizerSize.check(json, vocabularyCount: model.vocabularyCount)
+        } else if let made {
+            try TokenizerSize.check(
+                JSONParser.parse(made, limits: .request), vocabularyCount: model.vocabularyCount)
+            report.findings.append("tokenizer.json was made of the SentencePiece file")
         } else {
             report.findings.append("there is no tokenizer.json: the model takes and gives token ids only")
         }
@@ -168,6 +175,14 @@ public enum ModelImport {
             try manager.createDirectory(at: url, withIntermediateDirectories: true)
         } catch {
             throw MartletError(.internal, "the folder '\(url.lastPathComponent)' cannot be made")
+        }
+    }
+
+    private static func write(_ data: Data, _ name: String, to target: URL) throws {
+        do {
+            try data.write(to: target.appending(path: name))
+        } catch {
+            throw MartletError(.storageFull, "'\(name)' could not be written; make room and try again")
         }
     }
 

@@ -14,6 +14,9 @@ struct UnigramModel: TokenModel {
 
     /// What an unknown character scores below the lowest token.
     static let unknownPenalty = 10.0
+    /// The bytes of the longest token that is looked for. No vocabulary has a longer one, and each place of a text could
+    /// be the beginning of one.
+    private static let longest = 1024
     private static let nothing: Int32 = -1
     /// In place of a token: one character that the vocabulary lacks.
     private static let unknownCharacter: Int32 = -2
@@ -49,14 +52,14 @@ struct UnigramModel: TokenModel {
         var trie = ByteTrie(capacity: pieces.count * 2)
         for (id, piece) in pieces.enumerated() {
             vocabulary.set(piece.0, id)
-            trie.insert(piece.0, Int32(id))
+            if piece.0.count <= Self.longest { trie.insert(piece.0, Int32(id)) }
         }
         self.vocabulary = vocabulary
         self.trie = trie
         scores = pieces.map { $0.1 }
         lengths = pieces.map { $0.0.count }
         var reach = 8
-        while reach <= (lengths.max() ?? 0) { reach *= 2 }
+        while reach <= min(lengths.max() ?? 0, Self.longest) { reach *= 2 }
         self.reach = reach
         self.unknown = unknown.map { Int32($0) } ?? -1
         unknownScore = (scores.min() ?? 0) - Self.unknownPenalty

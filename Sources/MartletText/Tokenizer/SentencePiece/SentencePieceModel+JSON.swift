@@ -7,8 +7,11 @@ extension SentencePieceModel {
     /// The same tokenizer as a tokenizer.json, as `Tokenizer` and Hugging Face's libraries read it.
     ///
     /// Control pieces become special tokens and user-defined ones added tokens. With `addsBegin` and `addsEnd` texts get
-    /// the tokens that begin and end a sentence, which the file does not say itself.
-    public func tokenizerJSON(addsBegin: Bool = false, addsEnd: Bool = false) throws -> Data {
+    /// the tokens that begin and end a sentence, which the file does not say itself. `added` are the entries of further
+    /// added tokens; one that is no piece gets the next number behind the pieces.
+    public func tokenizerJSON(
+        addsBegin: Bool = false, addsEnd: Bool = false, added: [JSON] = []
+    ) throws -> Data {
         let begin = addsBegin ? try special(beginId, "begin") : nil
         let end = addsEnd ? try special(endId, "end") : nil
         var steps: [JSON] = []
@@ -26,13 +29,19 @@ extension SentencePieceModel {
         var decoders: [JSON] = [Self.replace(Self.space, with: " "), ["type": "ByteFallback"], ["type": "Fuse"]]
         if addsSpace { decoders.append(["type": "Strip", "content": " ", "start": 1, "stop": 0]) }
         var out = #"{"version":"1.0","truncation":null,"padding":null,"added_tokens":"#
-        out += JSON.array(addedTokens()).serialized()
+        out += JSON.array(addedTokens() + added).serialized()
         out += #","normalizer":"# + (["type": "Sequence", "normalizers": .array(steps)] as JSON).serialized()
         out += #","pre_tokenizer":null,"post_processor":"# + Self.template(begin, end).serialized()
         out += #","decoder":"# + (["type": "Sequence", "decoders": .array(decoders)] as JSON).serialized()
         out += #","model":"# + (kind == .unigram ? unigram() : try bpe()) + "}"
         return Data(out.utf8)
     }
+
+    /// The texts of the pieces.
+    public var pieceTexts: [[UInt8]] { pieces.map(\.text) }
+
+    /// Whether there is a token for the begin of a sentence.
+    public var hasBegin: Bool { pieces.indices.contains(beginId) }
 
     private func special(_ id: Int, _ what: String) throws -> (String, Int) {
         guard pieces.indices.contains(id) else {
