@@ -47,13 +47,13 @@ import Testing
         }
     }
 
-    @Test(arguments: encoders + ["t5"]) func `an import knows what the model does`(_ name: String) throws {
+    @Test(arguments: encoders + ["t5", "umt5"]) func `an import knows what the model does`(_ name: String) throws {
         try LanguageGolden(name).withFolder { folder in
             let target = folder.appending(path: "bundle")
             let report = try onCompute { try ModelImport.run(from: folder, to: target) }
             let tasks = [
                 "bert": "embed", "bert-masked": "embed", "bert-classes": "classify", "bert-answers": "answer",
-                "roberta": "embed", "roberta-classes": "classify", "t5": "translate",
+                "roberta": "embed", "roberta-classes": "classify", "t5": "translate", "umt5": "translate",
             ]
             #expect(report.task == tasks[name])
             #expect(report.findings.contains { $0.contains("masked words") } == (name == "bert-masked"))
@@ -78,7 +78,8 @@ import Testing
         }
     }
 
-    @Test(arguments: ["t5", "t5-gated"]) func `an answer's scores and its greedy course are those of transformers`(
+    @Test(arguments: ["t5", "t5-gated", "umt5"])
+    func `an answer's scores and its greedy course are those of transformers`(
         _ name: String
     ) throws {
         try onCompute {
@@ -103,7 +104,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["t5", "t5-gated"]) func `answers with their caches are those without`(_ name: String) throws {
+    @Test(arguments: ["t5", "t5-gated", "umt5"]) func `answers with their caches are those without`(_ name: String)
+        throws
+    {
         try onCompute {
             let golden = try LanguageGolden(name)
             let model = try golden.withFolder { try T5.load($0) }

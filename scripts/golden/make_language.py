@@ -185,9 +185,12 @@ def encoders():
 def t5():
     shape = dict(vocab_size=VOCABULARY, d_model=48, d_kv=12, d_ff=80, num_layers=2, num_decoder_layers=3, num_heads=4,
                  relative_attention_num_buckets=16, relative_attention_max_distance=40, decoder_start_token_id=0)
-    for name, more in (("t5", {}), ("t5-gated", dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False))):
+    gated = dict(feed_forward_proj="gated-gelu")
+    for name, kind, more in (
+            ("t5", "T5", {}), ("t5-gated", "T5", dict(gated, tie_word_embeddings=False)), ("umt5", "UMT5", gated)):
         torch.manual_seed(0)
-        model, config, shapes = fill(transformers.T5ForConditionalGeneration(transformers.T5Config(**shape, **more)))
+        config = getattr(transformers, kind + "Config")(**shape, **more)
+        model, config, shapes = fill(getattr(transformers, kind + "ForConditionalGeneration")(config))
         expected = {}
         with torch.no_grad():
             for index, (length, start) in enumerate(TEXTS):

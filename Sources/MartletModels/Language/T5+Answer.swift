@@ -68,20 +68,22 @@ extension T5 {
     }
 
     /// Goes on with answers, each with some tokens, the first of all being `startToken`.
+    /// - Parameter betweenLayers: called as each layer of the decoder begins.
     /// - Returns: the hidden states [N, D] of all new tokens, for `logits`. An answer's do not hang on the others.
-    public func hidden(_ parts: [(tokens: [Int32], answer: Answer)]) throws -> Tensor {
+    public func hidden(
+        _ parts: [(tokens: [Int32], answer: Answer)], betweenLayers: () -> Void = {}
+    ) throws -> Tensor {
         let forward = Forward.inference()
         let lengths = parts.map(\.tokens.count)
         var x_ND = try shared(Tensor(parts.flatMap { $0.tokens.map(Int64.init) }), forward)
-        guard let first = decoder.block.first else { throw MartletError(.internal, "the decoder has no layers") }
-        let biases = try parts.map { tokens, answer in
-            let total = answer.count + tokens.count
-            let bias = try first.bias(answer.count..<total, keys: total, x_ND.device)
-            guard tokens.count > 1 else { return bias }
-            let seen = try Tensor.ones([tokens.count, total], type: .bool, device: x_ND.device).tril(answer.count)
-            return try bias.maskedFill(seen.logicalNot(), -.infinity)
-        }
+        var biases: [Tensor?] = parts.map { _ in nil }
         for (number, block) in decoder.block.enumerated() {
+            betweenLayers()
+            for (text, part) in parts.enumerated() {
+                if let own = try bias(block, part.tokens.count, behind: part.answer.count, x_ND.device) {
+                    biases[text] = own
+                }
+            }
             for (place, layer) in block.layer.enumerated() {
                 let y_ND = try layer.layer_norm(x_ND, forward)
                 if let attention = layer.attention {
@@ -100,5 +102,14 @@ extension T5 {
         }
         for (tokens, answer) in parts { answer.count += tokens.count }
         return try decoder.final_layer_norm(x_ND, forward)
+    }
+
+    /// A block's own biases [1, H, T, S] for tokens behind others of an answer, none of which sees what comes after it.
+    private func bias(_ block: Block, _ count: Int, behind known: Int, _ device: Device) throws -> Tensor? {
+        let total = known + count
+        let bias = try block.bias(known..<total, keys: total, device)
+        guard let bias, count > 1 else { return bias }
+        let seen = try Tensor.ones([count, total], type: .bool, device: device).tril(known)
+        return try bias.maskedFill(seen.logicalNot(), -.infinity)
     }
 }

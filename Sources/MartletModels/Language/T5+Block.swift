@@ -6,7 +6,7 @@ import MartletWire
 // R texts, T tokens, S tokens that are attended to, D width, H heads, K head size
 
 extension T5 {
-    /// Attention without a scale; the first of a stack has the biases by distance.
+    /// Attention without a scale; the first of a stack, or each, has biases by distance.
     final class AttentionLayer: Module {
         let q: Linear
         let k: Linear
@@ -138,8 +138,8 @@ extension T5 {
         private let maxDistance: Int
         private let dropout: Double
 
-        init(_ config: Config, isFirst: Bool, isDecoder: Bool) throws {
-            let own = try AttentionLayer(config, hasBias: isFirst, readsSource: false)
+        init(_ config: Config, hasBias: Bool, isDecoder: Bool) throws {
+            let own = try AttentionLayer(config, hasBias: hasBias, readsSource: false)
             var parts = [try Layer(config, own, named: "SelfAttention")]
             if isDecoder {
                 parts.append(
@@ -158,7 +158,7 @@ extension T5 {
         ///   - bias: added to the scores of the block's own tokens.
         ///   - cross: added to those of the memory.
         func callAsFunction(
-            _ x: Tensor, _ bias: Tensor, _ memory: Tensor?, _ cross: Tensor?, _ forward: Forward
+            _ x: Tensor, _ bias: Tensor?, _ memory: Tensor?, _ cross: Tensor?, _ forward: Forward
         ) throws -> Tensor {
             var x = x
             for (index, part) in layer.enumerated() {
@@ -174,11 +174,10 @@ extension T5 {
             return x
         }
 
-        /// [1, H, T, S]: what each head adds for the distance of each of the first S places from some places.
-        func bias(_ queries: Range<Int>, keys: Int, _ device: Device) throws -> Tensor {
-            guard let table = layer.first?.attention?.relative_attention_bias else {
-                throw MartletError(.internal, "the first block has no biases by distance")
-            }
+        /// [1, H, T, S]: what each head adds for the distance of each of the first S places from some places; nil where
+        /// the block goes by those of the one before.
+        func bias(_ queries: Range<Int>, keys: Int, _ device: Device) throws -> Tensor? {
+            guard let table = layer.first?.attention?.relative_attention_bias else { return nil }
             let first = 1 - queries.upperBound
             let buckets = (first..<keys - queries.lowerBound).map(bucket)
             var numbers: [Int] = []

@@ -39,6 +39,8 @@ public final class T5: Module {
         var dropout: Double
         var activation: Activation
         var isGated: Bool
+        /// Whether each block has biases by distance of its own, and not only the first.
+        var biasesEachBlock: Bool
         var isTied: Bool
         /// Whether hidden states are divided by √D before the output layer.
         var isScaled: Bool
@@ -53,8 +55,11 @@ public final class T5: Module {
         return name.map(architectures.contains) ?? false
     }
 
+    /// The one whose blocks have their own biases by distance.
+    private static let umt5 = "UMT5ForConditionalGeneration"
+
     /// The architectures' names; the last is an old one of the first.
-    static let architectures = ["T5ForConditionalGeneration", "MT5ForConditionalGeneration", "T5WithLMHeadModel"]
+    static let architectures = ["T5ForConditionalGeneration", "MT5ForConditionalGeneration", umt5, "T5WithLMHeadModel"]
 
     /// Tokens that a model of a config's form is served with: those that it was trained for, since its distances have no
     /// end of their own.
@@ -96,7 +101,7 @@ public final class T5: Module {
                 decoderCount: config.layers("num_decoder_layers", layers), vocabularyCount: count,
                 bucketCount: buckets, maxDistance: distance, epsilon: config.number("layer_norm_epsilon", 1e-6),
                 dropout: config.probability("dropout_rate", 0.1), activation: activation, isGated: isGated,
-                isTied: !hasHead,
+                biasesEachBlock: config.architecture == umt5, isTied: !hasHead,
                 isScaled: config.flag("scale_decoder_outputs", config.flag("tie_word_embeddings", true)),
                 startToken: start, length: length(json),
                 std: config.number("initializer_factor", 1) * 0.05))
@@ -159,7 +164,9 @@ public final class T5: Module {
         private let dropout: Double
 
         init(_ config: Config, count: Int, isDecoder: Bool) throws {
-            block = try (0..<count).map { try Block(config, isFirst: $0 == 0, isDecoder: isDecoder) }
+            block = try (0..<count).map {
+                try Block(config, hasBias: $0 == 0 || config.biasesEachBlock, isDecoder: isDecoder)
+            }
             final_layer_norm = try RMSNorm(config.width, epsilon: config.epsilon)
             self.isDecoder = isDecoder
             dropout = config.dropout
@@ -170,21 +177,19 @@ public final class T5: Module {
             _ x: Tensor, _ memory: Tensor?, _ mask: Tensor?, betweenLayers: () -> Void = {}, _ forward: Forward
         ) throws -> Tensor {
             let length = x.size(1)
-            guard let first = block.first else { return x }
-            var bias = try first.bias(0..<length, keys: length, x.device)
             let allowed = try mask.map { try $0.reshape([$0.size(0), 1, 1, $0.size(1)]).logicalNot() }
-            if isDecoder {
-                let hidden = try Attention.causalMask(length, length, x.device).logicalNot()
-                bias = try bias.maskedFill(hidden, -.infinity)
-            } else if let allowed {
-                bias = try bias.maskedFill(allowed, -.infinity)
-            }
+            let hidden =
+                try isDecoder ? Attention.causalMask(length, length, x.device).logicalNot() : allowed
+            var bias: Tensor?
             let cross =
                 try isDecoder
                 ? allowed.map { try Tensor.zeros($0.shape, device: x.device).maskedFill($0, -.infinity) } : nil
             var x = try forward.dropout(x, dropout)
             for block in block {
                 betweenLayers()
+                if let own = try block.bias(0..<length, keys: length, x.device) {
+                    bias = try hidden.map { try own.maskedFill($0, -.infinity) } ?? own
+                }
                 x = try block(x, bias, memory, cross, forward)
             }
             return try forward.dropout(final_layer_norm(x, forward), dropout)

@@ -33,7 +33,7 @@ final class SourcePass: AnswerPass {
             let answer = try source.answer(item.row.id.choice, from: place, model, betweenLayers)
             parts.append((Array(tokens[read...]), answer))
         }
-        let answered = try parts.isEmpty ? nil : model.hidden(parts)
+        let answered = try parts.isEmpty ? nil : model.hidden(parts, betweenLayers: betweenLayers)
         var place = 0
         let pieces = try counts.flatMap { read, count -> [Tensor] in
             // Nobody asks for the results of a source's tokens.
