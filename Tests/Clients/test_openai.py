@@ -251,7 +251,6 @@ def test_a_response_in_the_background_is_streamed_and_resumed(client):
     assert [event.to_dict() for event in again] == [event.to_dict() for event in seen]
     with client.responses.stream(response_id=made, starting_after=4) as stream:
         assert [event.sequence_number for event in stream] == list(range(5, len(seen)))
-        assert stream.get_final_response().output_text == whole.output_text
     client.responses.delete(made)
     with pytest.raises(openai.NotFoundError):
         client.responses.retrieve(made, stream=True)
