@@ -69,19 +69,17 @@ public struct Batcher<Item> {
 
     /// Takes out the requests whose deadline went by.
     public mutating func expire(now: UInt64) -> [Entry] {
-        let isLate = { (entry: Entry) in entry.deadline.map { $0 <= now } ?? false }
-        let late = waiting.compactMap { $0 }.filter(isLate)
-        guard !late.isEmpty else { return [] }
-        waiting = waiting.filter { $0.map { !isLate($0) } ?? false }
-        head = 0
-        return late
+        take { $0.deadline.map { $0 <= now } ?? false }
     }
 
     /// Takes out the requests without rows.
-    public mutating func takeRowless() -> [Entry] {
-        let found = waiting.compactMap { $0 }.filter { $0.rows == 0 }
+    public mutating func takeRowless() -> [Entry] { take { $0.rows == 0 } }
+
+    /// Takes out the requests that `isWanted` says.
+    public mutating func take(where isWanted: (Entry) -> Bool) -> [Entry] {
+        let found = waiting.compactMap { $0 }.filter(isWanted)
         guard !found.isEmpty else { return [] }
-        waiting = waiting.filter { $0.map { $0.rows > 0 } ?? false }
+        waiting = waiting.filter { $0.map { !isWanted($0) } ?? false }
         head = 0
         return found
     }

@@ -9,17 +9,26 @@ final class InferenceQueue<Content: Sendable>: @unchecked Sendable {
     // Unchecked: what changes is used under `condition` only.
     typealias Done = @Sendable (Result<InferenceAnswer, MartletError>) -> Void
 
+    private struct Asked: Sendable {
+        var request: PreparedRequest<Content>
+        /// By which it can be cancelled.
+        var id: UInt64?
+        var done: Done
+    }
     private enum Item: Sendable {
-        case request(PreparedRequest<Content>, Done)
+        case request(Asked)
         /// Answered by the compute thread, so that a stuck one shows.
         case ping(@Sendable () -> Void)
     }
     private typealias Entry = Batcher<Item>.Entry
-    private typealias Waiting = (entry: Entry, request: PreparedRequest<Content>, done: Done)
+    private typealias Waiting = (entry: Entry, asked: Asked)
 
     private let condition = NSCondition()
     private var batcher: Batcher<Item>
     private var isDraining = false
+    /// Requests of the pass that is computed, and those of them that nobody waits for any more.
+    private var underway: Set<UInt64> = []
+    private var gone: Set<UInt64> = []
     /// When the next look at the deadlines is due.
     private var wakes: UInt64?
     /// How many are telling late ones at this moment.
@@ -32,15 +41,17 @@ final class InferenceQueue<Content: Sendable>: @unchecked Sendable {
     }
 
     /// Reads a request and queues it. Called from any thread; `done` is called once: at once where the request is
-    /// refused, at its deadline where it still waits then, else from the compute thread.
-    func handle(_ request: InferenceRequest, done: @escaping Done, read: () throws -> PreparedRequest<Content>) {
+    /// refused, at its deadline where it still waits then, else from the compute thread. `id` is for `cancel`.
+    func handle(
+        _ request: InferenceRequest, id: UInt64?, done: @escaping Done, read: () throws -> PreparedRequest<Content>
+    ) {
         let arrived = MonotonicTime.now
         do {
             // What there is no room for is not read first.
             try condition.withLock { try check(hasRoom: batcher.count < task.queueLimit) }
             let prepared = try read()
             let entry = Entry(
-                item: .request(prepared, done), rows: prepared.rows,
+                item: .request(Asked(request: prepared, id: id, done: done)), rows: prepared.rows,
                 deadline: MonotonicTime.deadline(request.deadlineMicroseconds, from: arrived), arrived: arrived)
             try condition.withLock {
                 try check(hasRoom: !isDraining && batcher.accept(entry))
@@ -60,6 +71,20 @@ final class InferenceQueue<Content: Sendable>: @unchecked Sendable {
             throw MartletError(
                 .unavailable, "\(task.model) has \(task.queueLimit) requests waiting; try again in a moment")
         }
+    }
+
+    /// Nobody waits for the answer any more: the request leaves the queue, or the model at the next pause of its pass
+    /// where it is the last one that anybody waits for.
+    func cancel(_ id: UInt64) {
+        let waiting = condition.withLock {
+            if underway.contains(id) { gone.insert(id) }
+            return batcher.take { if case .request(let asked) = $0.item { asked.id == id } else { false } }
+        }
+        for case .request(let asked) in waiting.map(\.item) { asked.done(.failure(Self.cancelled)) }
+    }
+
+    private static var cancelled: MartletError {
+        MartletError(.cancelled, "the client left before the answer was there")
     }
 
     func ping(_ done: @escaping @Sendable () -> Void) {
@@ -109,8 +134,8 @@ final class InferenceQueue<Content: Sendable>: @unchecked Sendable {
     }
 
     private func tell(late entries: [Entry]) {
-        for case .request(_, let done) in entries.map(\.item) {
-            done(
+        for case .request(let asked) in entries.map(\.item) {
+            asked.done(
                 .failure(MartletError(.deadlineExceeded, "the request waited past its deadline and was not started")))
         }
     }
@@ -125,7 +150,13 @@ final class InferenceQueue<Content: Sendable>: @unchecked Sendable {
                 if isDraining, tellers == 0 { return nil }
                 condition.wait()
             }
-            return batcher.next(now: MonotonicTime.now)
+            let next = batcher.next(now: MonotonicTime.now)
+            gone = []
+            underway = Set(
+                next.batch.compactMap { entry -> UInt64? in
+                    if case .request(let asked) = entry.item { asked.id } else { nil }
+                })
+            return next
         }
     }
 
@@ -143,7 +174,7 @@ final class InferenceQueue<Content: Sendable>: @unchecked Sendable {
             for entry in batch {
                 switch entry.item {
                 case .ping(let done): done()
-                case .request(let request, let done): requests.append((entry, request, done))
+                case .request(let asked): requests.append((entry, asked))
                 }
             }
             if !requests.isEmpty { answer(requests, compute, write) }
@@ -152,15 +183,19 @@ final class InferenceQueue<Content: Sendable>: @unchecked Sendable {
 
     /// Between the parts of long work: who asks for a sign of life gets it, and what nobody waits for any more ends.
     private func pause(_ requests: [Waiting]) throws {
-        let pings = condition.withLock { batcher.takeRowless() }
+        let (pings, awaited) = condition.withLock { (batcher.takeRowless(), requests.filter { !isGone($0.asked) }) }
         for case .ping(let done) in pings.map(\.item) { done() }
+        guard !awaited.isEmpty else { throw Self.cancelled }
         let now = MonotonicTime.now
-        guard requests.contains(where: { $0.entry.deadline ?? .max > now }) else {
+        guard awaited.contains(where: { $0.entry.deadline ?? .max > now }) else {
             throw MartletError(
                 .deadlineExceeded,
                 "the answer was not whole by the request's deadline; send fewer rows or allow more time")
         }
     }
+
+    /// Under `condition`.
+    private func isGone(_ asked: Asked) -> Bool { asked.id.map { gone.contains($0) } ?? false }
 
     private func answer<Made>(
         _ requests: [Waiting], _ compute: ([PreparedRequest<Content>], () throws -> Void) throws -> [Made],
@@ -169,22 +204,28 @@ final class InferenceQueue<Content: Sendable>: @unchecked Sendable {
         let started = MonotonicTime.now
         let made: [Made]
         do {
-            made = try compute(requests.map(\.request)) { try pause(requests) }
+            made = try compute(requests.map(\.asked.request)) { try pause(requests) }
             guard made.count == requests.count else {
                 throw MartletError(.internal, "the model answered \(made.count) of \(requests.count) requests")
             }
         } catch {
-            guard requests.count > 1 else { return requests[0].done(.failure(ServingFailure.wire(error))) }
+            guard requests.count > 1 else { return requests[0].asked.done(.failure(ServingFailure.wire(error))) }
             // One bad request must not fail its neighbours: alone, each gets its own result.
-            for request in requests { answer([request], compute, write) }
+            for request in requests {
+                if condition.withLock({ isGone(request.asked) }) {
+                    request.asked.done(.failure(Self.cancelled))
+                } else {
+                    answer([request], compute, write)
+                }
+            }
             return
         }
         let computed = MonotonicTime.now
-        for ((entry, request, done), made) in zip(requests, made) {
+        for ((entry, asked), made) in zip(requests, made) {
             let reply = InferenceReply(
-                rows: request.rows, queueMicroseconds: Int((started &- entry.arrived) / 1_000),
+                rows: asked.request.rows, queueMicroseconds: Int((started &- entry.arrived) / 1_000),
                 computeMicroseconds: Int((computed &- started) / 1_000))
-            done(Result { try write(request, made, reply) }.mapError(ServingFailure.wire))
+            asked.done(Result { try write(asked.request, made, reply) }.mapError(ServingFailure.wire))
         }
     }
 }

@@ -17,12 +17,16 @@ public final class ModelServer: Sendable {
 
     /// Reads and checks a request's body and queues it. Called from any thread; `done` is called once: at once where the
     /// request is refused, at its deadline where it still waits then, else from the compute thread.
+    /// `id` is for `cancel`.
     public func handle(
-        _ request: InferenceRequest, body: [UInt8],
+        _ request: InferenceRequest, id: UInt64? = nil, body: [UInt8],
         done: @escaping @Sendable (Result<InferenceAnswer, MartletError>) -> Void
     ) {
-        queue.handle(request, done: done) { try prepare(request, body) }
+        queue.handle(request, id: id, done: done) { try prepare(request, body) }
     }
+
+    /// Nobody waits for the answer any more.
+    public func cancel(_ id: UInt64) { queue.cancel(id) }
 
     public func ping(_ done: @escaping @Sendable () -> Void) { queue.ping(done) }
 

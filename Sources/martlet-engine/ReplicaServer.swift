@@ -10,8 +10,8 @@ struct ReplicaServer: Sendable {
         case texts(TextModelServer)
     }
     let model: Model
-    /// Texts that are being generated: the frame that asked → how it is cancelled. nil until that is known.
-    private let generations = Running()
+    /// What a language model is working on: the frame that asked → how it is cancelled. nil until that is known.
+    private let running = Running()
 
     private final class Running: Sendable {
         let ids = Mutex<[UInt64: LanguageServer.RequestID?]>([:])
@@ -23,25 +23,31 @@ struct ReplicaServer: Sendable {
     func handle(_ request: PlatformRequest, body: [UInt8], _ reply: ControlClient.Reply) {
         switch (request, model) {
         case (.infer(let request), .features(let server)):
-            server.handle(request, body: body) { result in
-                switch result {
-                case .success(let answer): reply(head: answer.reply.head, body: answer.body)
-                case .failure(let error): reply.fail(error)
-                }
-            }
+            server.handle(request, id: reply.id, body: body) { Self.answer(reply, $0) }
         case (.infer(let request), .texts(let server)):
-            server.handle(request, body: body) { result in
-                switch result {
-                case .success(let answer): reply(head: answer.reply.head, body: answer.body)
-                case .failure(let error): reply.fail(error)
+            server.handle(request, id: reply.id, body: body) { Self.answer(reply, $0) }
+        case (.generate(let request), .language(let server)):
+            start(reply) { ended in
+                server.generate(request) { result in
+                    switch result {
+                    case .success(let event):
+                        guard case .done = event else { return reply.part(event) }
+                        ended()
+                        reply(event)
+                    case .failure(let error):
+                        ended()
+                        reply.fail(error)
+                    }
                 }
             }
-        case (.generate(let request), .language(let server)): generate(request, server, reply)
         case (.embed(let request), .language(let server)):
-            server.embed(request) { result in
-                switch result {
-                case .success(let answer): reply(answer.reply, body: Self.bytes(answer.vectors))
-                case .failure(let error): reply.fail(error)
+            start(reply) { ended in
+                server.embed(request) { result in
+                    ended()
+                    switch result {
+                    case .success(let answer): reply(answer.reply, body: Self.bytes(answer.vectors))
+                    case .failure(let error): reply.fail(error)
+                    }
                 }
             }
         case (.tokenize(let request), .language(let server)): server.tokenize(request) { Self.answer(reply, $0) }
@@ -64,10 +70,12 @@ struct ReplicaServer: Sendable {
 
     /// The asker of this frame does not wait any more. From the connection's reading thread.
     func cancel(_ frame: UInt64) {
-        guard case .language(let server) = model, let id = generations.ids.withLock({ $0[frame] ?? nil }) else {
-            return
+        switch model {
+        case .features(let server): server.cancel(frame)
+        case .texts(let server): server.cancel(frame)
+        case .language(let server):
+            if let id = running.ids.withLock({ $0[frame] ?? nil }) { server.cancel(id) }
         }
-        server.cancel(id)
     }
 
     func drain() {
@@ -78,22 +86,22 @@ struct ReplicaServer: Sendable {
         }
     }
 
-    private func generate(_ request: GenerationRequest, _ server: LanguageServer, _ reply: ControlClient.Reply) {
-        let generations = generations
-        generations.ids.withLock { $0[reply.id] = .some(nil) }
-        let id = server.generate(request) { result in
-            switch result {
-            case .success(let event):
-                guard case .done = event else { return reply.part(event) }
-                _ = generations.ids.withLock { $0.removeValue(forKey: reply.id) }
-                reply(event)
-            case .failure(let error):
-                _ = generations.ids.withLock { $0.removeValue(forKey: reply.id) }
-                reply.fail(error)
-            }
-        }
+    /// `work` calls its argument once, at its end.
+    private func start(
+        _ reply: ControlClient.Reply, _ work: (_ ended: @escaping @Sendable () -> Void) -> LanguageServer.RequestID
+    ) {
+        let running = running
+        running.ids.withLock { $0[reply.id] = .some(nil) }
+        let id = work { _ = running.ids.withLock { $0.removeValue(forKey: reply.id) } }
         // It may have ended already.
-        generations.ids.withLock { if $0.keys.contains(reply.id) { $0[reply.id] = id } }
+        running.ids.withLock { if $0.keys.contains(reply.id) { $0[reply.id] = id } }
+    }
+
+    private static func answer(_ reply: ControlClient.Reply, _ result: Result<InferenceAnswer, MartletError>) {
+        switch result {
+        case .success(let answer): reply(head: answer.reply.head, body: answer.body)
+        case .failure(let error): reply.fail(error)
+        }
     }
 
     private static func answer(_ reply: ControlClient.Reply, _ result: Result<some Encodable, MartletError>) {

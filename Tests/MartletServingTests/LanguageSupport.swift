@@ -90,7 +90,7 @@ final class ServedModel: Sendable {
 
     init(
         _ name: String = "llama", _ changes: JSONObject = [:], options: LoadedLanguageModel.Options = .init(),
-        text: LanguageText? = nil, held: Bool = false
+        text: LanguageText? = nil, held: Bool = false, waiting: Int = .max
     ) throws {
         let compute = ComputeThread()
         let ready = Mutex<Result<(LanguageServer, AdapterLibrary), any Error>?>(nil)
@@ -105,6 +105,7 @@ final class ServedModel: Sendable {
                     var bounds = LanguageServer.Bounds(
                         contextLength: loaded.contextLength, vocabularyCount: loaded.geometry.vocabularyCount)
                     if held { bounds.readers = 1 }
+                    bounds.waiting = waiting
                     let server = LanguageServer(
                         name: "tiny", text: text, bounds: bounds, adapters: loaded.adapters)
                     ready.withLock { $0 = .success((server, loaded.adapters)) }

@@ -1,3 +1,4 @@
+import Foundation
 import MartletModels
 import MartletNN
 import MartletTensor
@@ -6,11 +7,28 @@ import MartletWire
 // N tokens, D width
 
 /// Texts to be made vectors, and those that are.
-struct EmbeddingWork {
+struct EmbeddingWork: Sendable {
+    let id: LanguageScheduler.RequestID
     let inputs: [[Int32]]
     let adapter: AdapterLease?
     let done: @Sendable (Result<[[Float]], MartletError>) -> Void
     var vectors: [[Float]] = []
+
+    init(
+        id: LanguageScheduler.RequestID, inputs: [[Int32]], adapter: AdapterLease?,
+        done: @escaping @Sendable (Result<[[Float]], MartletError>) -> Void
+    ) {
+        (self.id, self.inputs, self.adapter, self.done) = (id, inputs, adapter, done)
+    }
+}
+
+extension [EmbeddingWork] {
+    /// Nobody waits for its vectors any more; `delivery` tells so.
+    mutating func cancel(_ id: LanguageScheduler.RequestID, _ delivery: DispatchQueue) {
+        guard let place = firstIndex(where: { $0.id == id }) else { return }
+        let done = remove(at: place).done
+        delivery.async { done(.failure(MartletError(.cancelled, "the client left before the answer was there"))) }
+    }
 }
 
 extension LanguageEngine {

@@ -44,7 +44,7 @@ final class LanguageEngine {
         pass.betweenLayers = { inbox.answerPings() }
         while let items = inbox.take(waits: scheduler.isIdle && embeddings.isEmpty) {
             for item in items { handle(item) }
-            if !scheduler.isIdle { step() }
+            if !scheduler.isIdle { step(inbox) } else { inbox.note(waiting: 0) }
             embedSome()
             deliver(gather)
         }
@@ -55,9 +55,9 @@ final class LanguageEngine {
     private func handle(_ item: LanguageInbox.Item) {
         switch item {
         case .ping(let done): done()
-        case .embed(let inputs, let adapter, let done):
-            embeddings.append(EmbeddingWork(inputs: inputs, adapter: adapter, done: done))
+        case .embed(let work): embeddings.append(work)
         case .cancel(let id):
+            embeddings.cancel(id, delivery)
             scheduler.cancel(id)
             if let generation = generations.removeValue(forKey: id) {
                 send(generation, .success(.done(generation.usage(now: now))))
@@ -78,8 +78,9 @@ final class LanguageEngine {
     }
 
     /// One pass: what the scheduler chose goes through the model, and each row that is due gets a token.
-    private func step() {
+    private func step(_ inbox: LanguageInbox) {
         let pass = scheduler.next(now: now)
+        inbox.note(waiting: scheduler.waitingCount)
         for id in pass.expired {
             let isStarted = generations[id]?.started != nil
             fail(

@@ -7,7 +7,7 @@ final class LanguageInbox: @unchecked Sendable {
     enum Item: Sendable {
         case submit(GenerationPlan)
         case cancel(LanguageScheduler.RequestID)
-        case embed([[Int32]], AdapterLease?, @Sendable (Result<[[Float]], MartletError>) -> Void)
+        case embed(EmbeddingWork)
         /// Answered between two passes or layers, so that a stuck one shows.
         case ping(@Sendable () -> Void)
     }
@@ -15,12 +15,43 @@ final class LanguageInbox: @unchecked Sendable {
     private let condition = NSCondition()
     private var items: [Item] = []
     private var isDraining = false
+    /// Answers that are being read, that lie in `items`, and that waited for their first pass when it was last told.
+    private var reading = 0
+    private var lying = 0
+    private var waiting = 0
+
+    /// Room for answers that are about to be read; false where there is none.
+    func reserve(_ answers: Int, upTo most: Int) -> Bool {
+        condition.lock()
+        defer { condition.unlock() }
+        guard answers == 0 || answers <= most - reading - lying - waiting else { return false }
+        reading += answers
+        return true
+    }
+
+    /// Answers for which there was room come to nothing.
+    func giveBack(_ answers: Int) {
+        condition.lock()
+        reading -= answers
+        condition.unlock()
+    }
+
+    /// How many answers wait for their first pass, of those that were taken from here.
+    func note(waiting count: Int) {
+        condition.lock()
+        waiting = count
+        condition.unlock()
+    }
 
     /// False where nobody reads any more.
     func put(_ item: Item) -> Bool {
         condition.lock()
         defer { condition.unlock() }
         if isDraining, case .cancel = item {} else if isDraining { return false }
+        if case .submit(let plan) = item {
+            reading -= plan.choiceCount
+            lying += plan.choiceCount
+        }
         items.append(item)
         condition.signal()
         return true
@@ -58,6 +89,8 @@ final class LanguageInbox: @unchecked Sendable {
             condition.wait()
         }
         defer { items.removeAll(keepingCapacity: true) }
+        waiting += lying
+        lying = 0
         return items
     }
 }

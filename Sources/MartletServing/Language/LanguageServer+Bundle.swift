@@ -21,6 +21,7 @@ extension LanguageServer {
         let text = try reading.value()
         var bounds = Bounds(contextLength: model.contextLength, vocabularyCount: model.geometry.vocabularyCount)
         bounds.preparing = max(1, task.queueLimit)
+        bounds.waiting = bounds.preparing
         return (model, LanguageServer(name: task.model, text: text, bounds: bounds, adapters: model.adapters))
     }
 
@@ -48,6 +49,7 @@ extension LanguageServer {
         var bounds = Bounds(contextLength: model.length, vocabularyCount: model.vocabularyCount)
         bounds.sourceLength = model.length
         bounds.preparing = max(1, task.queueLimit)
+        bounds.waiting = bounds.preparing
         return (model, LanguageServer(name: task.model, text: text, bounds: bounds))
     }
 

@@ -23,6 +23,9 @@ public final class LanguageServer: Sendable {
         public var vocabularyCount: Int
         /// Requests that are being read and tokenized.
         public var preparing = 1024
+        /// Answers that are read or wait for their first pass. The scheduler has the last word; what is past this is
+        /// refused before it is read.
+        public var waiting = Int.max
         /// Whether the model goes on with text; an encoder only makes vectors.
         public var generates = true
         /// Requests that are read at the same time; with 1 they stay in order.
@@ -69,24 +72,50 @@ public final class LanguageServer: Sendable {
     public func generate(
         _ request: GenerationRequest, emit: @escaping @Sendable (Result<GenerationEvent, MartletError>) -> Void
     ) -> RequestID {
-        let id = lastID.add(1, ordering: .relaxed).newValue
         let arrived = MonotonicTime.now
-        unread.withLock { $0[id] = false }
-        let failed: @Sendable (MartletError) -> Void = { [self] error in
-            unread.withLock { $0[id] = nil }
-            emit(.failure(error))
+        return accept(answers: max(1, request.choiceCount), isBackground: request.isBackground) {
+            emit(.failure($0))
+        } read: { [self] id in
+            .submit(try plan(request, id: id, arrived: arrived, emit: emit))
         }
-        prepare(failed) { [self] in
-            let plan = try plan(request, id: id, arrived: arrived, emit: emit)
+    }
+
+    /// Takes a request in, and puts what `read` makes of it into the inbox.
+    private func accept(
+        answers: Int, isBackground: Bool = false, failed: @escaping @Sendable (MartletError) -> Void,
+        read: @escaping @Sendable (RequestID) throws -> LanguageInbox.Item
+    ) -> RequestID {
+        let id = lastID.add(1, ordering: .relaxed).newValue
+        // Background work leaves half of the queue to those that somebody waits for.
+        let most = isBackground ? max(1, bounds.waiting / 2) : bounds.waiting
+        guard inbox.reserve(answers, upTo: most) else {
+            failed(
+                MartletError(
+                    .unavailable,
+                    "\(name) has no room for \(answers) more of the \(most) answers that may wait; "
+                        + "try again in a moment"))
+            return id
+        }
+        unread.withLock { $0[id] = false }
+        let refused: @Sendable (MartletError) -> Void = { [self] error in
+            inbox.giveBack(answers)
+            unread.withLock { $0[id] = nil }
+            failed(error)
+        }
+        prepare(refused) { [self] in
+            guard unread.withLock({ $0[id] }) == false else { throw Self.cancelled }
+            let item = try read(id)
             // With the lock held, so that whoever cancels finds the request either here or behind it in the inbox.
             try unread.withLock { unread in
-                guard unread.removeValue(forKey: id) == false else {
-                    throw MartletError(.cancelled, "the request was cancelled before it was started")
-                }
-                guard inbox.put(.submit(plan)) else { throw leaving }
+                guard unread.removeValue(forKey: id) == false else { throw Self.cancelled }
+                guard inbox.put(item) else { throw leaving }
             }
         }
         return id
+    }
+
+    private static var cancelled: MartletError {
+        MartletError(.cancelled, "the request was cancelled before it was started")
     }
 
     /// Nobody waits for the answer any more: its place is free from the next pass on.
@@ -100,11 +129,15 @@ public final class LanguageServer: Sendable {
     }
 
     /// Vectors of texts, each of length 1.
+    /// - Returns: the name by which it can be cancelled; it fails then.
+    @discardableResult
     public func embed(
         _ request: EmbeddingRequest,
         done: @escaping @Sendable (Result<(reply: EmbeddingReply, vectors: [[Float]]), MartletError>) -> Void
-    ) {
-        prepare({ done(.failure($0)) }) { [self] in
+    ) -> RequestID {
+        accept(answers: 0) {
+            done(.failure($0))
+        } read: { [self] id in
             guard bounds.sourceLength == nil else {
                 throw MartletError(
                     .invalidRequest, "\(name) writes texts and makes no vectors; ask it at /v1/completions",
@@ -126,11 +159,10 @@ public final class LanguageServer: Sendable {
                 return tokens
             }
             let adapter = try request.adapter.map(lease)
-            let accepted = inbox.put(
-                .embed(inputs, adapter) { result in
+            return .embed(
+                EmbeddingWork(id: id, inputs: inputs, adapter: adapter) { result in
                     done(result.flatMap { vectors in Self.embedded(vectors, inputs, request.dimensions) })
                 })
-            guard accepted else { throw leaving }
         }
     }
 

@@ -54,9 +54,8 @@ public final class LoadedEncoder {
             for item in items {
                 switch item {
                 case .ping(let done): done()
-                case .embed(let inputs, let adapter, let done):
-                    waiting.append(EmbeddingWork(inputs: inputs, adapter: adapter, done: done))
-                case .cancel: break
+                case .embed(let work): waiting.append(work)
+                case .cancel(let id): waiting.cancel(id, delivery)
                 case .submit(let plan):
                     let error = MartletError(.internal, "an encoder was asked for text")
                     delivery.async { plan.emit(.failure(error)) }
