@@ -39,7 +39,7 @@ final class HomeLock: Sendable {
     /// Throws `conflict` that names the owner.
     init(home: String) throws {
         descriptor = open(home + "/martlet.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else { throw Durable.error(errno, doing: "opening the lock of MARTLET_HOME") }
+        guard descriptor >= 0 else { throw DurableFile.error(errno, doing: "opening the lock of MARTLET_HOME") }
         // Someone who asks for the owner holds a shared lock for a moment.
         for attempt in 0..<10 {
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 {
@@ -70,7 +70,7 @@ final class HomeLock: Sendable {
     func announce(url: String) throws {
         let bytes = [UInt8](try JSONEncoder.wire.encode(HomeOwner(pid: getpid(), url: url)))
         guard ftruncate(descriptor, 0) == 0, pwrite(descriptor, bytes, bytes.count, 0) == bytes.count else {
-            throw Durable.error(errno, doing: "writing the lock of MARTLET_HOME")
+            throw DurableFile.error(errno, doing: "writing the lock of MARTLET_HOME")
         }
     }
 }

@@ -12,9 +12,9 @@ extension Platform {
         home: String, configuration: Configuration, logger: Logger, clock: PlatformClock = .system
     ) async throws -> Platform {
         let home = URL(fileURLWithPath: home).standardizedFileURL.path
-        try Durable.makeFolder(home)
+        try DurableFile.makeFolder(home)
         let lock = try HomeLock(home: home)
-        try Durable.makeFolder(home + "/run/jobs")
+        try DurableFile.makeFolder(home + "/run/jobs")
 
         let store = try Store(path: home + "/martlet.sqlite")
         let blobs = try BlobStore(home: home)
@@ -104,6 +104,6 @@ extension Platform {
         }
         let key = try await keys.insert(name: "home-admin", role: .admin, project: project, expiresAt: nil)
         guard let secret = key.secret else { throw MartletError(.internal, "the admin key could not be made") }
-        try Durable.replace(path, with: Array((secret + "\n").utf8))
+        try DurableFile.replace(path, with: Array((secret + "\n").utf8))
     }
 }

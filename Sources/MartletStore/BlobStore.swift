@@ -19,10 +19,10 @@ package final class BlobStore: Sendable {
     /// `home/blobs`; what an earlier process left half-written is removed.
     package init(home: String) throws {
         root = home + "/blobs"
-        try Durable.makeFolder(root + "/sha256")
+        try DurableFile.makeFolder(root + "/sha256")
         try? FileManager.default.removeItem(atPath: root + "/incoming")
-        try Durable.makeFolder(root + "/incoming")
-        try Durable.makeFolder(root + "/verified")
+        try DurableFile.makeFolder(root + "/incoming")
+        try DurableFile.makeFolder(root + "/verified")
     }
 
     /// Where the blob lies. Throws `invalidRequest` for anything but 64 lower-case hexadecimal digits.
@@ -62,7 +62,7 @@ package final class BlobStore: Sendable {
             let count = read(descriptor, &chunk, chunk.count)
             if count < 0 {
                 if errno == EINTR { continue }
-                throw Durable.error(errno, doing: "reading a file")
+                throw DurableFile.error(errno, doing: "reading a file")
             }
             if count == 0 { break }
             try chunk.withUnsafeBytes { try writer.append(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
@@ -91,12 +91,12 @@ package final class BlobStore: Sendable {
                 unlink(temporary)
             } else {
                 if access(folder, F_OK) != 0 {
-                    try Durable.makeFolder(folder)
-                    try Durable.syncFolder(root + "/sha256")
+                    try DurableFile.makeFolder(folder)
+                    try DurableFile.sync(root + "/sha256")
                 }
                 chmod(temporary, 0o400)
-                guard rename(temporary, target) == 0 else { throw Durable.error(errno, doing: "storing a blob") }
-                try Durable.syncFolder(folder)
+                guard rename(temporary, target) == 0 else { throw DurableFile.error(errno, doing: "storing a blob") }
+                try DurableFile.sync(folder)
                 stamp(hash, target)
             }
             pins.counts[hash, default: 0] += 1
@@ -148,20 +148,20 @@ package final class BlobWriter {
         self.store = store
         temporary = "\(store.root)/incoming/\(try [UInt8].random(count: 12).hex)"
         descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else { throw Durable.error(errno, doing: "creating a blob") }
+        guard descriptor >= 0 else { throw DurableFile.error(errno, doing: "creating a blob") }
     }
 
     deinit { abandon() }
 
     package func append(_ bytes: UnsafeRawBufferPointer) throws {
-        try Durable.write(bytes, to: descriptor, doing: "storing a file")
+        try DurableFile.write(bytes, to: descriptor, doing: "storing a file")
         hash.update(bytes)
         byteCount += bytes.count
     }
 
     /// The blob is on disk under its hash when this returns, and pinned.
     package func finish() throws -> (hash: String, byteCount: Int) {
-        guard fsync(descriptor) == 0 else { throw Durable.error(errno, doing: "syncing a blob") }
+        guard fsync(descriptor) == 0 else { throw DurableFile.error(errno, doing: "syncing a blob") }
         close(descriptor)
         descriptor = -1
         let name = hash.finish()

@@ -51,32 +51,58 @@ extension Store {
         }
     }
 
-    package func verifyAudit() async throws -> AuditVerification {
-        try await read { db in
-            var previous = Self.firstHash
-            var count = 0
-            // AUTOINCREMENT remembers the last number given, so rows cut from the end show too.
-            let given = try Int.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'audit'") ?? 0
-            let rows = try Row.fetchCursor(db, sql: "SELECT * FROM audit ORDER BY sequence")
-            while let row = try rows.next() {
+    /// Walks the chain page by page, so that others get the database in between; `betweenPages` runs there.
+    package func verifyAudit(
+        pageRows: Int = 500, betweenPages: @Sendable () async throws -> Void = {}
+    ) async throws -> AuditVerification {
+        var previous = Self.firstHash
+        var count = 0
+        var next = Int.min
+        while true {
+            let first = next
+            let (links, given) = try await read { db in
+                let rows = try Row.fetchAll(
+                    db, sql: "SELECT * FROM audit WHERE sequence >= ? ORDER BY sequence LIMIT ?",
+                    arguments: [first, pageRows])
+                // AUTOINCREMENT remembers the last number given, so rows cut from the end show too.
+                let given = try Int.fetchOne(db, sql: "SELECT seq FROM sqlite_sequence WHERE name = 'audit'") ?? 0
+                return (rows.map(AuditLink.init), given)
+            }
+            for link in links {
                 count += 1
-                let fields: [String] = [
-                    String(row["sequence"] as Int), row["time"], row["project"], row["key"], row["action"],
-                    row["resource"], row["outcome"], row["previous_hash"],
-                ]
-                let stored: String = row["hash"]
-                guard row["sequence"] == count, row["previous_hash"] == previous, Self.auditHash(fields) == stored
-                else {
+                guard link.sequence == count, link.previous == previous, Self.auditHash(link.fields) == link.hash else {
                     return AuditVerification(rowCount: count, firstBadSequence: count)
                 }
-                previous = stored
+                previous = link.hash
             }
-            return AuditVerification(rowCount: count, firstBadSequence: given > count ? count + 1 : nil)
+            next = count + 1
+            if links.count < pageRows {
+                return AuditVerification(rowCount: count, firstBadSequence: given > count ? count + 1 : nil)
+            }
+            try await betweenPages()
         }
     }
 
     /// Fields by length, so that no two different rows give the same bytes.
     private static func auditHash(_ fields: [String]) -> String {
         ContentHash.of(fields.map { "\($0.utf8.count):\($0)" }.joined())
+    }
+}
+
+/// A row as its hash was made of it.
+private struct AuditLink: Sendable {
+    var sequence: Int
+    var fields: [String]
+    var previous: String
+    var hash: String
+
+    init(_ row: Row) {
+        sequence = row["sequence"]
+        previous = row["previous_hash"]
+        hash = row["hash"]
+        fields = [
+            String(sequence), row["time"], row["project"], row["key"], row["action"], row["resource"], row["outcome"],
+            previous,
+        ]
     }
 }

@@ -72,24 +72,12 @@ extension Store {
         projectID: String, filter: ChatCompletionFilter, after: String?, limit: Int, isNewestFirst: Bool
     ) async throws -> [StoredChatCompletion] {
         try await read { db in
-            // Both words are from here, not from a request.
-            let (order, beyond) = isNewestFirst ? ("DESC", "<") : ("ASC", ">")
-            var sql = """
-                SELECT * FROM chat_completions WHERE project_id = ? AND (? IS NULL OR model = ?)
-                AND (? IS NULL OR created_at > ?) AND (? IS NULL OR created_at < ?) AND (? IS NULL OR sequence \(beyond)
-                (SELECT sequence FROM chat_completions WHERE id = ? AND project_id = ?))
-                """
-            let (from, to) = (filter.createdAfter?.timeIntervalSince1970, filter.createdBefore?.timeIntervalSince1970)
-            var arguments: StatementArguments = [
-                projectID, filter.model, filter.model, from, from, to, to, after, after, projectID,
-            ]
-            for (key, value) in filter.metadata.sorted(by: { $0.key < $1.key }) {
-                sql += " AND EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value = ?)"
-                arguments += [key, value]
-            }
-            arguments += [limit]
-            return try Row.fetchAll(db, sql: sql + " ORDER BY sequence \(order) LIMIT ?", arguments: arguments)
-                .map(Self.completion)
+            var query = KeptAnswerQuery(
+                "chat_completions", projectID: projectID, after: after, isNewestFirst: isNewestFirst)
+            if let model = filter.model { query.add("model = ?", [model]) }
+            query.add(createdAfter: filter.createdAfter, createdBefore: filter.createdBefore)
+            query.add(metadata: filter.metadata, in: "metadata")
+            return try query.rows(db, limit: limit).map(Self.completion)
         }
     }
 

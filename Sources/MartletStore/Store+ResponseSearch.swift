@@ -25,41 +25,27 @@ extension Store {
         projectID: String, filter: ResponseFilter, after: String?, limit: Int, isNewestFirst: Bool
     ) async throws -> [StoredResponse] {
         try await read { db in
-            // Both words are from here, not from a request.
-            let (order, beyond) = isNewestFirst ? ("DESC", "<") : ("ASC", ">")
-            var sql = """
-                SELECT * FROM responses WHERE project_id = ? AND body ->> '$.status' IN ('completed', 'incomplete')
-                AND (? IS NULL OR sequence \(beyond) (SELECT sequence FROM responses WHERE id = ? AND project_id = ?))
-                """
-            var arguments: StatementArguments = [projectID, after, after, projectID]
-            func add(_ condition: String, _ values: [(any DatabaseValueConvertible)?]) {
-                sql += " AND \(condition)"
-                arguments += StatementArguments(values)
-            }
+            var query = KeptAnswerQuery("responses", projectID: projectID, after: after, isNewestFirst: isNewestFirst)
+            query.add("body ->> '$.status' IN ('completed', 'incomplete')")
+            query.add(createdAfter: filter.createdAfter, createdBefore: filter.createdBefore)
             func marks(_ values: [String]) -> String { values.map { _ in "?" }.joined(separator: ", ") }
-            if let date = filter.createdAfter { add("created_at > ?", [date.timeIntervalSince1970]) }
-            if let date = filter.createdBefore { add("created_at < ?", [date.timeIntervalSince1970]) }
-            if let model = filter.model { add("body ->> '$.model' = ?", [model]) }
-            if let part = filter.instructions { add("instr(body ->> '$.instructions', ?) > 0", [part]) }
-            if let value = filter.temperature { add("body ->> '$.temperature' = ?", [value]) }
-            if let value = filter.topP { add("body ->> '$.top_p' = ?", [value]) }
-            if !filter.users.isEmpty { add("body ->> '$.user' IN (\(marks(filter.users)))", filter.users) }
-            for (key, value) in filter.metadata.sorted(by: { $0.key < $1.key }) {
-                add("EXISTS (SELECT 1 FROM json_each(body, '$.metadata') WHERE key = ? AND value = ?)", [key, value])
-            }
+            if let model = filter.model { query.add("body ->> '$.model' = ?", [model]) }
+            if let part = filter.instructions { query.add("instr(body ->> '$.instructions', ?) > 0", [part]) }
+            if let value = filter.temperature { query.add("body ->> '$.temperature' = ?", [value]) }
+            if let value = filter.topP { query.add("body ->> '$.top_p' = ?", [value]) }
+            if !filter.users.isEmpty { query.add("body ->> '$.user' IN (\(marks(filter.users)))", filter.users) }
+            query.add(metadata: filter.metadata, in: "body, '$.metadata'")
             if !filter.tools.isEmpty {
-                add(
+                query.add(
                     "EXISTS (SELECT 1 FROM json_each(body, '$.tools') WHERE value ->> '$.name' IN (\(marks(filter.tools))))",
                     filter.tools)
             }
             if let wanted = filter.hasToolCalls {
-                add(
+                query.add(
                     "EXISTS (SELECT 1 FROM json_each(body, '$.output') WHERE value ->> '$.type' = 'function_call') = ?",
                     [wanted])
             }
-            arguments += [limit]
-            return try Row.fetchAll(db, sql: sql + " ORDER BY sequence \(order) LIMIT ?", arguments: arguments)
-                .map(Self.response)
+            return try query.rows(db, limit: limit).map(Self.response)
         }
     }
 }

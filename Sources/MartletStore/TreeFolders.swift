@@ -10,7 +10,7 @@ package struct TreeFolders: Sendable {
     package init(home: String, blobs: BlobStore) throws {
         root = home + "/run/trees"
         self.blobs = blobs
-        try Durable.makeFolder(root)
+        try DurableFile.makeFolder(root)
     }
 
     /// The folder with the tree's files, made where it is not there. Throws where a blob is missing.
@@ -18,22 +18,22 @@ package struct TreeFolders: Sendable {
         let target = "\(root)/\(tree.hash)"
         if access(target, F_OK) == 0 { return target }
         let temporary = "\(root)/.\(try [UInt8].random(count: 8).hex)"
-        try Durable.makeFolder(temporary)
+        try DurableFile.makeFolder(temporary)
         do {
             for file in tree.files {
                 try RelativePath.check(file.path)
                 let path = "\(temporary)/\(file.path)"
-                try Durable.makeFolder((path as NSString).deletingLastPathComponent)
+                try DurableFile.makeFolder((path as NSString).deletingLastPathComponent)
                 guard link(try blobs.path(of: file.hash), path) == 0 else {
                     if errno == ENOENT {
                         throw MartletError(
                             .internal, "the stored bytes of '\(file.path)' are gone; restore the blobs from a backup")
                     }
-                    throw Durable.error(errno, doing: "laying out a dataset or model")
+                    throw DurableFile.error(errno, doing: "laying out a dataset or model")
                 }
             }
             guard rename(temporary, target) == 0 || errno == EEXIST || errno == ENOTEMPTY else {
-                throw Durable.error(errno, doing: "laying out a dataset or model")
+                throw DurableFile.error(errno, doing: "laying out a dataset or model")
             }
         } catch {
             try? FileManager.default.removeItem(atPath: temporary)

@@ -79,7 +79,7 @@ extension JSONParser {
         position = start
         let byte = bytes[start]
         guard byte == UInt8(ascii: "-") || (0x30...0x39).contains(byte) else { throw fault("a number must start here") }
-        guard let number = try value().double else { throw fault("a number must start here") }
+        guard let number = try number().double else { throw fault("a number must start here") }
         let float = Float(number)
         guard float.isFinite else { throw fault("the number \(number) is past the range of FP32") }
         return float

@@ -4,21 +4,28 @@ import Foundation
 public struct JSONLimits: Sendable {
     /// Nesting of lists and objects.
     public var depth: Int
-    public init(depth: Int) { self.depth = depth }
+    /// Values in all: in a tree each takes many times its bytes in a text.
+    public var values: Int
+    public init(depth: Int, values: Int = 4_000_000) {
+        self.depth = depth
+        self.values = values
+    }
     /// For what a stranger sends: CONTRACT's depth of 64.
     public static let request = JSONLimits(depth: 64)
     /// For documents that our own encoder wrote a moment ago.
-    public static let trusted = JSONLimits(depth: 256)
+    public static let trusted = JSONLimits(depth: 256, values: .max)
 }
 
 /// A strict reader of RFC 8259: duplicate keys, trailing commas, bad UTF-8, lone surrogates, numbers past the range of
-/// a double and documents nested deeper than the limit are refused, with the byte offset of the fault.
+/// a double and documents nested deeper than the limit or with more values are refused, with the byte offset of the
+/// fault.
 ///
 /// Recursion is bounded by `JSONLimits.depth`, so no input can exhaust the stack.
 public struct JSONParser: ~Copyable {
     package let bytes: UnsafeRawBufferPointer
     package var position = 0
     var depth = 0
+    private var valueCount = 0
     let limits: JSONLimits
 
     package init(bytes: UnsafeRawBufferPointer, limits: JSONLimits) {
@@ -26,7 +33,7 @@ public struct JSONParser: ~Copyable {
         self.limits = limits
     }
 
-    /// The whole of `data` as one value. Throws `invalidRequest`.
+    /// The whole of `data` as one value. Throws `invalidRequest`, `tooLarge` for too many values.
     public static func parse(_ data: some ContiguousBytes, limits: JSONLimits = .request) throws -> JSON {
         try data.withUnsafeBytes { bytes in
             var parser = JSONParser(bytes: bytes, limits: limits)
@@ -57,6 +64,10 @@ public struct JSONParser: ~Copyable {
 
     package mutating func value() throws -> JSON {
         guard position < bytes.count else { throw fault("the document ends early") }
+        valueCount += 1
+        guard valueCount <= limits.values else {
+            throw MartletError(.tooLarge, "the JSON has more than \(limits.values) values; send it in parts")
+        }
         switch bytes[position] {
         case UInt8(ascii: "{"): return try object()
         case UInt8(ascii: "["): return try list()
@@ -150,7 +161,7 @@ public struct JSONParser: ~Copyable {
         return true
     }
 
-    private mutating func number() throws -> JSON {
+    mutating func number() throws -> JSON {
         let start = position
         var isInteger = true
         if bytes[position] == UInt8(ascii: "-") { position += 1 }

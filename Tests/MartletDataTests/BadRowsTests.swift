@@ -111,7 +111,7 @@ import Testing
         #expect(try Self.peakBytes() - before < 1 << 30)
     }
 
-    @Test func `M12: a line of very many values is refused before a tree is built of it`() throws {
+    @Test func `M12: a line of very many values is refused`() throws {
         let scratch = try Scratch()
         let good = "{\"a\":1,\"b\":2,\"label\":\"x\"}\n"
         let many = "{\"a\":[" + String(repeating: "0,", count: 5_000_000) + "0]}\n"
@@ -119,6 +119,19 @@ import Testing
         let (rows, _) = collect(scratch, [file])
         #expect(rows.entries.map(\.line) == [2])
         #expect(rows.entries[0].reason.contains("4,000,000 values"))
+    }
+
+    @Test func `M12: a list of very many values is refused, and many commas in a text are no values`() throws {
+        let scratch = try Scratch()
+        let row = "{\"a\":1,\"b\":2,\"label\":\"x\"}"
+        let many = "[" + row + ",{\"a\":[" + String(repeating: "0,", count: 4_000_000) + "0]}]"
+        let (_, error) = collect(scratch, [try scratch.write("many.json", many)])
+        #expect(error?.code == .tooLarge)
+        #expect(error?.message.contains("many.json: the list has more than 4,000,000 values") == true)
+
+        let commas = "{\"a\":1,\"b\":2,\"label\":\"\\n" + String(repeating: ",", count: 5_000_000) + "\"}\n"
+        let (rows, _) = collect(scratch, [try scratch.write("commas.jsonl", commas + row + "\n" + row + "\n")])
+        #expect(rows.isEmpty)
     }
 
     @Test func `M12: every line of a text that is not UTF-8 is kept`() throws {

@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import MartletPlatform
 import MartletStore
+import MartletTesting
 import MartletWire
 import Synchronization
 import Testing
@@ -75,14 +76,6 @@ struct BatchRestartTests {
         return try await platform.batches.create(request, by: principal).batch.id
     }
 
-    private func until(_ condition: () async throws -> Bool) async throws {
-        for _ in 0..<3000 {
-            if try await condition() { return }
-            try await Task.sleep(for: .milliseconds(10))
-        }
-        Issue.record("it did not come to that")
-    }
-
     private func output(_ platform: Platform, _ id: String?, _ principal: Principal) async throws -> [JSON] {
         let content = try await platform.files.content(of: id ?? "none", by: principal)
         let text = try String(contentsOfFile: content.localPath, encoding: .utf8)
@@ -99,9 +92,9 @@ struct BatchRestartTests {
                     if turn == 0 { id = try await begin(platform, Self.lines(400), admin) }
                     let seen = executor.answered.withLock { $0.count }
                     guard turn == 4 else {
-                        return try await until { executor.answered.withLock { $0.count } >= seen + 30 }
+                        return try await eventually { executor.answered.withLock { $0.count } >= seen + 30 }
                     }
-                    try await until { try await platform.batches.show(id, by: admin).batch.state.isFinal }
+                    try await eventually { try await platform.batches.show(id, by: admin).batch.state.isFinal }
                     let view = try await platform.batches.show(id, by: admin)
                     #expect(view.batch.state == .completed)
                     #expect(view.tally.completed == 400 && view.tally.failed == 0 && view.tally.outputTokens == 1200)
@@ -129,9 +122,9 @@ struct BatchRestartTests {
             let executor = Executor(pause: .milliseconds(20))
             try await withPlatform(home, executor, clock: clock) { platform, admin in
                 let id = try await begin(platform, Self.lines(2000), admin)
-                try await until { try await platform.batches.show(id, by: admin).tally.completed >= 20 }
+                try await eventually { try await platform.batches.show(id, by: admin).tally.completed >= 20 }
                 day.withLock { $0 = 86_401 }
-                try await until { try await platform.batches.show(id, by: admin).batch.state.isFinal }
+                try await eventually { try await platform.batches.show(id, by: admin).batch.state.isFinal }
                 let view = try await platform.batches.show(id, by: admin)
                 #expect(view.batch.state == .expired && view.batch.info.times["expired"] != nil)
                 #expect(view.tally.completed >= 20 && view.tally.completed + view.tally.failed == 2000)
@@ -155,9 +148,9 @@ struct BatchRestartTests {
                     }
                     let seen = executor.answered.withLock { $0.count }
                     guard turn == 2 else {
-                        return try await until { executor.answered.withLock { $0.count } >= seen + 30 }
+                        return try await eventually { executor.answered.withLock { $0.count } >= seen + 30 }
                     }
-                    try await until {
+                    try await eventually {
                         try await platform.evals.showRun(run, of: eval, by: admin).run.state.isFinal
                     }
                     let view = try await platform.evals.showRun(run, of: eval, by: admin)

@@ -134,19 +134,6 @@ func body(_ text: String) -> AsyncStream<ByteBuffer> {
     }
 }
 
-/// Waits until `condition` holds; a test's failure after ten seconds.
-func eventually(
-    within seconds: Double = 10, sourceLocation: SourceLocation = #_sourceLocation,
-    _ condition: () async throws -> Bool
-) async throws {
-    let end = Date(timeIntervalSinceNow: seconds)
-    while Date() < end {
-        if try await condition() { return }
-        try await Task.sleep(for: .milliseconds(10))
-    }
-    Issue.record("the condition did not hold within \(seconds) s", sourceLocation: sourceLocation)
-}
-
 /// The code of the error that `body` throws.
 func code(_ body: () async throws -> Void) async -> MartletError.Code? {
     do {

@@ -3,6 +3,7 @@ import Glibc
 import MartletPlatform
 import MartletTesting
 import MartletWire
+import Synchronization
 import Testing
 
 @Suite(.serialized) struct TenancyTests {
@@ -103,6 +104,19 @@ import Testing
         #expect(FileManager.default.fileExists(atPath: weights.localPath))
         // A deleted version's number is never given again.
         #expect(try await bench.addDataset("d", ["data.csv": "x,y\n3,4\n"]).version == 2)
+        try await bench.stop()
+    }
+
+    @Test func theCollectorLeavesAFolderThatIsLaidOutWhileItLooks() async throws {
+        let bench = try await Bench()
+        let late = Mutex("")
+        _ = try await bench.platform.garbage.collect(dryRun: false, by: bench.admin) {
+            // Its job reads the folder.
+            let hash = try await bench.importDataset("late").contentHash
+            late.withLock { $0 = hash }
+        }
+        let folder = bench.home + "/run/trees/" + late.withLock { $0 }
+        #expect(FileManager.default.fileExists(atPath: folder + "/data.csv"))
         try await bench.stop()
     }
 

@@ -1,6 +1,7 @@
 import Foundation
 import MartletStore
 import MartletWire
+import Synchronization
 import Testing
 
 @Suite final class StoreTests {
@@ -30,6 +31,34 @@ import Testing
         #expect(try await store.verifyAudit().isWhole)
         try await store.alter("DELETE FROM audit WHERE sequence = 5")
         #expect(try await store.verifyAudit().firstBadSequence == 5)
+    }
+
+    @Test func othersGetTheDatabaseWhileTheAuditChainIsWalked() async throws {
+        defer { remove() }
+        let store = try Store(path: path)
+        @Sendable func append(_ action: String) async throws {
+            try await store.appendAudit(
+                time: Date(timeIntervalSince1970: 1), project: "p", key: "k", action: action, resource: "r",
+                outcome: "allowed")
+        }
+        for number in 1...6 { try await append("a\(number)") }
+        let written = Mutex(0)
+        let result = try await store.verifyAudit(pageRows: 2) {
+            let turn = written.withLock { written in
+                written += 1
+                return written
+            }
+            if turn <= 2 { try await append("meanwhile") }
+        }
+        #expect(result == AuditVerification(rowCount: 8))
+        #expect(written.withLock { $0 } == 4)
+        for (damage, place) in [
+            ("UPDATE audit SET resource = 'other' WHERE sequence = 4", 4), ("DELETE FROM audit WHERE sequence = 3", 3),
+            ("UPDATE audit SET sequence = 0 WHERE sequence = 1", 1), ("DELETE FROM audit", 1),
+        ] {
+            try await store.alter(damage)
+            #expect(try await store.verifyAudit(pageRows: 2).firstBadSequence == place, "\(damage)")
+        }
     }
 
     @Test func aDatabaseOfANewerMartletIsRefused() async throws {

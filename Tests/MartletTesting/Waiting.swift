@@ -20,6 +20,20 @@ public func waitUntil(
     let _: Void = try waitUntil(what, seconds: seconds, every: interval) { try body() ? () : nil }
 }
 
+/// Looks again and again until `condition` holds, without holding a thread. Generous: tests that compute may keep a test
+/// that waits from its turn for a minute.
+public func eventually(
+    within seconds: Double = 120, file: StaticString = #fileID, line: UInt = #line,
+    _ condition: () async throws -> Bool
+) async throws {
+    let end = ContinuousClock.now + .seconds(seconds)
+    while ContinuousClock.now < end {
+        if try await condition() { return }
+        try await Task.sleep(for: .milliseconds(10))
+    }
+    throw HarnessError("\(file):\(line): the condition did not hold within \(seconds) s")
+}
+
 /// Runs blocking work of a test on a thread of its own, so that it holds no thread of Swift's pool.
 public final class BlockingExecutor: TaskExecutor {
     private let queue = DispatchQueue(label: "martlet.testing.blocking")

@@ -61,18 +61,10 @@ import Testing
         let card = try undisturbed.finish(first)
         let job = try Job(Self.features, data: Self.table)
         let told = Told()
-        let link = told.link()
-        let questions = Mutex(0)
         // The steps are done in no time, so the first question after the data is one of the validation rows.
-        let paused = JobLink(
-            event: link.event, progress: link.progress,
-            stop: {
-                guard told.event("epoch-1") != nil else { return nil }
-                return questions.withLock {
-                    $0 += 1; return $0
-                } == 2 ? .pause : nil
-            })
-        guard case .paused = try job.run(paused) else { throw MartletError(.internal, "the job was not paused") }
+        guard case .paused = try job.run(Self.pausing(told, after: "epoch-1", question: 2)) else {
+            throw MartletError(.internal, "the job was not paused")
+        }
         #expect(told.event("epoch-2") == nil)
         let steps = try onCompute {
             let found = try #require(try CheckpointStore(directory: job.directory + "/checkpoints", keep: 3).newest())
@@ -124,17 +116,9 @@ import Testing
         _ = try undisturbed.finish(first)
         let job = try Job(text, data: ["rhymes.txt": Self.rhymes])
         let told = Told()
-        let link = told.link()
-        let questions = Mutex(0)
-        let paused = JobLink(
-            event: link.event, progress: link.progress,
-            stop: {
-                guard told.event("data") != nil else { return nil }
-                return questions.withLock {
-                    $0 += 1; return $0
-                } == 30 ? .pause : nil
-            })
-        guard case .paused = try job.run(paused) else { throw MartletError(.internal, "the job was not paused") }
+        guard case .paused = try job.run(Self.pausing(told, after: "data", question: 30)) else {
+            throw MartletError(.internal, "the job was not paused")
+        }
         // What is measured takes a few questions; the rest was of the sample.
         #expect(told.event("epoch-1") == nil)
         let second = Told()
@@ -160,6 +144,22 @@ import Testing
         }
         let task = ProfileTask(jobID: "p", dataset: mount, directory: job.scratch.path + "/profile")
         try Self.expect(.cancel) { try ProfileJob(task, link: Told().link(in: "preparing") { _ in .cancel }).run() }
+    }
+
+    /// Tells `told`, and asks for a pause at the so many-th question after an event.
+    private static func pausing(_ told: Told, after event: String, question: Int) -> JobLink {
+        let link = told.link()
+        let questions = Mutex(0)
+        return JobLink(
+            event: link.event, progress: link.progress,
+            stop: {
+                guard told.event(event) != nil else { return nil }
+                let count = questions.withLock { count in
+                    count += 1
+                    return count
+                }
+                return count == question ? .pause : nil
+            })
     }
 
     private static func expect(_ how: JobLink.Stop, _ run: () throws -> JobOutcome) throws {

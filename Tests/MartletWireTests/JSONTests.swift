@@ -29,6 +29,16 @@ import Testing
         #expect(throws: MartletError.self) { try JSONParser.parse(String(repeating: #"{"a":"#, count: count)) }
     }
 
+    @Test("H05: values are counted, at the limit and one past it")
+    func values() throws {
+        let text = #"[1,{"a":[],"b":"x,y"},null]"#
+        #expect(throws: Never.self) { try JSONParser.parse(text, limits: JSONLimits(depth: 8, values: 6)) }
+        let error = try #require(throws: MartletError.self) {
+            try JSONParser.parse(text, limits: JSONLimits(depth: 8, values: 5))
+        }
+        #expect(error.code == .tooLarge && error.message.contains("5 values"))
+    }
+
     @Test(arguments: [
         "[1,]", "{\"a\":1,}", "01", "1.", "-", "1e400", "\"\\ud800\"", "\"a", "nul", "[1 2]", "{}x", "\"\\x\"", "NaN",
         "\"\u{1}\"", "{1:2}", "",

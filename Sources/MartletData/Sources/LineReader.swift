@@ -156,9 +156,6 @@ final class JSONLinesReader: RowReader {
     private let missing = Set(CSVDialect.usualMissing)
     private var arena = Arena()
     private var number = 0
-    /// Bytes of a line from which on its values are counted before a tree is built of them.
-    private static let countedBytes = 4 << 20
-    private static let maxValues = 4_000_000
 
     init(path: String, table: [String]) throws {
         file = (path as NSString).lastPathComponent
@@ -185,10 +182,19 @@ final class JSONLinesReader: RowReader {
             throw MartletError(.tooLarge, "\(file) is one JSON list of more than 64 MiB; save it as JSON lines")
         }
         if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
+        return try bytes.withUnsafeBytes { try parse($0, place: file, "the list", "save it as JSON lines") }.array
+    }
+
+    /// `what` stands at `place`; `remedy` is for one with too many values.
+    private static func parse(
+        _ bytes: UnsafeRawBufferPointer, place: String, _ what: String, _ remedy: String
+    ) throws -> JSON {
         do {
-            return try JSONParser.parse(bytes).array
+            return try JSONParser.parse(bytes)
+        } catch let error as MartletError where error.code == .tooLarge {
+            throw MartletError(.tooLarge, "\(place): \(what) has more than 4,000,000 values; \(remedy)")
         } catch let error as MartletError {
-            throw MartletError(.invalidData, "\(file): \(error.message)")
+            throw MartletError(.invalidData, "\(place): \(error.message)")
         }
     }
 
@@ -239,19 +245,8 @@ final class JSONLinesReader: RowReader {
     }
 
     private func parse(_ line: UnsafeBufferPointer<UInt8>) throws -> JSON {
-        if line.count > Self.countedBytes {
-            // A value in a tree takes many times its bytes in a file.
-            let values = line.reduce(0) { $0 + ($1 == 0x2C || $1 == 0x5B || $1 == 0x7B ? 1 : 0) }
-            guard values <= Self.maxValues else {
-                throw MartletError(
-                    .tooLarge, "\(file), line \(number): the line has more than 4,000,000 values; cut it into rows")
-            }
-        }
-        do {
-            return try JSONParser.parse(UnsafeRawBufferPointer(line))
-        } catch let error as MartletError {
-            throw MartletError(.invalidData, "\(file), line \(number): \(error.message)")
-        }
+        try Self.parse(
+            UnsafeRawBufferPointer(line), place: "\(file), line \(number)", "the line", "cut it into rows")
     }
 
     private func object() throws -> JSONObject? {

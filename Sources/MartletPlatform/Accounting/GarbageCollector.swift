@@ -28,11 +28,22 @@ public actor GarbageCollector {
     /// Reports by project and kind, and unless `dryRun` removes blobs, laid-out trees and folders of finished jobs that
     /// nothing needs. What a job that is not final uses stays. Admins only.
     public func collect(dryRun: Bool, by principal: Principal) async throws -> GarbageReport {
-        try principal.require()
-        return try await reserve.whileFull { try await collectOnce(dryRun: dryRun, by: principal) }
+        try await collect(dryRun: dryRun, by: principal) {}
     }
 
-    private func collectOnce(dryRun: Bool, by principal: Principal) async throws -> GarbageReport {
+    /// `betweenLooks` runs between the look at what is there and the look at what is needed, where others work too.
+    package func collect(
+        dryRun: Bool, by principal: Principal, betweenLooks: @Sendable () async throws -> Void
+    ) async throws -> GarbageReport {
+        try principal.require()
+        return try await reserve.whileFull {
+            try await collectOnce(dryRun: dryRun, by: principal, betweenLooks)
+        }
+    }
+
+    private func collectOnce(
+        dryRun: Bool, by principal: Principal, _ betweenLooks: @Sendable () async throws -> Void
+    ) async throws -> GarbageReport {
         if !dryRun { try await audit.record("gc", on: "home", by: principal) }
         let candidates = try blobs.beginCollection()
         defer { blobs.endCollection() }
@@ -47,6 +58,7 @@ public actor GarbageCollector {
         // Links first: a blob's room is free only when its last link is gone.
         // Folders before what is live: one that is laid out in between belongs to a tree that was just registered.
         let laidOut = folders.all()
+        try await betweenLooks()
         let live = try await store.liveTrees()
         for hash in laidOut where !live.contains(hash) && !dryRun { folders.remove(hash) }
 

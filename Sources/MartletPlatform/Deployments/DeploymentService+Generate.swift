@@ -130,8 +130,6 @@ extension DeploymentService {
         do {
             route = try await self.route(to: model, by: principal)
         } catch let error as MartletError where error.code == .notFound {
-            await audit.noteForeign(.model, model, by: principal)
-            await audit.noteForeign(.deployment, model, by: principal)
             throw MartletError(
                 .modelNotFound,
                 "the model '\(model.prefix(200))' does not exist, or this key may not use it; see GET /v1/models",

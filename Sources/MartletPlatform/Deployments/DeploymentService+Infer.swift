@@ -13,14 +13,7 @@ extension DeploymentService {
         try principal.require(.developer, .inference)
         try budgets.check(principal.project)
         let arrival = ContinuousClock.now
-        let route: Route
-        do {
-            route = try await self.route(to: model, by: principal)
-        } catch let error as MartletError where error.code == .notFound {
-            await audit.noteForeign(.model, model, by: principal)
-            await audit.noteForeign(.deployment, model, by: principal)
-            throw error
-        }
+        let route = try await route(to: model, by: principal)
         let (group, limit) = (route.group, route.wait)
         guard !group.model.signature.isLanguage else {
             throw MartletError(

@@ -6,13 +6,26 @@ extension DeploymentService {
     /// The replicas that answer for `name`, and how long a request may wait for them: those of a deployment, of a
     /// model that is loaded now because nobody has asked it for a while, or of the base of an adapter.
     ///
-    /// Throws `notFound`, and `unavailable` where it cannot be loaded.
+    /// Throws `notFound`, also for another project's, which is written down, and `unavailable` where it cannot be loaded.
     nonisolated func route(to name: String, by principal: Principal) async throws -> Route {
         if let found = router.group(Router.Key(project: principal.project, name: name)) {
             // One whose first load still runs is worth a longer wait than a restart.
             return Route(group: found, wait: found.report == nil ? ReplicaGroup.loadWait : ReplicaGroup.restartWait)
         }
-        return try await find(name, projectID: principal.project)
+        do {
+            let route = try await find(name, projectID: principal.project)
+            router.note(route.group, for: Router.Key(project: principal.project, name: name))
+            return route
+        } catch let error as MartletError where error.code == .notFound {
+            await audit.noteForeign(.model, name, by: principal)
+            await audit.noteForeign(.deployment, name, by: principal)
+            throw error
+        }
+    }
+
+    /// Throws `unavailable` where `name` is being answered for and has no place left; says nothing of other names.
+    public nonisolated func checkRoom(_ name: String, by principal: Principal) throws {
+        try router.likelyGroup(Router.Key(project: principal.project, name: name))?.checkRoom()
     }
 
     private func find(_ name: String, projectID: String) async throws -> Route {

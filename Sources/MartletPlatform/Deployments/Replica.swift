@@ -6,56 +6,44 @@ import Synchronization
 /// One copy of a model version: its process, its connection, and how many requests it has.
 final class Replica: Sendable {
     struct State {
-        var info: ReplicaInfo
+        var life: ReplicaLife
         var connection: EngineConnection?
         var process: EngineProcess?
         var inFlight = 0
-        /// What the process said before it gave up, more telling than how it ended.
-        var reported: MartletError?
-        var wasEverReady = false
-        var isStopping = false
-        /// What the process said when it was ready.
-        var report: ReplicaReady?
     }
     let id: String
     let state: Mutex<State>
 
     init(id: String) {
         self.id = id
-        state = Mutex(State(info: ReplicaInfo(id: id, state: .starting, pid: nil, restarts: 0)))
+        state = Mutex(State(life: ReplicaLife(id: id)))
     }
 
-    var info: ReplicaInfo { state.withLock { $0.info } }
-    var isReady: Bool { state.withLock { $0.info.state == .ready } }
+    var life: ReplicaLife { state.withLock { $0.life } }
+    var info: ReplicaInfo { life.info }
+    var isReady: Bool { life.isReady }
 
-    /// Before its process is started, which may say that it is ready before the platform knows its pid.
+    func change(_ event: (inout ReplicaLife) -> Void) { state.withLock { event(&$0.life) } }
+
     func starts(isRestart: Bool) {
         state.withLock { state in
             state.connection = nil
-            state.reported = nil
-            state.info.state = state.isStopping ? .draining : .starting
-            if isRestart { state.info.restarts += 1 }
+            state.life.starts(isRestart: isRestart)
         }
     }
 
-    /// False where it was told to stop while the process was being started, which nobody else knows of.
+    /// False where the process is one that nobody wants any more.
     func started(_ process: EngineProcess) -> Bool {
         state.withLock { state in
             state.process = process
-            state.info.pid = process.pid
-            return !state.isStopping
+            return state.life.started(pid: process.pid)
         }
     }
 
-    func connected(_ connection: EngineConnection) { state.withLock { $0.connection = connection } }
-
-    func becameReady(_ report: ReplicaReady) {
+    func connected(_ connection: EngineConnection) {
         state.withLock { state in
-            guard !state.isStopping, state.connection != nil else { return }
-            state.report = report
-            state.info.state = .ready
-            state.info.error = nil
-            state.wasEverReady = true
+            state.connection = connection
+            state.life.connected()
         }
     }
 
@@ -64,7 +52,7 @@ final class Replica: Sendable {
         let process = state.withLock { state -> EngineProcess? in
             guard state.connection === connection else { return nil }
             state.connection = nil
-            if state.info.state == .ready { state.info.state = .starting }
+            state.life.disconnected()
             return state.process
         }
         process?.send(SIGKILL)
@@ -74,19 +62,7 @@ final class Replica: Sendable {
         state.withLock { state in
             state.process = nil
             state.connection = nil
-            state.info.pid = nil
-            state.info.state = state.isStopping ? .draining : .starting
-            if !state.isStopping { state.info.error = (state.reported ?? error).message }
-        }
-    }
-
-    func gaveUp() { state.withLock { $0.info.state = .failed } }
-
-    /// No new requests from now on.
-    func beginStop() {
-        state.withLock { state in
-            state.isStopping = true
-            state.info.state = .draining
+            state.life.ended(error)
         }
     }
 }
@@ -104,8 +80,8 @@ struct ReplicaEndpoint: EngineEndpoint {
 
     func received(_ request: EngineRequest, from connection: EngineConnection) async throws {
         switch request {
-        case .ready(let report): replica.becameReady(report)
-        case .fail(let error): replica.state.withLock { $0.reported = error }
+        case .ready(let report): replica.change { $0.becameReady(report) }
+        case .fail(let error): replica.change { $0.reports(error) }
         case .event, .progress: break
         case .hello, .checkpoint, .finish, .paused, .ask:
             throw MartletError(.invalidRequest, "a replica cannot say this; update martlet and martlet-engine together")

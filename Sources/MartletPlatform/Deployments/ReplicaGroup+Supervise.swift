@@ -13,22 +13,23 @@ extension ReplicaGroup {
     func supervise(_ replica: Replica) async {
         var failures = 0
         var isRestart = false
-        while !replica.state.withLock({ $0.isStopping }), !Task.isCancelled {
+        while !replica.life.isStopping, !Task.isCancelled {
             let started = ContinuousClock.now
             var isHopeless = false
             do {
                 try await runOnce(replica, isRestart: isRestart)
-                isHopeless = replica.state.withLock { !$0.wasEverReady && $0.reported != nil }
+                let life = replica.life
+                isHopeless = !life.wasEverReady && life.reported != nil
             } catch {
                 let error = error as? MartletError ?? MartletError(.internal, "\(error)")
                 replica.ended(error)
-                isHopeless = !replica.state.withLock { $0.wasEverReady }
+                isHopeless = !replica.life.wasEverReady
             }
-            guard !replica.state.withLock({ $0.isStopping }) else { return }
+            guard !replica.life.isStopping else { return }
             failures = started.duration(to: .now) > .seconds(60) ? 1 : failures + 1
-            let wasEverReady = replica.state.withLock { $0.wasEverReady }
+            let wasEverReady = replica.life.wasEverReady
             if isHopeless || (!wasEverReady && failures >= Self.firstTries) {
-                replica.gaveUp()
+                replica.change { $0.gaveUp() }
                 return
             }
             environment.logger.warning(
@@ -60,8 +61,8 @@ extension ReplicaGroup {
             tokenHash: hash, ReplicaEndpoint(replica: replica, task: task, changed: {}))
         defer { environment.control.forget(tokenHash: hash) }
 
-        try Durable.makeFolder(environment.home + "/run/replicas")
-        guard !replica.state.withLock({ $0.isStopping }) else { return }
+        try DurableFile.makeFolder(environment.home + "/run/replicas")
+        guard !replica.life.isStopping else { return }
         replica.starts(isRestart: isRestart)
         let process = try environment.launcher.launch(
             .replica, token: token, threads: threads,
@@ -83,19 +84,16 @@ extension ReplicaGroup {
         let started = ContinuousClock.now
         while !Task.isCancelled {
             guard (try? await Task.sleep(for: .seconds(1))) != nil else { return }
-            let (state, connection) = replica.state.withLock { ($0.info.state, $0.connection) }
+            let (state, connection) = replica.state.withLock { ($0.life.info.state, $0.connection) }
             if state == .starting, started.duration(to: .now) > Self.loadLimit {
-                replica.state.withLock { $0.reported = MartletError(.deadlineExceeded, "it did not load in 300 s") }
+                replica.change { $0.reports(MartletError(.deadlineExceeded, "it did not load in 300 s")) }
                 process.send(SIGKILL)
                 return
             }
             guard state == .ready, let connection else { continue }
             if await !answers(connection), !Task.isCancelled {
                 environment.logger.error("a replica of \(reference) did not answer for 4 s and is ended")
-                replica.state.withLock { state in
-                    state.info.state = .starting
-                    state.reported = MartletError(.unavailable, "it did not answer for 4 s")
-                }
+                replica.change { $0.isStuck(MartletError(.unavailable, "it did not answer for 4 s")) }
                 process.send(SIGKILL)
                 return
             }
@@ -111,10 +109,7 @@ extension ReplicaGroup {
             try await environment.folders.verifyAgain(files, in: folder)
         } catch let error as MartletError {
             environment.logger.error("a replica of \(reference) is ended: \(error.message)")
-            replica.state.withLock { state in
-                state.info.state = .starting
-                state.reported = error
-            }
+            replica.change { $0.isStuck(error) }
             process.send(SIGKILL)
         } catch {}
     }

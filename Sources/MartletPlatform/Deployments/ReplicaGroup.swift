@@ -45,7 +45,7 @@ final class ReplicaGroup: Sendable {
     var isReady: Bool { state.withLock { $0.replicas.contains(where: \.isReady) } }
     /// What a process of it said when it was ready.
     var report: ReplicaReady? {
-        state.withLock { state in state.replicas.compactMap { $0.state.withLock { $0.report } }.first }
+        state.withLock { state in state.replicas.compactMap(\.life.report).first }
     }
     /// Bytes that its processes take, by what they said, or by the model's files before.
     var memoryBytes: Int {
@@ -100,7 +100,7 @@ final class ReplicaGroup: Sendable {
             state.lastUsed = .now
             var best: (replica: Replica, inFlight: Int)?
             for replica in state.replicas {
-                let (isReady, inFlight) = replica.state.withLock { ($0.info.state == .ready, $0.inFlight) }
+                let (isReady, inFlight) = replica.state.withLock { ($0.life.isReady, $0.inFlight) }
                 guard isReady else { continue }
                 if inFlight >= limit {
                     isAnyFull = true
@@ -110,16 +110,28 @@ final class ReplicaGroup: Sendable {
             }
             guard let replica = best?.replica else { return nil }
             return replica.state.withLock { state in
-                guard state.info.state == .ready, let connection = state.connection else { return nil }
+                guard state.life.isReady, let connection = state.connection else { return nil }
                 state.inFlight += 1
                 return (replica, connection)
             }
         }
-        if found == nil, isAnyFull {
-            throw MartletError(
-                .unavailable, "all \(limit) places in the queue of '\(model.name)' are taken; try again in a moment")
-        }
+        if found == nil, isAnyFull { throw full }
         return found
+    }
+
+    private var full: MartletError {
+        let limit = environment.configuration.replicaQueueLimit
+        return MartletError(
+            .unavailable, "all \(limit) places in the queue of '\(model.name)' are taken; try again in a moment")
+    }
+
+    /// Throws `unavailable` where each replica that answers has all that it takes: before a request is read for nothing.
+    func checkRoom() throws {
+        let limit = environment.configuration.replicaQueueLimit
+        let counts = state.withLock { state in
+            state.replicas.compactMap { $0.state.withLock { $0.life.isReady ? $0.inFlight : nil } }
+        }
+        if !counts.isEmpty, counts.allSatisfy({ $0 >= limit }) { throw full }
     }
 
     func release(_ replica: Replica) { replica.state.withLock { $0.inFlight -= 1 } }
@@ -180,7 +192,7 @@ final class ReplicaGroup: Sendable {
 
     /// Takes a replica out of routing, lets it answer what it has, and ends it.
     private func drain(_ replica: Replica) async {
-        replica.beginStop()
+        replica.change { $0.stops() }
         let end = ContinuousClock.now + .seconds(30)
         while replica.state.withLock({ $0.inFlight > 0 && $0.connection != nil }), ContinuousClock.now < end {
             try? await Task.sleep(for: .milliseconds(10))

@@ -7,8 +7,23 @@ final class Router: Sendable {
         var project: String
         var name: String
     }
+    private struct Recent: Sendable {
+        weak var group: ReplicaGroup?
+        var until: ContinuousClock.Instant
+    }
     private let groups = Mutex<[Key: ReplicaGroup]>([:])
+    /// What names of models that are not deployed stood for a moment ago.
+    private let recent = Mutex<[Key: Recent]>([:])
 
     func group(_ key: Key) -> ReplicaGroup? { groups.withLock { $0[key] } }
     func set(_ group: ReplicaGroup?, for key: Key) { groups.withLock { $0[key] = group } }
+
+    func note(_ group: ReplicaGroup, for key: Key) {
+        recent.withLock { $0[key] = Recent(group: group, until: .now + .seconds(1)) }
+    }
+
+    /// As `group`, or what it was within the last second: enough to tell whether there is room.
+    func likelyGroup(_ key: Key) -> ReplicaGroup? {
+        group(key) ?? recent.withLock { recent in recent[key].flatMap { $0.until > .now ? $0.group : nil } }
+    }
 }

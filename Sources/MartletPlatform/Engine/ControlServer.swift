@@ -51,7 +51,7 @@ final class ControlServer: Sendable {
         let name = "martlet-\(getuid())-\(ContentHash.of(home).prefix(16))"
         let base = ProcessInfo.processInfo.environment["XDG_RUNTIME_DIR"].flatMap { $0.utf8.count < 40 ? $0 : nil }
         let folder = (base ?? "/tmp") + "/" + name
-        try Durable.makeFolder(folder)
+        try DurableFile.makeFolder(folder)
         var status = stat()
         guard lstat(folder, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_uid == getuid(),
             status.st_mode & 0o077 == 0

@@ -28,7 +28,7 @@ struct EngineLauncher: Sendable {
     func launch(_ mode: Mode, token: String, threads: Int, logPath: String) throws -> EngineProcess {
         let program = try program()
         let log = open(logPath, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard log >= 0 else { throw Durable.error(errno, doing: "opening a job's log") }
+        guard log >= 0 else { throw DurableFile.error(errno, doing: "opening a job's log") }
         defer { close(log) }
 
         var actions = posix_spawn_file_actions_t()

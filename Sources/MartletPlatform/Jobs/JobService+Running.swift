@@ -222,7 +222,7 @@ extension JobService {
     private func task(of run: Run) async throws -> EngineTask {
         let id = run.job.info.id
         let directory = folder(of: id)
-        try Durable.makeFolder(directory)
+        try DurableFile.makeFolder(directory)
         let share = MachineShare(threads: threads, device: run.job.request.device ?? "cpu")
         var mounts: [DatasetMount] = []
         for input in run.inputs where input.kind == "dataset" {

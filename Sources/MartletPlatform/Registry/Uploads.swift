@@ -8,7 +8,7 @@ import NIOCore
 /// An upload ends with `take`, `abandon`, an hour after anyone sent something to it, or with `serve`.
 actor Uploads {
     /// What its files become.
-    enum Purpose: Sendable { case dataset, model }
+    enum Purpose: String, Sendable { case dataset, model }
 
     private struct Upload {
         var project: String
@@ -37,6 +37,7 @@ actor Uploads {
     /// The id for the calls below.
     func begin(_ purpose: Purpose, name: String, by principal: Principal) throws -> String {
         try principal.require(.developer)
+        let name = try Name.check(name, what: purpose.rawValue)
         forgetAbandoned()
         let open = uploads.values.count { $0.project == principal.project }
         guard open < Self.limit else {
