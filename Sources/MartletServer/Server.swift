@@ -20,14 +20,16 @@ public struct MartletServer: Sendable {
     /// The route table, for tests and documents.
     public var table: RouteTable { gateway.table }
 
-    /// Throws `usage` where the address is beyond loopback without TLS, or the certificate cannot be read.
+    /// `limits` are those of the configuration where they are not given. Throws `usage` where the address is beyond
+    /// loopback without TLS, or the certificate cannot be read.
     public init(
-        platform: Platform, version: String, idleExitSeconds: Int? = nil, shutdownSeconds: Int = 30
+        platform: Platform, version: String, idleExitSeconds: Int? = nil, shutdownSeconds: Int = 30,
+        limits: ServerLimits? = nil
     ) throws {
         let configuration = platform.configuration
         self.platform = platform
         address = try ListenAddress(configuration)
-        limits = ServerLimits(configuration)
+        self.limits = limits ?? ServerLimits(configuration)
         self.idleExitSeconds = idleExitSeconds
         self.shutdownSeconds = shutdownSeconds
         let api = API(platform: platform, version: version)
@@ -39,7 +41,7 @@ public struct MartletServer: Sendable {
             table: RouteTable(routes + api.descriptions(of: described, metrics: metrics)), metrics: metrics,
             keys: platform.keys,
             hosts: HostCheck(names: address.names, port: address.port, takesAnyName: address.tls != nil),
-            limits: limits,
+            limits: self.limits,
             log: RequestLog(configuration.logLevel))
     }
 
@@ -54,9 +56,7 @@ public struct MartletServer: Sendable {
                 address: .hostname(address.host, port: address.port), backlog: 1024,
                 availableConnectionsDelegate: MaximumAvailableConnections(limits.connectionCount)),
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton, logger: logger,
-            responder: { request, writer, channel in
-                try await gateway.respond(to: request, writer: writer, channel: channel)
-            },
+            responder: { request, writer, _ in try await gateway.respond(to: request, writer: writer) },
             onServerRunning: { channel in
                 let url = address.url(port: channel.localAddress?.port ?? address.port)
                 do {
@@ -76,6 +76,7 @@ public struct MartletServer: Sendable {
             ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         configuration.maximumGracefulShutdownDuration = .seconds(shutdownSeconds)
+        defer { RequestLog.flush() }
         do {
             try await ServiceGroup(configuration: configuration).run()
         } catch let error as IOError {

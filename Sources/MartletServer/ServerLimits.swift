@@ -10,6 +10,8 @@ public struct ServerLimits: Sendable, Equatable {
     public var chunkCount = 65_536
     /// The deepest nesting of a JSON document.
     public var jsonDepth: Int
+    /// The most values of a JSON document.
+    public var jsonValues = 1_000_000
     public var headerCount: Int
     /// The most bytes of all headers together.
     public var headerBytes: Int
@@ -19,6 +21,8 @@ public struct ServerLimits: Sendable, Equatable {
     public var bodyBytesPerSecond: Int
     /// Seconds that an unused connection stays open.
     public var idleSeconds = 75
+    /// Seconds in which a client must take some of the answer that lies ready for it.
+    public var stallSeconds = 75
     public var connectionCount: Int
 
     public init(_ configuration: Configuration = Configuration()) {
@@ -31,4 +35,16 @@ public struct ServerLimits: Sendable, Equatable {
         bodyBytesPerSecond = configuration.minBodyBytesPerSecond
         connectionCount = configuration.maxConnections
     }
+
+    /// What boundaries, headers and fields of a form may take beside its file.
+    static let formBytes = 1 << 20
+
+    /// The most bytes of a body that brings a file, with `extraBytes` around it.
+    func uploadLimit(_ extraBytes: Int) -> Int {
+        let (sum, isTooMuch) = uploadBytes.addingReportingOverflow(extraBytes)
+        return isTooMuch ? .max : sum
+    }
+
+    /// Whether no route takes a body of that length.
+    func refusesAny(byteCount: Int) -> Bool { byteCount > max(bodyBytes, uploadLimit(Self.formBytes)) }
 }

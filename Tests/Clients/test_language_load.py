@@ -99,13 +99,18 @@ async def closed(server, data, clients, seconds):
 def test_L01_overload_is_refused_and_what_is_admitted_is_served(narrow, capsys):
     """Short: seconds in place of ten minutes. What is compared with is measured before and after. The client and the
     refusals share the machine with the model: where they leave its process less time of the processor than it had
-    before, it is to serve so much less and no more."""
-    data = load.request(narrow, load.chat(max_tokens=120, ignore_eos=True, n=2))
+    before, it is to serve so much less and no more. Whatever the time, the bill has the answers that came, each with its
+    tokens, and nothing of what was refused."""
+    key = narrow.json("keys", "create", "--name", "L01")
+    data = load.request(narrow, load.chat(max_tokens=120, ignore_eos=True, n=2), key["secret"])
     [replica] = narrow.replicas()
+    answered = 0
 
     def usual():
         spent = replica.cpu_seconds
         seconds = [reply.total for reply in asyncio.run(closed(narrow, data, 8, 2)) if reply.status == 200]
+        nonlocal answered
+        answered += len(seconds)
         return len(seconds) / 2, load.quantile(seconds, .99), (replica.cpu_seconds - spent) / 2
 
     source = random.Random(5)
@@ -120,6 +125,7 @@ def test_L01_overload_is_refused_and_what_is_admitted_is_served(narrow, capsys):
         assert {reply.status for reply in replies} <= {200, 429, 503}
         admitted = [reply.total for reply in replies if reply.status == 200]
         refused = [reply for reply in replies if reply.status != 200]
+        answered += len(admitted)
         told = [reply.total for reply in refused] or [0]
         with capsys.disabled():
             print(f"\nL01 {factor}x of {before[0]:.0f} requests/s (after: {after[0]:.0f}): "
@@ -132,6 +138,9 @@ def test_L01_overload_is_refused_and_what_is_admitted_is_served(narrow, capsys):
         assert load.quantile(told, .5) < load.quantile(admitted, .5)
         for reply in refused:
             assert b"retry-after" in reply.headers.lower() and b'"error"' in reply.body
+    bill = [row for row in narrow.json("usage")["data"] if key["id"] in row.values()]
+    assert sum(row["requests"] for row in bill) == answered
+    assert sum(row["completion_tokens"] for row in bill) == answered * 2 * 120
     raw_http.alive(narrow)
 
 

@@ -1,6 +1,7 @@
 import Foundation
 import MartletPlatform
 import MartletStore
+import MartletTesting
 import MartletWire
 import Synchronization
 import Testing

@@ -41,6 +41,25 @@ extension ProcessTests {
             }
         }
 
+        @Test func whatACommandCannotSendWholeIsHeldByNobody() async throws {
+            try await TestHome.with(configuration: "upload_limit_bytes: 1000\n") { home in
+                let paths = try [
+                    home.write("a.csv", "x,y\n1,2\n"), home.write("b.csv", String(repeating: "3,4\n", count: 1000)),
+                ]
+                let added = try home.run(["data", "add", "d"] + paths)
+                #expect(added.code == 65 && added.errors.contains("1000 bytes"), "\(added.errors)")
+                // The first file came; only an upload that is still open could hold it.
+                #expect(try home.json("gc")["removed"] == 1)
+
+                try FileManager.default.createDirectory(atPath: home.folder + "/m", withIntermediateDirectories: true)
+                try home.write("m/config.json", "{}")
+                try home.write("m/model.safetensors", String(repeating: "w", count: 1001))
+                let imported = try home.run("models", "import", home.folder + "/m", "--name", "m")
+                #expect(imported.code == 65 && imported.errors.contains("1000 bytes"), "\(imported.errors)")
+                #expect(try home.json("gc")["removed"] == 1)
+            }
+        }
+
         @Test func featuresKeepTheRecipesOrder() async throws {
             try await TestHome.with { home in
                 try home.addBirds()

@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Foundation
 import MartletPlatform
+import MartletTesting
 import MartletWire
 import NIOCore
 import NIOHTTP1
@@ -117,7 +118,7 @@ import Testing
             #expect(end["type"] == "response.completed" && end["response"]?["status"] == "completed")
             #expect(end["response"]?["created_at"] == created["response"]?["created_at"])
             // Afterwards the very same events, from anywhere.
-            try await fake.until { try await !fake.live.platform.hasWork() }
+            try await eventually { try await !fake.live.platform.hasWork() }
             #expect(try await Reading(fake.live, path).rest() == all)
             #expect(try await Reading(fake.live, path + "&starting_after=6").rest() == Array(all.dropFirst(7)))
             #expect(try await Reading(fake.live, path + "&starting_after=\(all.count - 1)").rest() == [])
@@ -151,7 +152,7 @@ import Testing
             let id = try #require(event["response"]?["id"]?.string)
             try await client.shutdown()
             valve.allow(3)
-            try await fake.until {
+            try await eventually {
                 try await fake.live.ask(.GET, "/v1/responses/\(id)").json()["status"] == "completed"
             }
             let events = try await Reading(fake.live, "/v1/responses/\(id)?stream=true&starting_after=0").rest()

@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Foundation
 import MartletPlatform
+import MartletTesting
 import MartletWire
 import NIOCore
 import NIOHTTP1
@@ -151,7 +152,7 @@ struct BatchTests {
         try await OpenAIFake.with(answer, configure: { $0.backgroundRequests = 4 }) { fake in
             let made = try await fake.batch(try await fake.upload(Self.lines(200), purpose: "batch"))
             let path = "/v1/batches/\(made["id"]?.string ?? "")"
-            try await fake.until { try await fake.live.ask(.GET, path).json()["request_counts"]?["completed"] == 1 }
+            try await eventually { try await fake.live.ask(.GET, path).json()["request_counts"]?["completed"] == 1 }
             let clock = ContinuousClock()
             let start = clock.now
             let answer = try await fake.live.ask(.POST, path + "/cancel")
@@ -262,20 +263,11 @@ extension OpenAIFake {
     func untilOver(_ batch: JSON) async throws -> JSON {
         let path = "/v1/batches/\(batch["id"]?.string ?? "")"
         var last: JSON = .null
-        try await until {
+        try await eventually {
             last = try await live.ask(.GET, path).json()
             return ["completed", "failed", "expired", "cancelled"].contains(last["status"]?.string)
         }
         return last
-    }
-
-    /// Asks again and again, for half a minute.
-    func until(_ condition: () async throws -> Bool) async throws {
-        for _ in 0..<1500 {
-            if try await condition() { return }
-            try await Task.sleep(for: .milliseconds(20))
-        }
-        throw MartletError(.internal, "it did not come to that")
     }
 
     func fileLines(_ id: JSON?) async throws -> [JSON] {

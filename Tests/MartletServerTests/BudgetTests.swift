@@ -1,5 +1,6 @@
 import Foundation
 import MartletPlatform
+import MartletTesting
 import MartletWire
 import Testing
 
@@ -72,7 +73,7 @@ struct BudgetTests {
             _ = try await set(fake, ["tokens": 60])
             let made = try await fake.batch(try await fake.upload(BatchTests.lines(120), purpose: "batch"))
             let path = "/v1/batches/\(made["id"]?.string ?? "")"
-            try await fake.until { try await fake.post("/v1/chat/completions", OpenAIFake.chat()).status == 429 }
+            try await eventually { try await fake.post("/v1/chat/completions", OpenAIFake.chat()).status == 429 }
             try await Task.sleep(for: .milliseconds(300))
             let held = try await fake.live.ask(.GET, path).json()
             try await Task.sleep(for: .seconds(1))

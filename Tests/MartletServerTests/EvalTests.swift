@@ -1,5 +1,6 @@
 import Foundation
 import MartletPlatform
+import MartletTesting
 import MartletWire
 import Testing
 
@@ -72,7 +73,7 @@ struct EvalTests {
         try #require(answer.status == 201, "\(answer.text)")
         let id = try answer.json()["id"]?.string ?? ""
         var last: JSON = .null
-        try await fake.until {
+        try await eventually {
             last = try await fake.live.ask(.GET, "\(base)/\(id)").json()
             return ["completed", "failed", "canceled"].contains(last["status"]?.string)
         }

@@ -71,6 +71,11 @@ struct LimitTests {
                 #expect(answer.text.contains("64"))
             }
             #expect(try await !live.post("/api/v1/projects", nested(64)).text.contains("nested"))
+            // The object, the list and what it holds.
+            for (count, status) in [(999_998, 400), (999_999, 413)] {
+                let list = "{\"name\":[" + String(repeating: "0,", count: count - 1) + "0]}"
+                #expect(try await live.post("/api/v1/projects", list).status == status)
+            }
             let twice = try await live.post("/api/v1/projects", "{\"name\":\"a\",\"name\":\"b\"}")
             #expect(twice.status == 400)
             #expect(twice.text.contains("duplicate_key"))
@@ -91,6 +96,60 @@ struct LimitTests {
             #expect(try await live.ask(.GET, "/health/live").status == 200)
             for socket in sockets { #expect(await socket.read(seconds: 5).isClosed) }
             #expect(Date().timeIntervalSince(begun) < 5)
+        }
+    }
+
+    @Test func answersThatNobodyTakesAreCutOff() async throws {
+        // The next client gets the only place when the one that does not read has lost it.
+        try await LiveServer.with({ $0.maxConnections = 1 }, limit: { $0.stallSeconds = 1 }) { live in
+            let socket = try RawSocket(port: live.port)
+            let request = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            socket.send(String(repeating: request, count: 2000))
+            #expect(try await live.ask(.GET, "/health/live").status == 200)
+            withExtendedLifetime(socket) {}
+        }
+    }
+
+    @Test func aLogThatNobodyReadsHoldsNobodyUp() throws {
+        let pipe = Pipe()
+        let log = LogWriter(descriptor: pipe.fileHandleForWriting.fileDescriptor, byteLimit: 1 << 20)
+        let line = String(repeating: "x", count: 1023)
+        // More than the pipe and the log take, which is all that this thread would wait for.
+        for _ in 0..<4096 { log.put(line) }
+        var read = 0
+        var end = ""
+        while !(end.contains("lost") && end.hasSuffix("}\n")) {
+            let data = pipe.fileHandleForReading.availableData
+            try #require(!data.isEmpty)
+            read += data.count { $0 == UInt8(ascii: "x") }
+            end = String((end + String(decoding: data.suffix(200), as: UTF8.self)).suffix(400))
+        }
+        let note = try JSONParser.parse(String(try #require(end.split(separator: "\n").last)))
+        #expect(read % 1023 == 0 && note["count"]?.int == 4096 - read / 1023)
+        #expect(read >= 1 << 19)
+        log.put("at the end")
+        log.flush()
+        #expect(String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self) == "at the end\n")
+    }
+
+    @Test func aClientThatAsksBeforeItSendsIsTold() async throws {
+        try await LiveServer.with({
+            $0.bodyLimitBytes = 1000
+            $0.uploadLimitBytes = 5000
+        }) { live in
+            // A file may be larger than other bodies.
+            for (length, path, start) in [
+                (4000, "/v1/files", "HTTP/1.1 100"), (900, "/api/v1/projects", "HTTP/1.1 100"),
+                (7000 + (1 << 20), "/v1/files", "HTTP/1.1 413"),
+            ] {
+                let socket = try RawSocket(port: live.port)
+                socket.send(
+                    "POST \(path) HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(live.adminKey)\r\n"
+                        + "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: \(length)\r\n"
+                        + "Expect: 100-continue\r\n\r\n")
+                let answer = await socket.read(seconds: 20, until: "\r\n").text
+                #expect(answer.hasPrefix(start), "\(length): \(answer)")
+            }
         }
     }
 

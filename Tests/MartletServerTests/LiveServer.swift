@@ -17,9 +17,10 @@ struct LiveServer: Sendable {
     let admin: Principal
     var port: Int { URL(string: url)?.port ?? 0 }
 
-    /// `configure` changes the configuration before the server is built.
+    /// `configure` changes the configuration before the server is built, `limit` what it allows a request.
     static func with(
-        _ configure: (inout Configuration) -> Void = { _ in }, _ body: (LiveServer) async throws -> Void
+        _ configure: (inout Configuration) -> Void = { _ in }, limit: (inout ServerLimits) -> Void = { _ in },
+        _ body: (LiveServer) async throws -> Void
     ) async throws {
         let home = FileManager.default.temporaryDirectory.appendingPathComponent("martlet-\(UUID().uuidString)").path
         defer { try? FileManager.default.removeItem(atPath: home) }
@@ -31,7 +32,9 @@ struct LiveServer: Sendable {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let platform = try await Platform.build(home: home, configuration: configuration, logger: logger)
-        let server = try MartletServer(platform: platform, version: "test", shutdownSeconds: 5)
+        var limits = ServerLimits(configuration)
+        limit(&limits)
+        let server = try MartletServer(platform: platform, version: "test", shutdownSeconds: 5, limits: limits)
         let (urls, continuation) = AsyncStream<String>.makeStream()
         let running = Task { try await server.run { continuation.yield($0) } }
         defer { running.cancel() }

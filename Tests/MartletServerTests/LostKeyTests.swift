@@ -1,5 +1,6 @@
 import Foundation
 import MartletPlatform
+import MartletTesting
 import MartletWire
 import NIOHTTP1
 import Synchronization
@@ -47,7 +48,7 @@ struct LostKeyTests {
     ) async throws -> (JSON, Duration) {
         let start = ContinuousClock.now
         var last: JSON = .null
-        try await fake.until {
+        try await eventually {
             last = try await fake.live.ask(.GET, path).json()
             return condition(last)
         }

@@ -131,6 +131,31 @@ struct Form {
         #expect(throws: Never.self) { try MultipartParser(boundary: String(repeating: "b", count: 200)) }
     }
 
+    /// What only looks like a boundary costs no more than other content: it is looked at once and handed on with the
+    /// rest of its piece.
+    @Test func falseBoundariesAreOneContent() throws {
+        var form = Form()
+        let content = Data(String(repeating: "\r\n--b0undaryX\r\n--b0undary \t-", count: 100_000).utf8)
+        form.file("file", "near.txt", content)
+        let bytes = [UInt8](form.closed)
+        for size in [bytes.count, 65_536] {
+            var parser = try MultipartParser(boundary: Form.boundary)
+            var (pieces, passed) = (0, [UInt8]())
+            for start in stride(from: 0, to: bytes.count, by: size) {
+                try bytes[start..<min(start + size, bytes.count)].withUnsafeBytes { piece in
+                    try parser.feed(piece) { event in
+                        guard case .data(let bytes) = event else { return }
+                        pieces += 1
+                        passed += bytes
+                    }
+                }
+            }
+            try parser.finish()
+            #expect(passed == [UInt8](content))
+            #expect(pieces <= bytes.count / size + 1)
+        }
+    }
+
     /// Random damage and random pieces: an error or parts, and never a crash or content that was not sent.
     @Test func fuzz() throws {
         var random = SystemRandomNumberGenerator()

@@ -1,5 +1,6 @@
 import Foundation
 import MartletPlatform
+import MartletTesting
 import MartletWire
 import Synchronization
 import Testing
@@ -42,7 +43,7 @@ import Testing
             try await isNeeded(fake, "tiny", by: "job \(id)")
             #expect(try await fake.live.ask(.DELETE, "/v1/models/other").status == 200)
             tuner.open()
-            try await fake.until {
+            try await eventually {
                 try await fake.live.ask(.GET, "/v1/fine_tuning/jobs/\(id)").json()["status"] == "succeeded"
             }
             #expect(try await fake.live.ask(.DELETE, "/v1/models/judge").status == 200)

@@ -1,4 +1,5 @@
 import Foundation
+import MartletTesting
 import MartletWire
 import Synchronization
 import Testing
@@ -34,9 +35,11 @@ struct OpenAIDepartureTests {
         }
     }
 
-    private static func request(_ fake: OpenAIFake, _ body: JSON) -> String {
+    private static func request(
+        _ fake: OpenAIFake, _ body: JSON, path: String = "/v1/chat/completions"
+    ) -> String {
         let text = body.serialized()
-        return "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:\(fake.live.port)\r\n"
+        return "POST \(path) HTTP/1.1\r\nHost: 127.0.0.1:\(fake.live.port)\r\n"
             + "Authorization: Bearer \(fake.live.adminKey)\r\nContent-Length: \(text.utf8.count)\r\n\r\n\(text)"
     }
 
@@ -63,6 +66,29 @@ struct OpenAIDepartureTests {
                 let row = usage["data"]?.array?.first { $0["kind"] == "inference" }
                 // A model with a context of 64 tokens is never billed for more, whatever its process says.
                 #expect(row?["completion_tokens"]?.int == count.map { min($0, 64) }, "what was done is billed")
+            }
+        }
+    }
+
+    @Test(
+        "L03: a client that leaves stops the computing of rows and vectors",
+        arguments: [
+            ("/v2/models/rows/infer", ["inputs": []]), ("/api/v1/deployments/rows/predict", ["rows": [[:]]]),
+            ("/v1/embeddings", ["model": "tiny", "input": ["a", "b"]]),
+        ] as [(String, JSON)])
+    func aClientThatLeavesStopsTheComputingOfRowsAndVectors(path: String, body: JSON) async throws {
+        // With one place, the second client gets in only where the first one's is free again.
+        try await OpenAIFake.with(models: ["tiny", "rows"], holds: true, configure: { $0.replicaQueueLimit = 1 }) {
+            fake in
+            for round in 0..<2 {
+                do {
+                    let socket = try RawSocket(port: fake.live.port)
+                    socket.send(Self.request(fake, body, path: path))
+                    try await eventually { fake.asked.heldCount == 1 }
+                    withExtendedLifetime(socket) {}
+                }
+                try await eventually { fake.asked.leftCount == round + 1 }
+                #expect(fake.asked.heldCount == 0)
             }
         }
     }

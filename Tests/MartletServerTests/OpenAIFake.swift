@@ -38,15 +38,31 @@ struct OpenAIFake: Sendable {
     let asked = Recorder()
 
     final class Recorder: Sendable {
-        private let requests = Mutex<[GenerationRequest]>([])
-        func add(_ request: GenerationRequest) { requests.withLock { $0.append(request) } }
-        var last: GenerationRequest? { requests.withLock { $0.last } }
-        var count: Int { requests.withLock { $0.count } }
+        private struct State {
+            var requests: [GenerationRequest] = []
+            /// All that was asked but signs of life.
+            var frames = 0
+            /// Requests that are not answered, and how many of them were cancelled.
+            var held: Set<UInt64> = []
+            var left = 0
+        }
+        private let state = Mutex(State())
+        func add(_ request: GenerationRequest) { state.withLock { $0.requests.append(request) } }
+        var last: GenerationRequest? { state.withLock { $0.requests.last } }
+        var count: Int { state.withLock { $0.requests.count } }
+        func addFrame() { state.withLock { $0.frames += 1 } }
+        var frameCount: Int { state.withLock { $0.frames } }
+        func hold(_ id: UInt64) { state.withLock { _ = $0.held.insert(id) } }
+        func cancel(_ id: UInt64) { state.withLock { if $0.held.remove(id) != nil { $0.left += 1 } } }
+        var heldCount: Int { state.withLock { $0.held.count } }
+        var leftCount: Int { state.withLock { $0.left } }
     }
+    /// Whether vectors and rows are never answered.
+    var holds = false
 
     static func with(
         _ answer: @escaping Answer = OpenAIFake.say("Hel", "lo"), models: [String] = ["tiny"],
-        tune: Tune? = nil, configure: @escaping (inout Configuration) -> Void = { _ in },
+        tune: Tune? = nil, holds: Bool = false, configure: @escaping (inout Configuration) -> Void = { _ in },
         _ body: (OpenAIFake) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fake-\(UUID().uuidString)").path
@@ -56,7 +72,7 @@ struct OpenAIFake: Sendable {
             $0.enginePath = engine.program
             configure(&$0)
         }) { live in
-            let fake = OpenAIFake(live: live, engine: engine)
+            let fake = OpenAIFake(live: live, engine: engine, holds: holds)
             let player = Task { await fake.play(answer, tune) }
             defer { player.cancel() }
             for model in models { try await fake.importModel(model) }
@@ -142,9 +158,13 @@ struct OpenAIFake: Sendable {
         for await frame in connection.requests {
             if frame.kind == .cancel {
                 cancelled.add(frame.id)
+                asked.cancel(frame.id)
                 continue
             }
-            switch try JSONDecoder.wire.decode(PlatformRequest.self, from: Data(frame.head)) {
+            let request = try JSONDecoder.wire.decode(PlatformRequest.self, from: Data(frame.head))
+            if case .ping = request {} else { asked.addFrame() }
+            switch request {
+            case .infer where holds, .embed where holds: asked.hold(frame.id)
             case .generate(let request):
                 asked.add(request)
                 Task {
@@ -183,16 +203,20 @@ struct OpenAIFake: Sendable {
         let folder = task.directory + "/bundle"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         var signature = Signature()
-        signature.kind = .language
-        signature.language = LanguageSummary(
-            architecture: "llama", parameterCount: 1000, contextLength: 64, vocabularyCount: 100, width: 8,
-            layerCount: 1, storedPrecision: "F32", hasChatTemplate: true, generates: true)
+        // A model called so takes rows.
+        if task.name != "rows" {
+            signature.kind = .language
+            signature.language = LanguageSummary(
+                architecture: "llama", parameterCount: 1000, contextLength: 64, vocabularyCount: 100, width: 8,
+                layerCount: 1, storedPrecision: "F32", hasChatTemplate: true, generates: true)
+        }
         let files: [(String, Data)] = [
             (BundleFile.weights, Data(task.name.utf8)), (BundleFile.config, Data("{}".utf8)),
             (BundleFile.card, try JSONEncoder.wire.encode(ModelCard())),
             (BundleFile.signature, try JSONEncoder.wire.encode(signature)),
         ]
-        for (name, data) in files { try data.write(to: URL(fileURLWithPath: "\(folder)/\(name)")) }
+        let all = files + (signature.isLanguage ? [] : [(BundleFile.preprocessing, Data("{}".utf8))])
+        for (name, data) in all { try data.write(to: URL(fileURLWithPath: "\(folder)/\(name)")) }
     }
 
     // MARK: The client's side

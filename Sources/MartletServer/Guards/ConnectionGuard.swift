@@ -1,7 +1,7 @@
 import MartletWire
 import NIOCore
 
-/// Sees a connection's raw bytes, and closes it when headers take too long or a body trickles.
+/// Sees a connection's raw bytes, and closes it when headers take too long, a body trickles or an answer is not taken.
 ///
 /// It stands first in the pipeline (behind TLS); `MessageGuard`, behind the decoder, tells it where messages begin
 /// and end. Both live on the connection's event loop.
@@ -27,12 +27,15 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     /// Whether we asked for bytes: a slow reader on our side is not the client's fault.
     private var isReading = false
     private var hasWaited = true
+    /// Bytes of answers that lie ready, and since when there are as many.
+    private var untaken: (byteCount: Int, since: NIODeadline)?
     private var timer: Scheduled<Void>?
     private let limits: ServerLimits
-    let departure = Departure()
+    private let departure: Departure
 
-    init(limits: ServerLimits) {
+    init(limits: ServerLimits, departure: Departure) {
         self.limits = limits
+        self.departure = departure
         phase = .head(since: .now())
     }
 
@@ -93,6 +96,21 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
                 hasWaited = true
             }
         }
+        if isStalled(context, now) { return context.close(promise: nil) }
         schedule(context)
+    }
+
+    /// Whether the client has long taken nothing of what lies ready for it.
+    private func isStalled(_ context: ChannelHandlerContext, _ now: NIODeadline) -> Bool {
+        let byteCount = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        guard byteCount > 0 else {
+            untaken = nil
+            return false
+        }
+        guard let untaken, untaken.byteCount == byteCount else {
+            untaken = (byteCount, now)
+            return false
+        }
+        return now - untaken.since >= .seconds(Int64(limits.stallSeconds))
     }
 }

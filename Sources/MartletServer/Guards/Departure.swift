@@ -1,4 +1,3 @@
-import NIOCore
 import Synchronization
 
 /// Whether a connection's client has left, for work that is worth nothing without it.
@@ -52,10 +51,6 @@ final class Departure: Sendable {
         }
     }
 
-    /// Of the connection behind `channel`; nil where it has no guard.
-    static func of(_ channel: any Channel) async -> Departure? {
-        try? await channel.eventLoop.submit {
-            try channel.pipeline.syncOperations.handler(type: ConnectionGuard.self).departure
-        }.get()
-    }
+    /// Of the connection whose requests are being answered.
+    @TaskLocal static var current = Departure()
 }

@@ -4,6 +4,12 @@ import NIOCore
 
 /// Hummingbird's HTTP/1 channel with our guards around it.
 struct GuardedChannel: ServerChildChannel {
+    /// A connection and whether its client has left.
+    struct Value: ServerChildChannelValue {
+        let base: HTTP1Channel.Value
+        let departure: Departure
+        var channel: any Channel { base.channel }
+    }
     private let base: HTTP1Channel
     private let limits: ServerLimits
 
@@ -18,11 +24,14 @@ struct GuardedChannel: ServerChildChannel {
                     maxHeaderFieldCount: limits.headerCount)))
     }
 
-    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<HTTP1Channel.Value> {
-        channel.eventLoop.makeCompletedFuture {
-            try channel.pipeline.syncOperations.addHandler(ConnectionGuard(limits: limits))
-        }.flatMap { base.setup(channel: channel, logger: logger) }
+    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
+        let departure = Departure()
+        return channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(ConnectionGuard(limits: limits, departure: departure))
+        }.flatMap { base.setup(channel: channel, logger: logger) }.map { Value(base: $0, departure: departure) }
     }
 
-    func handle(value: HTTP1Channel.Value, logger: Logger) async { await base.handle(value: value, logger: logger) }
+    func handle(value: Value, logger: Logger) async {
+        await Departure.$current.withValue(value.departure) { await base.handle(value: value.base, logger: logger) }
+    }
 }

@@ -43,7 +43,7 @@ struct RequestLog: Sendable {
         }
         let line = line()
         var fields: JSONObject = [
-            "time": .string(Date().formatted(.iso8601)), "level": line.status >= 500 ? "error" : "info",
+            "time": .string(Self.time.now), "level": line.status >= 500 ? "error" : "info",
             "request": .string(line.requestID), "method": .string(line.method), "route": .string(line.route),
             "status": JSON(line.status), "ms": .double(Double(line.microseconds) / 1000),
         ]
@@ -56,14 +56,17 @@ struct RequestLog: Sendable {
     /// A line about the server itself.
     static func note(_ message: String, _ details: JSONObject = [:]) {
         var fields: JSONObject = [
-            "time": .string(Date().formatted(.iso8601)), "level": "info", "message": .string(message),
+            "time": .string(time.now), "level": "info", "message": .string(message),
         ]
         for (key, value) in details { fields[key] = value }
         emit(.object(fields))
     }
 
-    private static func emit(_ value: JSON) {
-        // A log on a full disk, or a pipe that nobody reads, must not end the server.
-        try? FileHandle.standardError.write(contentsOf: Data((value.serialized() + "\n").utf8))
-    }
+    private static let writer = LogWriter(descriptor: FileHandle.standardError.fileDescriptor)
+    private static let time = SecondText(SecondText.plain)
+
+    private static func emit(_ value: JSON) { writer.put(value.serialized()) }
+
+    /// Waits until what was said is written, for a second at most.
+    static func flush() { writer.flush() }
 }

@@ -37,15 +37,12 @@ struct BodyReader {
 
     /// Room for all that was announced, so that a large body is not copied again and again.
     private func reserve(_ buffer: inout ByteBuffer, _ request: Request) {
-        guard let announced = request.headers[.contentLength].flatMap({ Int($0) }) else { return }
-        buffer.reserveCapacity(min(announced, limits.bodyBytes))
+        buffer.reserveCapacity(min(request.announced, limits.bodyBytes))
     }
 
     /// Refuses by `Content-Length` alone, before a byte is read.
-    func checkAnnounced(_ request: Request) throws {
-        if let announced = request.headers[.contentLength].flatMap({ Int($0) }), announced > limits.bodyBytes {
-            throw tooLarge
-        }
+    private func checkAnnounced(_ request: Request) throws {
+        guard request.announced <= limits.bodyBytes else { throw tooLarge }
     }
 
     private var tooLarge: MartletError {
@@ -53,4 +50,9 @@ struct BodyReader {
             .tooLarge,
             "the body is larger than \(limits.bodyBytes) bytes; send less at a time, or raise body_limit_bytes")
     }
+}
+
+extension Request {
+    /// Bytes of the body by `Content-Length`; 0 where there is none.
+    var announced: Int { headers[.contentLength].flatMap { Int($0) } ?? 0 }
 }

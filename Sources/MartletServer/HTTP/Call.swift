@@ -15,10 +15,8 @@ public struct Call: Sendable {
     let arrival: UInt64
     /// Who asks; nil only on routes for everyone.
     let identity: Principal?
-    let channel: any Channel
-
     /// Whether the client leaves, for long answers.
-    func departure() async -> Departure { await Departure.of(channel) ?? Departure() }
+    let departure = Departure.current
 
     /// Milliseconds since the request arrived.
     var elapsedMilliseconds: UInt64 { (DispatchTime.now().uptimeNanoseconds &- arrival) / 1_000_000 }
@@ -100,14 +98,25 @@ public struct Call: Sendable {
         try await BodyReader(limits: limits).read(request)
     }
 
-    /// The body as JSON, read strictly. Throws `invalidRequest`.
+    /// The body as JSON, read strictly. Throws `invalidRequest`, `tooLarge`.
     func json() async throws -> JSON {
+        try parsed(try await body())
+    }
+
+    /// The body as JSON. `check` hears the name of the model that it asks, where it is simply there, before the rest is
+    /// read. Throws `invalidRequest`, `tooLarge`, and what `check` throws.
+    func json(checkingModel check: (String) throws -> Void) async throws -> JSON {
         let buffer = try await body()
+        if let model = buffer.withUnsafeReadableBytes(ModelName.peek) { try check(model) }
+        return try parsed(buffer)
+    }
+
+    private func parsed(_ buffer: ByteBuffer) throws -> JSON {
         guard buffer.readableBytes > 0 else {
             throw MartletError(.invalidRequest, "the request has no body; send a JSON object")
         }
         return try buffer.withUnsafeReadableBytes { bytes in
-            try JSONParser.parse(UnsafeRawBufferPointer(bytes), limits: JSONLimits(depth: limits.jsonDepth))
+            try JSONParser.parse(bytes, limits: JSONLimits(depth: limits.jsonDepth, values: limits.jsonValues))
         }
     }
 
@@ -122,10 +131,7 @@ public struct Call: Sendable {
     func checkNoBody() async throws {
         let buffer = try await body()
         guard buffer.readableBytes > 0 else { return }
-        let value = try buffer.withUnsafeReadableBytes { bytes in
-            try JSONParser.parse(UnsafeRawBufferPointer(bytes), limits: JSONLimits(depth: limits.jsonDepth))
-        }
-        try Self.check(value, fields: [])
+        try Self.check(try parsed(buffer), fields: [])
     }
 
     static func check(_ value: JSON, fields: [String]) throws {

@@ -3,7 +3,6 @@ import HTTPTypes
 import HummingbirdCore
 import MartletPlatform
 import MartletWire
-import NIOCore
 import Synchronization
 
 /// The one way from a request to its answer: host, route, key, role, handler, error, metrics, log.
@@ -14,7 +13,7 @@ final class Gateway: Sendable {
     private let hosts: HostCheck
     private let limits: ServerLimits
     private let log: RequestLog
-    private let dates = HTTPDate()
+    private let dates = SecondText(SecondText.http)
     private let requestCount = Atomic<UInt64>(0)
     private let requestPrefix: String
     /// Monotonic nanoseconds of the last request that was not about health, and requests being answered.
@@ -48,7 +47,7 @@ final class Gateway: Sendable {
         var error: String?
     }
 
-    func respond(to request: Request, writer: consuming ResponseWriter, channel: any Channel) async throws {
+    func respond(to request: Request, writer: consuming ResponseWriter) async throws {
         let arrival = DispatchTime.now().uptimeNanoseconds
         let requestID = self.requestID(of: request)
         var outcome = Outcome()
@@ -57,12 +56,10 @@ final class Gateway: Sendable {
             openCount.subtract(1, ordering: .relaxed)
             if outcome.identity != nil { lastUse.store(DispatchTime.now().uptimeNanoseconds, ordering: .relaxed) }
         }
-        if request.headers[.expect]?.lowercased() == "100-continue",
-            (try? BodyReader(limits: limits).checkAnnounced(request)) != nil
-        {
+        if request.headers[.expect]?.lowercased() == "100-continue", !limits.refusesAny(byteCount: request.announced) {
             try await writer.writeInformationalHead(HTTPResponse(status: .continue))
         }
-        var response = await answer(request, channel, requestID: requestID, arrival: arrival, &outcome)
+        var response = await answer(request, requestID: requestID, arrival: arrival, &outcome)
         response.headers[.requestID] = requestID
         response.headers[.date] = dates.now
         if request.head.path?.hasPrefix("/v1/") ?? false {
@@ -77,7 +74,7 @@ final class Gateway: Sendable {
     }
 
     private func answer(
-        _ request: Request, _ channel: any Channel, requestID: String, arrival: UInt64, _ outcome: inout Outcome
+        _ request: Request, requestID: String, arrival: UInt64, _ outcome: inout Outcome
     ) async -> Response {
         let path = request.head.path ?? "/"
         let bare = path.prefix { $0 != "?" }
@@ -114,7 +111,7 @@ final class Gateway: Sendable {
                 return try await route.handler(
                     Call(
                         request: request, parameters: parameters, requestID: requestID, limits: limits,
-                        arrival: arrival, identity: outcome.identity, channel: channel))
+                        arrival: arrival, identity: outcome.identity))
             }
         } catch {
             let failure = Failure.known(error)
@@ -150,27 +147,6 @@ final class Gateway: Sendable {
     /// Whether an answer that did not read the body had better close than wait for the rest.
     private static func hasLargeBody(_ request: Request) -> Bool {
         if request.headers[.transferEncoding] != nil { return true }
-        return (request.headers[.contentLength].flatMap { Int($0) } ?? 0) > 64 << 10
-    }
-}
-
-/// The `Date` header, formatted once a second (RFC 9110, 5.6.7).
-final class HTTPDate: Sendable {
-    private let cached = Mutex((second: 0, text: ""))
-
-    var now: String {
-        let second = Int(Date().timeIntervalSince1970)
-        return cached.withLock { cached in
-            if cached.second != second { cached = (second, Self.format(second)) }
-            return cached.text
-        }
-    }
-
-    static func format(_ second: Int) -> String {
-        var time = time_t(second), parts = tm()
-        gmtime_r(&time, &parts)
-        var buffer = [CChar](repeating: 0, count: 40)
-        let count = strftime(&buffer, buffer.count, "%a, %d %b %Y %H:%M:%S GMT", &parts)
-        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return request.announced > 64 << 10
     }
 }

@@ -65,15 +65,12 @@ struct UploadBody: AsyncSequence, Sendable {
     /// `extraBytes` are for what stands around the file. Throws `tooLarge` by the announced length alone, and
     /// `unsupportedFormat` for a body that came compressed.
     init(_ call: Call, extraBytes: Int = 0) throws {
-        let (sum, isTooMuch) = call.limits.uploadBytes.addingReportingOverflow(extraBytes)
-        limit = isTooMuch ? .max : sum
+        limit = call.limits.uploadLimit(extraBytes)
         body = call.request.body
         if let encoding = call.header(.contentEncoding), encoding.lowercased() != "identity" {
             throw MartletError(.unsupportedFormat, "files are sent as they are; leave Content-Encoding out")
         }
-        if let announced = call.header(.contentLength).flatMap({ Int($0) }), announced > limit {
-            throw Self.tooLarge(limit)
-        }
+        guard call.request.announced <= limit else { throw Self.tooLarge(limit) }
     }
 
     private static func tooLarge(_ limit: Int) -> MartletError {

@@ -60,11 +60,14 @@ extension API {
         let request = InferenceRequest(
             api: api, model: String(model.prefix { $0 != "@" }), headerLength: headerLength,
             deadlineMicroseconds: try call.deadlineMicroseconds())
-        let buffer = try await call.body()
-        let body = [UInt8](buffer.readableBytesView)
         do {
-            let (reply, answer) = try await platform.deployments.infer(
-                model: model, request: request, body: body, by: call.caller())
+            let (deployments, caller) = (platform.deployments, try call.caller())
+            try deployments.checkRoom(model, by: caller)
+            let buffer = try await call.body()
+            let body = [UInt8](buffer.readableBytesView)
+            let (reply, answer) = try await call.departure.whileClientStays {
+                try await deployments.infer(model: model, request: request, body: body, by: caller)
+            }
             statistics.succeeded(model, reply, since: call.arrival)
             var response = Response.bytes(ByteBuffer(bytes: answer), type: reply.contentType)
             if let length = reply.headerLength { response.headers[.inferenceHeaderLength] = String(length) }

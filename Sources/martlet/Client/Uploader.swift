@@ -19,35 +19,33 @@ struct Uploader {
     /// Adds `paths` as the next version of `name`; the same content gives the version that has it.
     func add(name: String, paths: [String]) async throws -> DatasetInfo {
         let items = try Self.items(paths)
-        let base = "/api/v1/datasets/\(Client.segment(name))/versions"
-        let begun: Begun = try await client.send(.POST, base)
-        let upload = base + "/" + Client.segment(begun.upload)
-        do {
-            for (index, item) in items.enumerated() {
-                try await send(item, to: upload + "/files/" + Client.path(item.remote))
-                if !output.isQuiet, items.count > 20, (index + 1) % 500 == 0 {
-                    output.note("\(index + 1) of \(items.count) files sent")
-                }
+        return try await upload(items, to: "/api/v1/datasets/\(Client.segment(name))/versions") { index in
+            if !output.isQuiet, items.count > 20, (index + 1) % 500 == 0 {
+                output.note("\(index + 1) of \(items.count) files sent")
             }
-            return try await client.send(.POST, upload + "/commit")
-        } catch {
-            try? await client.perform(.DELETE, upload)
-            throw error
         }
     }
 
     /// Sends a model's files and starts the job that reads them; `base` is what an adapter is added to.
     func importModel(name: String, files: [Item], base: String?) async throws -> JobInfo {
-        let path = "/api/v1/models/\(Client.segment(name))/imports"
+        let query = base.map { "?base=\(Client.segment($0))" } ?? ""
+        return try await upload(files, to: "/api/v1/models/\(Client.segment(name))/imports", query: query) { index in
+            output.note("sent \(files[index].remote)")
+        }
+    }
+
+    /// Begins an upload at `path`, sends the files and hands them over together; what cannot be sent whole is given up.
+    private func upload<Answer: Decodable>(
+        _ items: [Item], to path: String, query: String = "", sent: (_ index: Int) -> Void
+    ) async throws -> Answer {
         let begun: Begun = try await client.send(.POST, path)
         let upload = path + "/" + Client.segment(begun.upload)
         do {
-            for item in files {
+            for (index, item) in items.enumerated() {
                 try await send(item, to: upload + "/files/" + Client.path(item.remote))
-                output.note("sent \(item.remote)")
+                sent(index)
             }
-            return try await client.send(
-                .POST, upload + "/commit" + (base.map { "?base=\(Client.segment($0))" } ?? ""))
+            return try await client.send(.POST, upload + "/commit" + query)
         } catch {
             try? await client.perform(.DELETE, upload)
             throw error

@@ -13,8 +13,6 @@ struct MultipartForm {
 
     private static let fieldCountLimit = 64
     private static let fieldByteLimit = 64 << 10
-    /// What boundaries, headers and fields may take beside the file.
-    private static let overheadBytes = 1 << 20
 
     /// Reads the body; `fileField` is where the file stands, `known` are the other fields, and `begin` makes a place.
     ///
@@ -37,7 +35,7 @@ struct MultipartForm {
         var form = MultipartForm()
         var parser = try MultipartParser(boundary: boundary)
         var reader = PartReader(fileField: fileField, known: known, begin: begin)
-        for try await chunk in try UploadBody(call, extraBytes: overheadBytes) {
+        for try await chunk in try UploadBody(call, extraBytes: ServerLimits.formBytes) {
             try chunk.withUnsafeReadableBytes { bytes in
                 try parser.feed(bytes) { event in try reader.take(event, into: &form) }
             }

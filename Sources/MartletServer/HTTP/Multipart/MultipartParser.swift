@@ -10,7 +10,16 @@ package struct MultipartParser: Sendable {
         case data([UInt8])
         case partEnd
     }
-    private enum State { case preamble, delimiter(isInPart: Bool), header, content, epilogue }
+    private enum State { case outside(isInPart: Bool), header, epilogue }
+    /// What follows a boundary's characters.
+    private enum Ending {
+        case undecided
+        /// Content that only looks like a boundary.
+        case none
+        case last
+        /// A part begins at this place, with the end of the boundary's line.
+        case part(at: Int)
+    }
 
     /// The most bytes of one part's header.
     package static let headerLimit = 16 << 10
@@ -18,9 +27,13 @@ package struct MultipartParser: Sendable {
     private static let paddingLimit = 256
 
     private let delimiter: [UInt8]
-    /// What is not decided yet. It starts as if a line had ended, so that the body may begin with a boundary.
+    /// What is not decided yet lies behind `start`. It begins as if a line had ended, so that the body may begin with a
+    /// boundary.
     private var buffer: [UInt8] = [13, 10]
-    private var state = State.preamble
+    private var start = 0
+    /// No boundary begins before this place.
+    private var searched = 0
+    private var state = State.outside(isInPart: false)
 
     /// Throws `invalidRequest` for a boundary that RFC 2046 does not allow.
     package init(boundary: String) throws {
@@ -42,6 +55,10 @@ package struct MultipartParser: Sendable {
         if case .epilogue = state { return }
         buffer.append(contentsOf: bytes)
         while try step(handle) {}
+        // Once for all that was decided: each move of the rest costs its length.
+        buffer.removeSubrange(..<start)
+        searched = max(0, searched - start)
+        start = 0
     }
 
     /// Throws `invalidRequest` where the body ended before its closing boundary.
@@ -55,64 +72,61 @@ package struct MultipartParser: Sendable {
     /// One move of the machine; false where it needs more bytes.
     private mutating func step(_ handle: (Event) throws -> Void) throws -> Bool {
         switch state {
-        case .preamble:
-            guard let place = find(delimiter) else {
-                discard(keeping: delimiter.count - 1)
-                return false
-            }
-            buffer.removeSubrange(..<(place + delimiter.count))
-            state = .delimiter(isInPart: false)
-            return true
-        case .delimiter(let isInPart): return try boundary(isInPart, handle)
+        case .outside(let isInPart): return try search(isInPart, handle)
         case .header: return try header(handle)
-        case .content:
-            guard let place = find(delimiter) else {
-                let kept = delimiter.count - 1
-                if buffer.count > kept {
-                    try handle(.data(Array(buffer[..<(buffer.count - kept)])))
-                    discard(keeping: kept)
-                }
-                return false
-            }
-            if place > 0 { try handle(.data(Array(buffer[..<place]))) }
-            buffer.removeSubrange(..<(place + delimiter.count))
-            state = .delimiter(isInPart: true)
-            return true
         case .epilogue:
-            buffer = []
+            start = buffer.count
             return false
         }
     }
 
-    /// Behind a boundary: `--` closes the body, a line's end begins a part, and anything else was content that only
-    /// looked like a boundary.
-    private mutating func boundary(_ isInPart: Bool, _ handle: (Event) throws -> Void) throws -> Bool {
-        let padding = buffer.prefix { $0 == 0x20 || $0 == 0x09 }.count
-        let rest = buffer[padding...]
-        if padding == 0, rest.first == 0x2D {
-            guard rest.count > 1 else { return false }
-            if rest[1] == 0x2D {
-                if isInPart { try handle(.partEnd) }
-                state = .epilogue
-                return true
+    /// Looks for the next boundary; what lies before it is the part's content.
+    private mutating func search(_ isInPart: Bool, _ handle: (Event) throws -> Void) throws -> Bool {
+        while let place = find(delimiter, from: max(start, searched)) {
+            let ending = ending(at: place + delimiter.count)
+            if case .none = ending {
+                searched = place + delimiter.count
+                continue
             }
-        } else if rest.isEmpty || rest.elementsEqual([13]), padding <= Self.paddingLimit {
-            return false
-        } else if rest.starts(with: [13, 10]), padding <= Self.paddingLimit {
+            try pass(until: place, isInPart, handle)
+            switch ending {
+            case .none, .undecided: return false
+            case .last: state = .epilogue
+            case .part(let next):
+                start = next
+                state = .header
+            }
             if isInPart { try handle(.partEnd) }
-            // The end of the line stays: a part without a header begins with an empty line.
-            buffer.removeSubrange(..<padding)
-            state = .header
             return true
         }
-        if isInPart { try handle(.data(delimiter)) }
-        state = isInPart ? .content : .preamble
-        return true
+        searched = max(start, searched, buffer.count - (delimiter.count - 1))
+        try pass(until: searched, isInPart, handle)
+        return false
+    }
+
+    /// What lies before `end` is no boundary.
+    private mutating func pass(until end: Int, _ isInPart: Bool, _ handle: (Event) throws -> Void) throws {
+        if isInPart, end > start { try handle(.data(Array(buffer[start..<end]))) }
+        start = end
+    }
+
+    /// Behind a boundary: `--` closes the body, a line's end begins a part (the line's end stays: a part without a header
+    /// begins with an empty line), and anything else was content.
+    private func ending(at place: Int) -> Ending {
+        let padding = buffer[place...].prefix { $0 == 0x20 || $0 == 0x09 }.count
+        let rest = buffer[(place + padding)...]
+        if padding == 0, rest.first == 0x2D {
+            guard rest.count > 1 else { return .undecided }
+            return rest[place + 1] == 0x2D ? .last : .none
+        }
+        guard padding <= Self.paddingLimit else { return .none }
+        if rest.isEmpty || rest.elementsEqual([13]) { return .undecided }
+        return rest.starts(with: [13, 10]) ? .part(at: place + padding) : .none
     }
 
     private mutating func header(_ handle: (Event) throws -> Void) throws -> Bool {
-        guard let end = find([13, 10, 13, 10]) else {
-            guard buffer.count <= Self.headerLimit else {
+        guard let end = find([13, 10, 13, 10], from: start).map({ $0 - start }) else {
+            guard buffer.count - start <= Self.headerLimit else {
                 throw MartletError(
                     .invalidRequest, "a part's header has more than \(Self.headerLimit) bytes; shorten it")
             }
@@ -121,25 +135,21 @@ package struct MultipartParser: Sendable {
         guard end <= Self.headerLimit else {
             throw MartletError(.invalidRequest, "a part's header has more than \(Self.headerLimit) bytes; shorten it")
         }
-        let lines = end > 2 ? Array(buffer[2..<end]) : []
-        buffer.removeSubrange(..<(end + 4))
+        let lines = end > 2 ? Array(buffer[start + 2..<start + end]) : []
+        start += end + 4
         try handle(.part(try MultipartHeader(lines)))
-        state = .content
+        state = .outside(isInPart: true)
         return true
     }
 
-    private mutating func discard(keeping count: Int) {
-        if buffer.count > count { buffer.removeSubrange(..<(buffer.count - count)) }
-    }
-
-    /// Where `bytes` begin in the buffer.
-    private func find(_ bytes: [UInt8]) -> Int? {
+    /// Where `bytes` begin next in the buffer.
+    private func find(_ bytes: [UInt8], from begin: Int) -> Int? {
         buffer.withUnsafeBytes { hay in
             bytes.withUnsafeBytes { needle in
                 guard let base = hay.baseAddress, let first = needle.first, let wanted = needle.baseAddress else {
                     return nil
                 }
-                var start = 0
+                var start = begin
                 while hay.count - start >= needle.count,
                     let found = memchr(base + start, Int32(first), hay.count - start - needle.count + 1)
                 {

@@ -22,12 +22,12 @@ extension API {
             Route(.post, "/v1/chat/completions", .inference, "Answer a chat, whole or as a stream.", isLogged: false) {
                 call in
                 try call.checkQuery()
-                return try await answer(call, TextRequests(platform: platform).chat(await call.json()))
+                return try await answer(call, TextRequests(platform: platform).chat(await textBody(call)))
             },
             Route(.post, "/v1/completions", .inference, "Go on with texts, whole or as a stream.", isLogged: false) {
                 call in
                 try call.checkQuery()
-                return try await answer(call, TextRequests(platform: platform).completion(await call.json()))
+                return try await answer(call, TextRequests(platform: platform).completion(await textBody(call)))
             },
             Route(.post, "/v1/embeddings", .inference, "Texts to vectors.", isLogged: false) { call in
                 try await Embeddings(platform: platform).answer(call)
@@ -39,6 +39,12 @@ extension API {
                 try await TokenRoutes(platform: platform).detokenize(call)
             },
         ]
+    }
+
+    /// The body of a request for text, read only where its model has a place for it.
+    private func textBody(_ call: Call) async throws -> JSON {
+        let caller = try call.caller()
+        return try await call.json(checkingModel: { try platform.deployments.checkRoom($0, by: caller) })
     }
 }
 

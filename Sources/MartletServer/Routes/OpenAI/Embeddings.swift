@@ -53,10 +53,11 @@ struct Embeddings {
 
     func answer(_ call: Call) async throws -> Response {
         try call.checkQuery()
-        let request = try Request(await call.json())
         let caller = try call.caller()
+        let request = try Request(
+            await call.json(checkingModel: { try platform.deployments.checkRoom($0, by: caller) }))
         let deadline = try call.deadlineMicroseconds()
-        let text = try await call.departure().whileClientStays {
+        let text = try await call.departure.whileClientStays {
             try await write(request, deadline: deadline, by: caller)
         }
         return .bytes(ByteBuffer(string: text), type: "application/json")

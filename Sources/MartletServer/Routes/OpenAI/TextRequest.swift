@@ -51,7 +51,7 @@ extension TextRequest {
 extension API {
     /// Answers over HTTP, whole or as a stream; given up where the client leaves.
     func answer<Request: TextRequest>(_ call: Call, _ request: Request) async throws -> Response {
-        let departure = await call.departure()
+        let departure = call.departure
         let deadline = try call.deadlineMicroseconds()
         let (deployments, caller) = (platform.deployments, try call.caller())
         let set = try await departure.whileClientStays {

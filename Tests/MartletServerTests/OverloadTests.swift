@@ -1,0 +1,109 @@
+import Foundation
+import MartletServer
+import MartletTesting
+import MartletWire
+import Synchronization
+import Testing
+
+@Suite("More requests than there are places", .serialized)
+struct OverloadTests {
+    /// Holds answers until it is opened.
+    private final class Gate: Sendable {
+        private let isOpen = Mutex(false)
+        func open() { isOpen.withLock { $0 = true } }
+        func pass() async throws {
+            try await eventually { isOpen.withLock { $0 } }
+        }
+    }
+
+    private static let places = 4
+
+    private static func request(_ fake: OpenAIFake, _ body: JSON) -> String {
+        let text = body.serialized()
+        return "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:\(fake.live.port)\r\n"
+            + "Authorization: Bearer \(fake.live.adminKey)\r\nContent-Length: \(text.utf8.count)\r\n\r\n\(text)"
+    }
+
+    /// The head and the body of one answer.
+    private static func answer(_ socket: RawSocket) async -> (head: String, body: String) {
+        var text = ""
+        while true {
+            // Tests that compute may keep this one from its turn for a minute.
+            let (more, isClosed) = await socket.read(seconds: 120, until: "}")
+            text += more
+            let parts = text.components(separatedBy: "\r\n\r\n")
+            let (head, body) = (parts[0].lowercased(), parts.dropFirst().joined())
+            let length = head.components(separatedBy: "content-length: ").last?.prefix { $0.isNumber }
+            if more.isEmpty || isClosed || body.utf8.count >= length.flatMap({ Int($0) }) ?? .max {
+                return (head, body)
+            }
+        }
+    }
+
+    @Test("L01: what is refused costs the model nothing, and what is admitted is as without it")
+    func whatIsRefusedCostsTheModelNothing() async throws {
+        let gates = [Gate(), Gate()]
+        let answer: OpenAIFake.Answer = { request, exchange in
+            // The first request loads the model.
+            if case .chat(let messages, _) = request.prompt,
+                let index = messages.first?["content"]?.string.flatMap({ Int($0) })
+            {
+                try await gates[index].pass()
+            }
+            try await OpenAIFake.say("Hel", "lo")(request, exchange)
+        }
+        try await OpenAIFake.with(answer, configure: { $0.replicaQueueLimit = Self.places }) { fake in
+            #expect(try await fake.post("/v1/chat/completions", OpenAIFake.chat()).status == 200)
+            for (round, gate) in gates.enumerated() {
+                let before = fake.asked.frameCount
+                let body = OpenAIFake.chat(["messages": [["role": "user", "content": .string("\(round)")]]])
+                let sockets = try (0..<5 * Self.places).map { _ in try RawSocket(port: fake.live.port) }
+                // One after the other, so that it is known who was first.
+                for (index, socket) in sockets.enumerated() {
+                    socket.send(Self.request(fake, body))
+                    if index < Self.places {
+                        try await eventually { fake.asked.frameCount == before + index + 1 }
+                        continue
+                    }
+                    // It is told while the others are still being answered, and its connection stays.
+                    let refused = await Self.answer(socket)
+                    #expect(refused.head.hasPrefix("http/1.1 503") && refused.head.contains("retry-after: "))
+                    #expect(!refused.head.contains("connection: close"))
+                    let error = try JSONParser.parse(refused.body)["error"]
+                    #expect(error?["message"]?.string?.contains("4 places") == true)
+                }
+                // What there is no place for is not read: this is no JSON.
+                let unread = try await fake.live.post("/v1/chat/completions", "{\"model\":\"tiny\",\"messages\":[oh")
+                #expect(unread.status == 503)
+                #expect(fake.asked.frameCount == before + Self.places, "nothing of the others reached the model")
+                gate.open()
+                for socket in sockets[..<Self.places] {
+                    let whole = await Self.answer(socket)
+                    #expect(whole.head.hasPrefix("http/1.1 200") && whole.body.contains("Hello"))
+                }
+                // Whoever was refused asks again on the same connection.
+                let again = try #require(sockets.last)
+                again.send(Self.request(fake, body))
+                #expect(await Self.answer(again).head.hasPrefix("http/1.1 200"))
+                #expect(fake.asked.frameCount == before + Self.places + 1)
+            }
+            // What was refused is on nobody's bill.
+            let usage = try await fake.live.ask(.GET, "/api/v1/usage").json()
+            let rows = usage["data"]?.array?.filter { $0["kind"] == "inference" } ?? []
+            func sum(_ name: String) -> Int { rows.reduce(0) { $0 + ($1[name]?.int ?? 0) } }
+            let answered = 1 + gates.count * (Self.places + 1)
+            #expect(sum("requests") == answered && sum("completion_tokens") == 2 * answered)
+        }
+    }
+
+    @Test(
+        arguments: [
+            (#"{"model":"a"}"#, "a"), (" {\n\"model\" : \"é b\"", "é b"),
+            (#"{"messages":[{"model":"x","c":"}\"{]"}],"n":-1.5e3,"b":true,"o":{},"model":"last"}"#, "last"),
+            (#"{"model":"a\u0041"}"#, nil), (#"{"model":1,"x":"model"}"#, nil), (#"{"a":"not ended"#, nil),
+            (#"["model","a"]"#, nil), ("{}", nil), ("{", nil), ("", nil), (#"{"model""#, nil), (#"{"a":[[[["#, nil),
+        ] as [(String, String?)])
+    func theModelIsFoundWithoutReadingTheRest(body: String, model: String?) {
+        #expect(Array(body.utf8).withUnsafeBytes(ModelName.peek) == model)
+    }
+}
