@@ -7,6 +7,13 @@ PART = b"Example data"
 CHAT = [{"role": "user", "content": "the man"}]
 
 
+def batch_lines(count):
+    return b"".join(json.dumps({
+        "custom_id": f"line-{index}", "method": "POST", "url": "/v1/responses",
+        "body": {"model": "tiny", "input": "the man", "max_output_tokens": 2}}).encode() + b"\n"
+        for index in range(count))
+
+
 class Objects:
     """The things on one server that the tests ask for."""
 
@@ -113,16 +120,18 @@ class Objects:
     def file(self):
         return self.once("file", lambda: self.upload(b'{"foo": "bar"}', "user_data"))
 
-
     def batch_file(self):
-        return self.kept("batch file", lambda: self.upload(b"".join(json.dumps({
-            "custom_id": f"line-{index}", "method": "POST", "url": "/v1/responses",
-            "body": {"model": "tiny", "input": "the man", "max_output_tokens": 2}}).encode() + b"\n"
-            for index in range(3)), "batch"))
+        return self.kept("batch file", lambda: self.upload(batch_lines(3), "batch"))
 
     def batch(self):
         return self.once("batch", lambda: self.client.batches.create(
             completion_window="24h", endpoint="/v1/responses", input_file_id=self.batch_file()).id)
+
+    def running_batch(self):
+        """One that has far more to do than is done before it is cancelled."""
+        return self.once("running batch", lambda: self.client.batches.create(
+            completion_window="24h", endpoint="/v1/responses",
+            input_file_id=self.upload(batch_lines(5_000), "batch")).id)
 
     def finished_batch(self):
         def make():

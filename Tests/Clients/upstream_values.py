@@ -94,7 +94,7 @@ REAL = {
     ("uploads.complete", "md5"): constant(hashlib.md5(PART).hexdigest()),
     ("batches.create", "input_file_id"): Objects.batch_file,
     ("batches.retrieve", 0): Objects.finished_batch,
-    ("batches.cancel", 0): Objects.batch,
+    ("batches.cancel", 0): Objects.running_batch,
     ("batches.list", "after"): Objects.finished_batch,
     ("batches.list", "limit"): constant(1),
     ("evals.create", "data_source_config"): within(item_schema=constant(SCHEMA)),
