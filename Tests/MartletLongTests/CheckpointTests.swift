@@ -62,7 +62,8 @@ extension LongTests {
 
         @Test func J02_twentyFiveKillsEndWithTheSameBits() async throws {
             try await TestHome.with { home in
-                let epochs = 1500
+                // 36,000 steps: the last kill is to come many reports of progress before the end.
+                let epochs = 2000
                 let recipe = TinyData.recipe(epochs: epochs)
                 try home.addBirds()
                 let quiet = try home.detach(recipe)
