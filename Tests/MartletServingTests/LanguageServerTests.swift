@@ -287,18 +287,23 @@ private let compute = ComputeThread()
     @Test func aRequiredToolIsCalled() async throws {
         let served = try ServedModel(options: Self.exact())
         var request = GenerationRequest.tokens(prompt(20), max: 120)
-        request.form = .requiredTools([
-            .init(
-                name: "weather",
-                parameters: [
-                    "type": "object", "properties": ["days": ["type": "integer", "minimum": 1, "maximum": 9]],
-                    "required": ["days"], "additionalProperties": false,
-                ])
-        ])
+        request.form = .requiredTools([Self.weather])
         request.parallelToolCalls = false
         let events = try await served.events(request)
-        var names: [String] = []
-        var arguments = ""
+        try Self.expectOneCallOfWeather(events)
+        #expect(events.finish() == .toolCalls)
+        #expect(events.text() == "")
+    }
+
+    private static let weather = GenerationRequest.Tool(
+        name: "weather",
+        parameters: [
+            "type": "object", "properties": ["days": ["type": "integer", "minimum": 1, "maximum": 9]],
+            "required": ["days"], "additionalProperties": false,
+        ])
+
+    private static func expectOneCallOfWeather(_ events: [GenerationEvent]) throws {
+        var (names, arguments) = ([String](), "")
         for event in events {
             if case .toolCall(_, _, let id, let name) = event {
                 names.append(name)
@@ -307,9 +312,7 @@ private let compute = ComputeThread()
             if case .toolArguments(_, _, let part) = event { arguments += part }
         }
         #expect(names == ["weather"])
-        #expect(try (1...9).contains(JSONParser.parse(arguments)["days"]?.int ?? 0))
-        #expect(events.finish() == .toolCalls)
-        #expect(events.text() == "")
+        #expect(try (1...9).contains(JSONParser.parse(arguments)["days"]?.int ?? 0), "\(arguments)")
     }
 
     /// Left to choose, the model begins a call with its special token; what follows is a call that parses.
@@ -324,25 +327,12 @@ private let compute = ComputeThread()
         let served = try ServedModel(options: Self.exact(), text: text)
         for seed: UInt64 in 1...3 {
             var request = GenerationRequest.tokens(prompt(20), max: 150)
-            request.form = .tools([
-                .init(
-                    name: "weather",
-                    parameters: [
-                        "type": "object", "properties": ["days": ["type": "integer", "minimum": 1, "maximum": 9]],
-                        "required": ["days"], "additionalProperties": false,
-                    ])
-            ])
+            request.form = .tools([Self.weather])
             request.sampling = Sampling(temperature: 2, seed: seed)
             request.sampling.logitBias = [mark: 100]
             request.parallelToolCalls = false
             let events = try await served.events(request)
-            var (names, arguments) = ([String](), "")
-            for event in events {
-                if case .toolCall(_, _, _, let name) = event { names.append(name) }
-                if case .toolArguments(_, _, let part) = event { arguments += part }
-            }
-            #expect(names == ["weather"])
-            #expect(try (1...9).contains(JSONParser.parse(arguments)["days"]?.int ?? 0), "\(arguments)")
+            try Self.expectOneCallOfWeather(events)
             #expect(events.finish() == .toolCalls && events.text() == "")
         }
     }
@@ -360,27 +350,14 @@ private let compute = ComputeThread()
         let served = try ServedModel(options: Self.exact(), text: text)
         for seed: UInt64 in 1...3 {
             var request = GenerationRequest.tokens(prompt(20), max: 150)
-            request.form = .tools([
-                .init(
-                    name: "weather",
-                    parameters: [
-                        "type": "object", "properties": ["days": ["type": "integer", "minimum": 1, "maximum": 9]],
-                        "required": ["days"], "additionalProperties": false,
-                    ])
-            ])
+            request.form = .tools([Self.weather])
             // An end may come as soon as the call is whole, whatever the least number of tokens.
             request.minTokens = 140
             request.sampling = Sampling(temperature: 2, seed: seed)
             request.sampling.logitBias = [wrong: 100, right: 60]
             request.parallelToolCalls = false
             let events = try await served.events(request)
-            var (names, arguments) = ([String](), "")
-            for event in events {
-                if case .toolCall(_, _, _, let name) = event { names.append(name) }
-                if case .toolArguments(_, _, let part) = event { arguments += part }
-            }
-            #expect(names == ["weather"])
-            #expect(try (1...9).contains(JSONParser.parse(arguments)["days"]?.int ?? 0), "\(arguments)")
+            try Self.expectOneCallOfWeather(events)
             #expect(events.finish() == .toolCalls && events.text() == "Well. ")
         }
     }
