@@ -5,8 +5,9 @@
 #include "products.h"
 #include "training.h"
 
-// Rows that are done one after another with the same panel: a panel stays in the nearest cache.
-enum { BLOCK = 48 };
+// Rows that are done one after another with the same panel, and rows that are added up at once into the gradient of a
+// weight: a panel stays in the nearest cache.
+enum { BLOCK = 48, DEPTH = 128 };
 
 INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t pieces(int64_t count, int64_t size) { return (count + size - 1) / size; }
@@ -176,7 +177,7 @@ INLINE void multiply(const ck_dense *d, int64_t part, int rows, int wide) {
             int64_t first = p * width, count = smaller(d->outputs - first, width);
             panel(
                 x + from * d->inputs, d->inputs, 1, d->packed + first * d->inputs, width, d->inputs,
-                d->y + from * d->outputs + first, d->outputs, to - from, count, rows, wide);
+                d->y + from * d->outputs + first, d->outputs, to - from, count, 0, rows, wide);
             if (!finishes) continue;
             for (int64_t r = from; r < to; ++r) finish(d, r, first, count);
         }
@@ -207,9 +208,6 @@ INLINE void pack_gradient(const ck_dense *d, int64_t from, int64_t to, int rows)
     }
 }
 
-// Whether the input's columns fall into whole panels, which are then read where they lie.
-INLINE int lies(const ck_dense *d, int wide) { return d->inputs % (wide * CK_LANES) == 0; }
-
 INLINE void prepare_gradient(const ck_dense *d, int64_t part, int rows, int wide) {
     int64_t width = wide * CK_LANES, panels = pieces(d->inputs, width);
     if (d->x_gradient) {
@@ -217,12 +215,7 @@ INLINE void prepare_gradient(const ck_dense *d, int64_t part, int rows, int wide
         for (int64_t p = 0; p < panels; ++p)
             pack_columns(d->weight, d->inputs, p, from, to, width, d->packed + p * width * d->outputs);
     }
-    int64_t from = share(d->rows, part, d->parts), to = share(d->rows, part + 1, d->parts);
-    pack_gradient(d, from, to, rows);
-    if (!d->weight_gradient || lies(d, wide)) return;
-    const float *x = d->norm_weight ? d->normed : d->x;
-    for (int64_t p = 0; p < panels; ++p)
-        pack_columns(x, d->inputs, p, from, to, width, d->packed_input + p * width * d->rows);
+    pack_gradient(d, share(d->rows, part, d->parts), share(d->rows, part + 1, d->parts), rows);
 }
 
 // Of the input and the norm, for blocks of rows.
@@ -234,8 +227,8 @@ INLINE void input_gradient(const ck_dense *d, int64_t block, int rows, int wide)
         int64_t first = p * width;
         panel(
             gradient + from * d->outputs, d->outputs, 1, d->packed + first * d->outputs, width, d->outputs,
-            d->x_gradient + from * d->inputs + first, d->inputs, to - from, smaller(d->inputs - first, width), rows,
-            wide);
+            d->x_gradient + from * d->inputs + first, d->inputs, to - from, smaller(d->inputs - first, width), 0,
+            rows, wide);
     }
     if (!d->norm_weight) return;
     float *sums = d->norm_sums + block * 2 * d->inputs;
@@ -243,24 +236,32 @@ INLINE void input_gradient(const ck_dense *d, int64_t block, int rows, int wide)
     for (int64_t r = from; r < to; ++r) normalize_gradient(d, r, d->x_gradient + r * d->inputs, sums);
 }
 
-// Of the weight and the bias, for outputs [first, first + count).
-INLINE void weight_gradient(const ck_dense *d, int64_t first, int64_t count, int rows, int wide) {
-    int64_t width = wide * CK_LANES, panels = pieces(d->inputs, width);
-    const float *packed = d->packed_gradient + first * d->rows, *x = d->norm_weight ? d->normed : d->x;
-    int64_t next = lies(d, wide) ? d->inputs : width;
-    for (int64_t p = 0; p < panels; ++p) {
-        int64_t column = p * width;
-        panel(
-            packed, 1, rows, lies(d, wide) ? x + column : d->packed_input + column * d->rows, next, d->rows,
-            d->weight_gradient + first * d->inputs + column, d->inputs, count, smaller(d->inputs - column, width), rows,
-            wide);
+// Of the weight, for outputs [first, end) and panel `p` of the inputs.
+INLINE void weight_gradient(const ck_dense *d, int64_t p, int64_t first, int64_t end, int rows, int wide) {
+    int64_t width = wide * CK_LANES, column = p * width, columns = smaller(d->inputs - column, width);
+    const float *x = d->norm_weight ? d->normed : d->x;
+    float packed[DEPTH * CK_PANEL_LIMIT];
+    for (int64_t from = 0; from < d->rows; from += DEPTH) {
+        int64_t depth = smaller(DEPTH, d->rows - from);
+        pack_columns(x + from * d->inputs, d->inputs, p, 0, depth, width, packed);
+        for (int64_t n = first; n < end; n += rows) {
+            panel(
+                d->packed_gradient + n * d->rows + from * rows, 1, rows, packed, width, depth,
+                d->weight_gradient + n * d->inputs + column, d->inputs, smaller(end - n, rows), columns, from > 0, rows,
+                wide);
+        }
     }
-    if (!d->bias_gradient) return;
-    float sums[CK_TILE_ROWS] = {0};
-    for (int64_t r = 0; r < d->rows; ++r) {
-        for (int j = 0; j < rows; ++j) sums[j] += packed[r * rows + j];
+}
+
+INLINE void bias_gradient(const ck_dense *d, int64_t first, int64_t end, int rows) {
+    for (int64_t n = first; n < end; n += rows) {
+        const float *packed = d->packed_gradient + n * d->rows;
+        float sums[CK_TILE_ROWS] = {0};
+        for (int64_t r = 0; r < d->rows; ++r) {
+            for (int j = 0; j < rows; ++j) sums[j] += packed[r * rows + j];
+        }
+        for (int64_t j = 0; j < smaller(end - n, rows); ++j) d->bias_gradient[n + j] = sums[j];
     }
-    for (int64_t j = 0; j < count; ++j) d->bias_gradient[first + j] = sums[j];
 }
 
 INLINE void multiply_gradient(const ck_dense *d, int64_t part, int rows, int wide) {
@@ -270,9 +271,16 @@ INLINE void multiply_gradient(const ck_dense *d, int64_t part, int rows, int wid
             input_gradient(d, b, rows, wide);
     }
     if (!d->weight_gradient) return;
-    int64_t tiles = pieces(d->outputs, rows);
-    for (int64_t t = share(tiles, part, d->parts); t < share(tiles, part + 1, d->parts); ++t)
-        weight_gradient(d, t * rows, smaller(d->outputs - t * rows, rows), rows, wide);
+    // All outputs with the first panel of inputs, then all with the second …
+    int64_t tiles = pieces(d->outputs, rows), all = tiles * pieces(d->inputs, wide * CK_LANES);
+    int64_t next = share(all, part, d->parts), last = share(all, part + 1, d->parts);
+    while (next < last) {
+        int64_t p = next / tiles, tile = next % tiles, count = smaller(tiles - tile, last - next);
+        int64_t first = tile * rows, end = smaller(first + count * rows, d->outputs);
+        weight_gradient(d, p, first, end, rows, wide);
+        if (p == 0 && d->bias_gradient) bias_gradient(d, first, end, rows);
+        next += count;
+    }
 }
 
 INLINE void stage(const ck_dense *d, int64_t begin, int64_t end, int rows, int wide) {

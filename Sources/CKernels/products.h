@@ -41,7 +41,7 @@ INLINE void tile(
 // Any number of rows by one panel, whose columns from `columns` on are left out. `rows` is how many a tile has.
 INLINE void panel(
     const float *a, int64_t a_row, int64_t a_next, const float *b, int64_t b_next, int64_t count, float *c,
-    int64_t c_row, int64_t height, int64_t columns, int rows, int wide) {
+    int64_t c_row, int64_t height, int64_t columns, int adds, int rows, int wide) {
     float part[CK_TILE_ROWS * CK_PANEL_LIMIT];
     int64_t width = wide * CK_LANES, r = 0;
     while (r < height) {
@@ -50,10 +50,14 @@ INLINE void panel(
         float *to = columns < width ? part : c + r * c_row;
         int64_t to_row = columns < width ? width : c_row;
         const float *from = a + r * a_row;
-        if (step == rows) tile(from, a_row, a_next, b, b_next, count, to, to_row, 0, rows, wide);
-        else if (step == 4) tile(from, a_row, a_next, b, b_next, count, to, to_row, 0, 4, wide);
-        else if (step == 2) tile(from, a_row, a_next, b, b_next, count, to, to_row, 0, 2, wide);
-        else tile(from, a_row, a_next, b, b_next, count, to, to_row, 0, 1, wide);
+        if (adds && columns < width) {
+            for (int64_t i = 0; i < step; ++i)
+                memcpy(part + i * width, c + (r + i) * c_row, (size_t)columns * sizeof(float));
+        }
+        if (step == rows) tile(from, a_row, a_next, b, b_next, count, to, to_row, adds, rows, wide);
+        else if (step == 4) tile(from, a_row, a_next, b, b_next, count, to, to_row, adds, 4, wide);
+        else if (step == 2) tile(from, a_row, a_next, b, b_next, count, to, to_row, adds, 2, wide);
+        else tile(from, a_row, a_next, b, b_next, count, to, to_row, adds, 1, wide);
         if (columns < width) {
             for (int64_t i = 0; i < step; ++i)
                 memcpy(c + (r + i) * c_row, part + i * width, (size_t)columns * sizeof(float));

@@ -48,7 +48,6 @@ typedef struct {
     float *norm_sums;                     // [blocks, 2, K]: what the norm's weight and bias add up from
     float *scaled;                        // [M, N] where there is a slope
     float *packed_gradient;               // N up·M
-    float *packed_input;                  // K up·M
     int64_t rows, inputs, outputs, parts; // parts: how many shares the work is split into
     float epsilon;
     int32_t activation, stage;

@@ -46,14 +46,14 @@ float *room(const at::Tensor &x) { return x.defined() ? x.mutable_data_ptr<float
 
 void run(ck_dense &work, int32_t stage) {
     work.stage = stage;
-    ct_parallel_for(work.parts, 1, ck_dense_run, &work);
+    ct_parallel_turns(work.parts, 1, ck_dense_run, &work);
 }
 
-// Starting threads costs as much as about 100,000 products.
+// Starting threads costs as much as about 100,000 products. Four shares a thread: who is done early takes of another's.
 int64_t parts_of(int64_t rows, int64_t inputs, int64_t outputs) {
     double products = static_cast<double>(rows) * static_cast<double>(inputs) * static_cast<double>(outputs);
     int64_t most = static_cast<int64_t>(std::min(products / 5e4, 1e6));
-    return std::clamp<int64_t>(most, 1, at::get_num_threads());
+    return std::clamp<int64_t>(most, 1, 4 * at::get_num_threads());
 }
 
 enum Input { X, WEIGHT, BIAS, NORM_WEIGHT, NORM_BIAS, RESIDUAL, INPUTS };
@@ -170,13 +170,11 @@ private:
         int64_t scaled = slope.defined() ? shape.rows * shape.outputs : 0;
         int64_t packed = wants_input ? up(shape.inputs) * shape.outputs : 0;
         int64_t packed_gradient = wants_weight ? up(shape.outputs + CK_DENSE_WIDTH) * shape.rows : 0;
-        int64_t packed_input = wants_weight ? up(shape.inputs) * shape.rows : 0;
-        Scratch scratch(gradient, {sums, scaled, packed, packed_gradient, packed_input});
+        Scratch scratch(gradient, {sums, scaled, packed, packed_gradient});
         work.norm_sums = scratch.take(sums);
         work.scaled = scratch.take(scaled);
         work.packed = scratch.take(packed);
         work.packed_gradient = scratch.take(packed_gradient);
-        work.packed_input = scratch.take(packed_input);
         work.gradient = numbers(gradient);
         work.slope = room(slope);
         work.normed = room(normed);
