@@ -107,6 +107,8 @@ import Testing
             let second = try await Reading(fake.live, path)
             let third = try await Reading(fake.live, path + "&starting_after=4")
             #expect(try await third.next()?["sequence_number"] == 5)
+            // Whoever asks for what is behind an event that has not been would wait for nothing.
+            #expect(try await fake.live.ask(.GET, path + "&starting_after=100").status == 400)
             valve.allow(5)
             let rest = try await first.rest()
             let all = try await second.rest()
@@ -122,6 +124,7 @@ import Testing
             #expect(try await Reading(fake.live, path).rest() == all)
             #expect(try await Reading(fake.live, path + "&starting_after=6").rest() == Array(all.dropFirst(7)))
             #expect(try await Reading(fake.live, path + "&starting_after=\(all.count - 1)").rest() == [])
+            #expect(try await fake.live.ask(.GET, path + "&starting_after=\(all.count)").status == 400)
             let shown = try await fake.live.ask(.GET, "/v1/responses/\(id)").json()
             #expect(shown["status"] == "completed" && shown["output"] == end["response"]?["output"])
             let usage = try await fake.live.ask(.GET, "/api/v1/usage").json()["data"]?.array ?? []

@@ -251,6 +251,10 @@ struct OpenAIFake: Sendable {
     func stream(_ path: String, _ body: JSON) async throws -> [JSON] {
         let answer = try await post(path, body)
         try #require(answer.status == 200, "\(answer.text)")
+        return try Self.documents(answer)
+    }
+
+    static func documents(_ answer: LiveServer.Answer) throws -> [JSON] {
         #expect(answer.headers.first(name: "content-type")?.hasPrefix("text/event-stream") == true)
         return try answer.text.components(separatedBy: "\n\n").filter { !$0.isEmpty }.map { block in
             let data = try #require(block.split(separator: "\n").last { $0.hasPrefix("data: ") }?.dropFirst(6))

@@ -182,6 +182,84 @@ struct OpenAIResponseTests {
         }
     }
 
+    /// The events of a kept response are those that it came with, where each text came at once.
+    @Test func aKeptResponseIsToldAgainAsItWas() async throws {
+        let calls: OpenAIFake.Answer = { _, exchange in
+            try exchange.send(.started(promptTokens: 5, cachedTokens: 0))
+            try exchange.send(.text(choice: 0, "I look.", tokens: []))
+            for (index, arguments) in ["{\"a\":1}", ""].enumerated() {
+                try exchange.send(.toolCall(choice: 0, index: index, id: "call_\(index)", name: "f"))
+                if !arguments.isEmpty { try exchange.send(.toolArguments(choice: 0, index: index, arguments)) }
+            }
+            try exchange.send(.finished(choice: 0, .length, completionTokens: 8))
+            try exchange.send(.done(OpenAIFake.usage(completion: 8)))
+        }
+        let answers = [
+            "text": OpenAIFake.say("Hello"), "nothing": OpenAIFake.say(), "cut": OpenAIFake.say("a", finish: .length),
+            "calls": calls,
+        ]
+        try await OpenAIFake.with({ request, exchange in
+            guard case .chat(let messages, _) = request.prompt else { return }
+            try await answers[messages.last?["content"]?.string ?? ""]?(request, exchange)
+        }) { fake in
+            for name in answers.keys {
+                let told = try await fake.stream(
+                    "/v1/responses",
+                    [
+                        "model": "tiny", "input": .string(name), "stream": true, "store": true,
+                        "include": ["message.output_text.logprobs"],
+                    ])
+                let id = try #require(told.first?["response"]?["id"]?.string)
+                let path = "/v1/responses/\(id)?stream=true"
+                #expect(try OpenAIFake.documents(await fake.live.ask(.GET, path)) == told, "\(name)")
+                for start in [0, 3, told.count - 1] {
+                    let rest = try await fake.live.ask(.GET, path + "&starting_after=\(start)")
+                    #expect(try OpenAIFake.documents(rest) == Array(told.dropFirst(start + 1)), "\(name) \(start)")
+                }
+                let beyond = try await fake.live.ask(.GET, path + "&starting_after=\(told.count)")
+                #expect(try beyond.status == 400 && beyond.json()["error"]?["param"] == "starting_after")
+                #expect(beyond.text.contains("number \(told.count - 1)"))
+            }
+        }
+    }
+
+    /// A call that its answer's limit cut off is a call that is not whole, wherever it is told.
+    @Test func aCallCutAtTheLimitIsIncomplete() async throws {
+        let answer: OpenAIFake.Answer = { request, exchange in
+            guard case .chat(let messages, _) = request.prompt else { return }
+            let isWhole = messages.last?["content"] == "whole"
+            try exchange.send(.started(promptTokens: 5, cachedTokens: 0))
+            try exchange.send(.toolCall(choice: 0, index: 0, id: "call_0", name: "f"))
+            try exchange.send(.toolArguments(choice: 0, index: 0, isWhole ? "{\"a\":1}" : "{\"a\":"))
+            try exchange.send(.finished(choice: 0, .length, completionTokens: 8))
+            try exchange.send(.done(OpenAIFake.usage(completion: 8)))
+        }
+        try await OpenAIFake.with(answer) { fake in
+            for (input, status) in [("part", "incomplete"), ("whole", "completed")] as [(JSON, JSON)] {
+                let asked: JSONObject = ["model": "tiny", "input": input]
+                let whole = try await fake.post("/v1/responses", .object(asked)).json()
+                #expect(whole["status"] == "incomplete" && whole["output"]?.array?.count == 1)
+                #expect(whole["output"]?.array?.first?["status"] == status)
+                var streamed = asked
+                streamed["stream"] = true
+                let events = try await fake.stream("/v1/responses", .object(streamed))
+                #expect(events.last?["type"] == "response.incomplete")
+                #expect(events.last?["response"]?["output"]?.array?.first?["status"] == status)
+                let done = events.first { $0["type"] == "response.output_item.done" }
+                #expect(done?["item"]?["status"] == status)
+            }
+            let chat = try await fake.post("/v1/chat/completions", OpenAIFake.chat()).json()
+            let choice = chat["choices"]?.array?.first
+            #expect(choice?["finish_reason"] == "length" && choice?["message"]?["content"] == .null)
+            let call = choice?["message"]?["tool_calls"]?.array?.first
+            #expect(call?["function"] == ["name": "f", "arguments": "{\"a\":"])
+            let chunks = try await fake.stream("/v1/chat/completions", OpenAIFake.chat(["stream": true]))
+            let deltas = chunks.compactMap { $0["choices"]?.array?.first?["delta"] }
+            #expect(deltas.count == 4 && deltas.dropFirst().allSatisfy { $0["content"] == nil })
+            #expect(chunks.dropLast().last?["choices"]?.array?.first?["finish_reason"] == "length")
+        }
+    }
+
     @Test func anAnswerCutAtItsLimitIsIncomplete() async throws {
         try await OpenAIFake.with(OpenAIFake.say("a", finish: .length)) { fake in
             let whole = try await fake.post("/v1/responses", ["model": "tiny", "input": "x", "max_output_tokens": 1])

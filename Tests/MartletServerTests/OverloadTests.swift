@@ -73,8 +73,10 @@ struct OverloadTests {
                     #expect(error?["message"]?.string?.contains("4 places") == true)
                 }
                 // What there is no place for is not read: this is no JSON.
-                let unread = try await fake.live.post("/v1/chat/completions", "{\"model\":\"tiny\",\"messages\":[oh")
-                #expect(unread.status == 503)
+                for path in ["chat/completions", "completions", "responses", "embeddings"] {
+                    let unread = try await fake.live.post("/v1/" + path, "{\"model\":\"tiny\",\"input\":[oh")
+                    #expect(unread.status == 503, "\(path)")
+                }
                 #expect(fake.asked.frameCount == before + Self.places, "nothing of the others reached the model")
                 gate.open()
                 for socket in sockets[..<Self.places] {
@@ -94,6 +96,45 @@ struct OverloadTests {
             let answered = 1 + gates.count * (Self.places + 1)
             #expect(sum("requests") == answered && sum("completion_tokens") == 2 * answered)
         }
+    }
+
+    @Test("what is for the background waits for its place") func whatIsForTheBackgroundWaitsForItsPlace() async throws {
+        let gate = Gate()
+        let answer: OpenAIFake.Answer = { request, exchange in
+            if case .chat(let messages, _) = request.prompt, messages.first?["content"] == "wait" {
+                try await gate.pass()
+            }
+            try await OpenAIFake.say("Hel", "lo")(request, exchange)
+        }
+        try await OpenAIFake.with(answer, configure: { $0.replicaQueueLimit = 1 }) { fake in
+            #expect(try await fake.post("/v1/chat/completions", OpenAIFake.chat()).status == 200)
+            let before = fake.asked.frameCount
+            let socket = try RawSocket(port: fake.live.port)
+            socket.send(
+                Self.request(fake, OpenAIFake.chat(["messages": [["role": "user", "content": "wait"]]])))
+            try await eventually { fake.asked.frameCount == before + 1 }
+            var body: JSONObject = ["model": "tiny", "input": "x"]
+            #expect(try await fake.post("/v1/responses", .object(body)).status == 503)
+            body["background"] = true
+            let queued = try await fake.post("/v1/responses", .object(body))
+            #expect(queued.status == 200, "\(queued.text)")
+            gate.open()
+            #expect(await Self.answer(socket).head.hasPrefix("http/1.1 200"))
+            let id = try #require(try queued.json()["id"]?.string)
+            try await eventually {
+                try await fake.live.ask(.GET, "/v1/responses/\(id)").json()["status"] == "completed"
+            }
+        }
+    }
+
+    @Test(
+        arguments: [
+            (#"{"background":true}"#, true), (#"{"model":"a","tools":[{"background":1}], "background" : true }"#, true),
+            (#"{"background":false}"#, false), (#"{"background":"true"}"#, false), (#"{"background":tru"#, false),
+            (#"{"x":{"background":true}}"#, false), (#"["background",true]"#, false), ("", false),
+        ])
+    func aFlagIsFoundWithoutReadingTheRest(body: String, isTrue: Bool) {
+        #expect(Array(body.utf8).withUnsafeBytes { ModelName.isTrue("background", in: $0) } == isTrue)
     }
 
     @Test(

@@ -27,7 +27,7 @@ struct ToolCallTests {
     }
 
     private static func parsed(
-        _ text: String, _ format: ToolCallFormat, pieces: Int, names: Set<String> = []
+        _ text: String, _ format: ToolCallFormat, pieces: Int, names: Set<String> = [], isCut: Bool = false
     ) throws -> [ToolCallParser.Part] {
         var parser = ToolCallParser(format, names: names)
         var parts: [ToolCallParser.Part] = []
@@ -37,7 +37,7 @@ struct ToolCallTests {
             view.append(contentsOf: scalars[start..<min(scalars.count, start + pieces)])
             parts += try parser.append(String(view))
         }
-        return joined(parts + (try parser.finish()))
+        return joined(parts + (try parser.finish(isCut: isCut)))
     }
 
     @Test(arguments: [ToolCallFormat.hermes, .mistral, .llama3])
@@ -111,6 +111,41 @@ struct ToolCallTests {
                 == [.text("{\"name\": \"Bob\", \"parameters\": 5} is JSON")])
         #expect(try Self.parsed("a < b <tool", .hermes, pieces: pieces) == [.text("a < b <tool")])
         #expect(try Self.parsed("plain {\"name\": 1}", .llama3, pieces: pieces) == [.text("plain {\"name\": 1}")])
+    }
+
+    /// Half a call is nothing that was said; with its name it is a call.
+    @Test(arguments: [1, 4, 1000]) func whatIsCutOffInACallIsNoText(pieces: Int) throws {
+        let call = ToolCallParser.Part.call(index: 0, name: "f")
+        let cases: [(ToolCallFormat, String, [ToolCallParser.Part], endsInCall: Bool)] = [
+            (.hermes, "Hm.\n<tool_call>\n{\"name\": \"f", [.text("Hm.\n")], false),
+            (.hermes, "<tool_call>\n{\"arguments\": {\"a\": 1}, \"na", [], false),
+            (.hermes, "<tool_call>\n{\"name\": \"f\"", [call], true),
+            (.hermes, "<tool_call>\n{\"name\": \"f\", \"arguments\": ", [call], true),
+            (
+                .hermes, "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1",
+                [call, .arguments(index: 0, "{\"a\": 1")], true
+            ),
+            (
+                .mistral, "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {}}, {\"na",
+                [call, .arguments(index: 0, "{}")], false
+            ),
+            (.llama3, "{\"type\": \"function\", \"name\": \"", [], false),
+            (.llama3, "{\"parameters\": {\"a\": 1", [], false), (.llama3, "{\"name\": \"f\"", [call], true),
+            (.llama3, "{\"na", [.text("{\"na")], false),
+            (.llama3, "{\"name\": \"Bo", [.text("{\"name\": \"Bo")], false),
+            (.llama3, "{\"name\": \"Bob\"", [.text("{\"name\": \"Bob\"")], false),
+            (.llama3, "{\"parameters\": 5", [.text("{\"parameters\": 5")], false),
+        ]
+        for (format, text, parts, endsInCall) in cases {
+            #expect(
+                try Self.parsed(text, format, pieces: pieces, names: ["f", "find"], isCut: true) == parts, "\(text)")
+            var parser = ToolCallParser(format, names: ["f", "find"])
+            _ = try parser.append(text) + parser.finish(isCut: true)
+            #expect(parser.endsInCall == endsInCall, "\(text)")
+        }
+        // An answer that ended so of itself is told as it is.
+        #expect(
+            try Self.parsed("<tool_call>\n{\"name\": \"f", .hermes, pieces: pieces) == [.text("{\"name\": \"f")])
     }
 
     @Test("I15: a call that never closes is bounded") func aCallThatNeverClosesIsBounded() throws {

@@ -16,7 +16,8 @@ struct ToolChoiceTests {
 
     /// Bytes, an end, a special token and `pieces` behind them.
     private static func machine(
-        _ format: ToolCallFormat, pieces: [String] = [], markers: [String: Int] = [:]
+        _ format: ToolCallFormat, of tools: [GenerationRequest.Tool] = tools, pieces: [String] = [],
+        markers: [String: Int] = [:]
     ) throws -> ConstraintMachine {
         let known = ConstraintWalk.vocabulary(1000)
         let vocabulary = TokenVocabulary(bytes: known.bytes + pieces.map { Array($0.utf8) }, endTokens: known.endTokens)
@@ -88,6 +89,37 @@ struct ToolChoiceTests {
     }
 
     @Test(arguments: [
+        "{\"parameters\": {", "\n{ \"parameters\" :\n{\"place\"", "{\"type\": \"function\", \"parameters\":{}",
+        "{\"parameters\": {\"place\": \"x\", \"days\": 3}, \"na",
+    ])
+    func argumentsBeforeTheNameBeginABareCall(text: String) throws {
+        try Self.expectCalls(behind: text, .llama3, said: "")
+    }
+
+    /// Arguments of one kind are followed once, whoever takes them; of very many kinds, only behind their name.
+    @Test func argumentsOfManyToolsAreFollowedSideBySide() throws {
+        func tools(_ count: Int, kinds: Int) -> [GenerationRequest.Tool] {
+            (0..<count).map { number in
+                var properties: JSONObject = [:]
+                for index in 0..<16 { properties["p\(index)_\(number % kinds)"] = ["type": "integer"] }
+                return .init(name: "t\(number)", parameters: ["type": "object", "properties": .object(properties)])
+            }
+        }
+        for (count, kinds) in [(32, 32), (120, 5)] {
+            let state = try Self.state(
+                behind: "{\"parameters\": {\"p3_1\": 5}, \"name\": \"t1",
+                Self.machine(.llama3, of: tools(count, kinds: kinds)))
+            #expect(!state.isFree && !state.canEnd)
+            #expect(try Self.allows(state, Int(UInt8(ascii: "\""))))
+            #expect(try !Self.allows(state, Int(UInt8(ascii: "x"))))
+        }
+        let many = try Self.machine(.llama3, of: tools(33, kinds: 33))
+        #expect(try Self.state(behind: "{\"parameters\": {", many).isFree)
+        #expect(try !Self.state(behind: "{\"name\": \"t7\"", many).isFree)
+    }
+
+    @Test(arguments: [
+        "{\"parameters\": ", "{\"parameters\": 5", "{\"parameters\": [{", "{\"parameter\": {", "{\"parameters\" {",
         "{\"name\": \"getter\"", "{\"name\": \"ge", "So: {\"name\": \"get\"", "{\"names\": \"get\"",
         "{\"type\": \"person\", \"name\": \"get\"", "[{\"name\": \"get\"", "{\"name\": [\"get\"",
     ])

@@ -104,10 +104,13 @@ public struct Call: Sendable {
     }
 
     /// The body as JSON. `check` hears the name of the model that it asks, where it is simply there, before the rest is
-    /// read. Throws `invalidRequest`, `tooLarge`, and what `check` throws.
-    func json(checkingModel check: (String) throws -> Void) async throws -> JSON {
+    /// read; not where the body says `true` under `exception`. Throws `invalidRequest`, `tooLarge`, and what `check` throws.
+    func json(checkingModel check: (String) throws -> Void, unless exception: String? = nil) async throws -> JSON {
         let buffer = try await body()
-        if let model = buffer.withUnsafeReadableBytes(ModelName.peek) { try check(model) }
+        try buffer.withUnsafeReadableBytes { bytes in
+            if let exception, ModelName.isTrue(exception, in: bytes) { return }
+            if let model = ModelName.peek(bytes) { try check(model) }
+        }
         return try parsed(buffer)
     }
 

@@ -6,21 +6,28 @@ package struct ModelName {
     /// Nil where it is not simply there: the body is read properly then. A wrong document may give a name too.
     package static func peek(_ bytes: UnsafeRawBufferPointer) -> String? {
         var name = ModelName(bytes: bytes)
-        return name.find()
+        guard name.find("model") == UInt8(ascii: "\""), let value = name.string() else { return nil }
+        return value.contains(UInt8(ascii: "\\")) ? nil : String(validating: value, as: UTF8.self)
+    }
+
+    /// Whether the body says `true` under `key`, found in the same way.
+    package static func isTrue(_ key: String, in bytes: UnsafeRawBufferPointer) -> Bool {
+        var flag = ModelName(bytes: bytes)
+        guard flag.find(key) == UInt8(ascii: "t") else { return false }
+        return bytes[flag.place...].starts(with: "rue".utf8)
     }
 
     private init(bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-    private mutating func find() -> String? {
+    /// The first byte of what stands under `wanted`; the place is behind it then.
+    private mutating func find(_ wanted: String) -> UInt8? {
         guard next() == UInt8(ascii: "{") else { return nil }
         repeat {
             guard next() == UInt8(ascii: "\""), let key = string(), next() == UInt8(ascii: ":"), let first = next()
             else { return nil }
+            if key.elementsEqual(wanted.utf8) { return first }
             if first == UInt8(ascii: "\"") {
-                guard let value = string() else { return nil }
-                if key.elementsEqual("model".utf8) {
-                    return value.contains(UInt8(ascii: "\\")) ? nil : String(validating: value, as: UTF8.self)
-                }
+                guard string() != nil else { return nil }
             } else {
                 pass(first)
             }

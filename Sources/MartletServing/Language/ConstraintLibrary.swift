@@ -21,6 +21,7 @@ final class ConstraintLibrary: Sendable {
             plan.constraint = try machine(.jsonSchema(schema)).start()
         case .tools(let tools):
             call(tools, format, &plan)
+            plan.choosesCalls = true
             // A schema that cannot be held to is left to the model: it was asked to choose for itself.
             let form = Constraint.textOrToolCalls(tools, format, isParallel: request.parallelToolCalls)
             plan.constraint = try? machine(form).start()

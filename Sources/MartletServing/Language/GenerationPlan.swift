@@ -13,6 +13,8 @@ public struct GenerationPlan: Sendable {
     public var ignoresEnd: Bool
     /// What bounds the answer's tokens: all of them, or from where the model begins a call.
     public var constraint: ConstraintState?
+    /// Whether it is the model that chooses to call a function or not.
+    public var choosesCalls = false
     /// Reads the functions that the answer calls.
     public var calls: ToolCallParser?
     /// Special tokens that the answer's text shows: the marks of calls.
@@ -52,6 +54,9 @@ struct Answer {
     var tokenCount = 0
     /// Whether no token has given a text yet.
     var isBlank = true
+
+    /// Whether it is made of calls and could end as it is: the last token may have been the one that ended a call.
+    var hasWholeCalls: Bool { calls != nil && constraint.map { !$0.isFree && $0.canEnd } == true }
 }
 
 /// A request on its way.

@@ -27,7 +27,9 @@ extension LanguageEngine {
         try give(piece, id, &generation)
         let answer = generation.answers[id.choice]
         if answer.text.isStopped || answer.constraint?.mustEnd == true { return try finish(id, &generation, .stop) }
-        if answer.tokenCount >= plan.maxTokens { return try finish(id, &generation, .length) }
+        if answer.tokenCount >= plan.maxTokens {
+            return try finish(id, &generation, answer.hasWholeCalls ? .stop : .length)
+        }
         generations[id.request] = generation
         scheduler.append(Int32(choice.token), to: id)
     }
@@ -66,18 +68,15 @@ extension LanguageEngine {
         }
         // An end that is passed over is no end.
         if next.hasEnded, plan.ignoresEnd { next = constraint }
-        if next.isFree {
-            answer.constraint = next
-        } else {
-            // A call that has no room to be whole is cut off in any case.
-            answer.constraint = next.closingDistance < plan.maxTokens - answer.tokenCount - 1 ? next : nil
-            state.mayEnd()
-        }
+        if !next.isFree { state.mayEnd() }
+        answer.constraint = next
         answer.sampler = state
         return choice
     }
 
-    /// Chooses within the answer's constraint, which is closed in time to be whole at the last token.
+    /// Chooses within the answer's constraint, which is closed in time to be whole at the last token. A call that the
+    /// model began too late for that is left as the model writes it: closed by force it would lack what it was to say,
+    /// and be cut off all the same.
     private func choose(
         _ row: UnsafeMutableBufferPointer<Float>, within constraint: ConstraintState, _ answer: inout Answer,
         _ plan: GenerationPlan
@@ -95,7 +94,8 @@ extension LanguageEngine {
         var choice = try sampler.choose(row, &state, mask: mask)
         try next.advance(token: choice.token)
         let left = plan.maxTokens - answer.tokenCount - 1
-        if !next.hasEnded, next.closingDistance > left {
+        let canBeWhole = !plan.choosesCalls || constraint.closingDistance <= left + 1
+        if !next.hasEnded, next.closingDistance > left, canBeWhole {
             _ = row.update(fromContentsOf: original)
             next = constraint
             state = answer.sampler
@@ -160,9 +160,13 @@ extension LanguageEngine {
     ) throws {
         try give(generation.answers[id.choice].text.flush(), id, &generation)
         var reason = reason
-        if let rest = try generation.answers[id.choice].calls?.finish() {
+        let isCut = reason == .length || generation.answers[id.choice].text.isStopped
+        if let rest = try generation.answers[id.choice].calls?.finish(isCut: isCut) {
             tell(rest, id, &generation)
-            if reason == .stop, generation.answers[id.choice].calls?.callCount ?? 0 > 0 { reason = .toolCalls }
+            if reason == .stop, let calls = generation.answers[id.choice].calls, calls.callCount > 0, !calls.endsInCall
+            {
+                reason = .toolCalls
+            }
         }
         send(
             generation,

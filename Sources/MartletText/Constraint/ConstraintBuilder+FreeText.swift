@@ -42,19 +42,25 @@ extension ConstraintBuilder {
         }
     }
 
-    /// Makes a state one of free text that goes to `targets`, one for each byte.
-    private mutating func text(at place: Int, _ targets: [Int]) {
+    /// Makes a state one of free text that goes to `targets`, one for each byte; nil where text does not go on so.
+    private mutating func text(at place: Int, _ targets: [Int?]) {
         grammar.states[place].isFree = true
         grammar.states[place].isReturn = true
         var low = 0
         for byte in 1...256 where byte == 256 || targets[byte] != targets[low] {
-            edge(place, UInt8(low), UInt8(byte - 1), to: targets[low])
+            if let target = targets[low] { edge(place, UInt8(low), UInt8(byte - 1), to: target) }
             low = byte
         }
     }
 
+    /// Whether so many kinds of arguments can be followed side by side until a name tells them apart.
+    private func canFollow(_ kinds: [ArgumentKind]) -> Bool {
+        kinds.count <= 32 && kinds.reduce(0) { $0 + $1.propertyCount } <= limits.ways / 2
+    }
+
     /// An object with the name of a tool first, spaced as it likes and with the type that some models put before it,
-    /// is held to that tool's arguments from there on; any other text is free.
+    /// is held to that tool's arguments from there on. One whose arguments come first is held to those of some tool, and
+    /// to its name behind them: once the name is there it is too late for the arguments. Any other text is free.
     private mutating func textOrBareCall(
         of tools: [GenerationRequest.Tool], _ format: ToolCallFormat, from: Int
     ) throws -> Int {
@@ -76,41 +82,78 @@ extension ConstraintBuilder {
             tree.space(place)
             return place
         }
+        let kinds = try argumentKinds(of: tools)
         let object = try spaced("{", start)
         let typed = try spaced(",", path("\"function\"", spaced(":", path("\"type\"", object))))
         var names: [(end: Int, tool: Int)] = []
+        var arguments: [Int] = []
         for place in [object, typed] {
             let value = try spaced(":", path("\"name\"", place))
             for (index, tool) in tools.enumerated() {
                 names.append((try path(JSON.string(tool.name).serialized(), value), index))
             }
+            guard canFollow(kinds) else { continue }
+            arguments.append(try spaced(":", path("\"\(format.argumentsKey)\"", place)))
         }
         let bound = Set(names.map(\.end))
         for (place, moves) in tree.moves where !bound.contains(place) {
-            text(at: place, (0..<256).map { moves[UInt8($0)] ?? other })
+            var targets: [Int?] = (0..<256).map { moves[UInt8($0)] ?? other }
+            if arguments.contains(place) { targets[Int(UInt8(ascii: "{"))] = nil }
+            text(at: place, targets)
         }
         text(at: other, [Int](repeating: other, count: 256))
-        return try alternatives(tools.count, joining: names) { builder, index, start in
-            var end = try builder.separator(",", from: start)
-            end = try builder.literal("\"\(format.argumentsKey)\"", from: end)
-            end = try builder.separator(":", from: end)
-            return try builder.literal("}", from: try builder.arguments(of: tools[index], from: end))
-        }
-    }
-
-    /// Alternatives that begin at places of their own.
-    private mutating func alternatives(
-        _ count: Int, joining starts: [(end: Int, tool: Int)],
-        _ build: (inout ConstraintBuilder, Int, Int) throws -> Int
-    ) throws -> Int {
         let end = try state()
-        for index in 0..<count {
-            let start = try state()
-            for place in starts where place.tool == index { join(place.end, start) }
-            join(try build(&self, index, start), end)
+        for kind in kinds {
+            for index in kind.tools {
+                var next = try joined(names.filter { $0.tool == index }.map(\.end))
+                next = try literal("\"\(format.argumentsKey)\"", from: try separator(",", from: next))
+                next = try call(kind.rule, from: try separator(":", from: next))
+                join(try literal("}", from: next), end)
+            }
+            guard !arguments.isEmpty else { continue }
+            var next = try call(kind.rule, from: try joined(arguments))
+            next = try literal("\"name\"", from: try separator(",", from: next))
+            next = try alternatives(kind.tools.count, from: try separator(":", from: next)) {
+                try $0.jsonLiteral(tools[kind.tools[$1]].name, from: $2)
+            }
+            join(try literal("}", from: next), end)
         }
         return end
     }
+
+    /// A state that each of `places` leads to.
+    private mutating func joined(_ places: [Int]) throws -> Int {
+        let start = try state()
+        for place in places { join(place, start) }
+        return start
+    }
+
+    /// The tools that have the same arguments, and the rule for these.
+    private mutating func argumentKinds(of tools: [GenerationRequest.Tool]) throws -> [ArgumentKind] {
+        var kinds: [ArgumentKind] = []
+        var known: [[UInt8]: Int] = [:]
+        for (index, tool) in tools.enumerated() {
+            let key = Array(tool.parameters.serialized().utf8)
+            if let kind = known[key] {
+                kinds[kind].tools.append(index)
+                continue
+            }
+            known[key] = kinds.count
+            let rule = try newRule()
+            finishRule(at: try arguments(of: tool, from: Int(grammar.rules[rule])))
+            let properties = tool.parameters["properties"]?.object?.count ?? 0
+            kinds.append(ArgumentKind(rule: rule, propertyCount: properties, tools: [index]))
+        }
+        return kinds
+    }
+}
+
+/// Arguments that one or several tools have.
+private struct ArgumentKind {
+    var rule: Int
+    var propertyCount: Int
+    /// Their places in the list of tools.
+    var tools: [Int]
 }
 
 /// Places in a text and the bytes that lead from one to another.

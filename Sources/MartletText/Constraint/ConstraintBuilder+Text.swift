@@ -118,9 +118,19 @@ extension ConstraintBuilder {
             }
             isName.insert(node)
         }
+        // What most names do not go on with leads away from all of them: it is the same at every place.
+        let usual = CodePointSet([0x20...0x7F]).subtracting(Self.mustEscape)
+        let unusual = try state()
+        join(try character(usual.complement, .json, from: unusual), free)
         for node in children.keys.sorted() {
-            let taken = CodePointSet((children[node] ?? []).map { $0.scalar.value...$0.scalar.value })
-            join(try character(taken.complement, .json, from: node), free)
+            let scalars = (children[node] ?? []).map(\.scalar.value)
+            let taken = CodePointSet(scalars.map { $0...$0 })
+            if scalars.allSatisfy(usual.contains) {
+                join(node, unusual)
+                join(try character(usual.subtracting(taken), .json, from: node), free)
+            } else {
+                join(try character(taken.complement, .json, from: node), free)
+            }
             if !isName.contains(node) { edge(node, 0x22, 0x22, to: end) }
         }
         let loop = try star(from: free) { try $0.character(.all, .json, from: $1) }

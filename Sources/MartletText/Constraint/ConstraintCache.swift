@@ -12,7 +12,8 @@ public final class ConstraintCache: Sendable {
     }
 
     private struct Content {
-        var entries: [String: Entry] = [:]
+        /// By bytes: strings are equal where their characters are, however these are composed.
+        var entries: [[UInt8]: Entry] = [:]
         var clock = 0
     }
 
@@ -36,7 +37,7 @@ public final class ConstraintCache: Sendable {
 
     /// The machine of a constraint. Throws `invalidRequest` as `CompiledConstraint` does.
     public func machine(for constraint: Constraint) throws -> ConstraintMachine {
-        let key = try constraint.key(limits)
+        let key = Array(try constraint.key(limits).utf8)
         if let found = content.withLock({ Self.use(key, in: &$0) }) { return found }
         let compiled = try CompiledConstraint(constraint, markers: markers, limits: limits)
         let machine = ConstraintMachine(compiled, index)
@@ -53,7 +54,7 @@ public final class ConstraintCache: Sendable {
         }
     }
 
-    private static func use(_ key: String, in content: inout Content) -> ConstraintMachine? {
+    private static func use(_ key: [UInt8], in content: inout Content) -> ConstraintMachine? {
         content.clock += 1
         content.entries[key]?.lastUse = content.clock
         return content.entries[key]?.machine

@@ -21,18 +21,25 @@ enum NumberPattern {
             Decimal(isNegative: !isNegative && !isZero, whole: whole, fraction: fraction, isStrict: isStrict)
         }
 
-        /// Nil where the bound lies past every number that is written.
-        init?(_ json: JSON, isStrict: Bool) {
+        /// Nil where the bound lies past every number that is written. One that is too near to zero or has too many digits
+        /// to be written out is moved to where less fits.
+        init?(_ json: JSON, isLow: Bool, isStrict: Bool) {
             let text: String
+            var isStrict = isStrict
             switch json {
             case .int(let value): text = String(value)
             case .double(let value):
-                guard value.magnitude < 1e15, value == 0 || value.magnitude >= 1e-4 else {
-                    guard value.magnitude < 1e15 else { return nil }
+                guard value.magnitude < 1e16 else { return nil }
+                if value.magnitude >= 1e15 {
+                    text = String(Int64(value.rounded(isLow ? .up : .down)))
+                } else if value == 0 || value.magnitude >= 1e-4 {
+                    text = value.description
+                } else if isLow == (value > 0) {
                     text = value < 0 ? "-0.0001" : "0.0001"
-                    break
+                } else {
+                    text = "0"
+                    isStrict = false
                 }
-                text = value.description
             default: return nil
             }
             let digits = text.drop { $0 == "-" }.split(separator: ".")

@@ -4,6 +4,8 @@ extension SchemaCompiler {
     /// A schema with `$ref` and `allOf` replaced by what they say.
     func merged(_ object: JSONObject, at path: String, depth: Int = 0) throws -> JSONObject {
         guard depth <= 32 else { throw refusal("'$ref' and 'allOf' lead to each other too deeply", at: path) }
+        // Each level may name the next one more than once.
+        try builder.checkTime()
         var base = object
         var parts: [JSON] = []
         if let pointer = base["$ref"] {
@@ -31,6 +33,7 @@ extension SchemaCompiler {
 
     /// A schema that holds where both hold.
     func merge(_ left: JSON, _ right: JSON, at path: String) throws -> JSON {
+        try builder.checkTime()
         if right.bool == true { return left }
         if left.bool == true { return right }
         guard var one = left.object, var other = right.object else {
@@ -107,6 +110,7 @@ extension SchemaCompiler {
 
     /// Whether no answer that is written for one schema fits the other: what `oneOf` asks.
     func areApart(_ left: JSON, _ right: JSON, depth: Int) throws -> Bool {
+        try builder.checkTime()
         guard depth < 4, var one = left.object, var other = right.object else { return false }
         if one["$ref"] != nil || one["allOf"] != nil { one = try merged(one, at: "") }
         if other["$ref"] != nil || other["allOf"] != nil { other = try merged(other, at: "") }

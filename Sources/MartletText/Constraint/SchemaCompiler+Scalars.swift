@@ -64,7 +64,8 @@ extension SchemaCompiler {
         }
         let low = try bound("minimum", "exclusiveMinimum", isLow: true, of: object, at: path)
         let high = try bound("maximum", "exclusiveMaximum", isLow: false, of: object, at: path)
-        if low == nil, high == nil {
+        // A bound past every number of the usual digits still forbids exponents.
+        if low == nil, high == nil, isInteger || Self.bounds.allSatisfy({ object[$0]?.double == nil }) {
             if isInteger { return try builder.pattern("-?(?:0|[1-9][0-9]{0,15})", .plain, from: from) }
             return try builder.jsonNumber(from: from)
         }
@@ -74,6 +75,8 @@ extension SchemaCompiler {
         return try builder.pattern(pattern, .plain, from: from)
     }
 
+    private static let bounds = ["minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"]
+
     private func bound(
         _ key: String, _ strictKey: String, isLow: Bool, of object: JSONObject, at path: String
     ) throws -> NumberPattern.Decimal? {
@@ -82,7 +85,7 @@ extension SchemaCompiler {
         for (word, isStrict) in [(key, isStrict), (strictKey, true)] {
             guard let json = object[word], json.bool == nil else { continue }
             guard let value = json.double, value.isFinite else { throw refusal("'\(word)' must be a number", at: path) }
-            if let decimal = NumberPattern.Decimal(json, isStrict: isStrict) {
+            if let decimal = NumberPattern.Decimal(json, isLow: isLow, isStrict: isStrict) {
                 bounds.append(decimal)
             } else if (value > 0) == isLow {
                 throw refusal("the bound '\(word)' is too large", at: path)

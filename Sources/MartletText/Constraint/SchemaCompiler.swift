@@ -58,10 +58,6 @@ struct SchemaCompiler {
         guard let object = schema.object else { throw refusal("it must be an object, not \(schema.kind)", at: path) }
         let keys = try constraints(of: object, at: path)
         if keys.isEmpty { return try builder.jsonValue(from: from) }
-        if keys == ["$ref"], let pointer = object["$ref"]?.string { return try reference(pointer, from: from) }
-        if keys.contains("$ref") || keys.contains("allOf") {
-            return try value(.object(try merged(object, at: path)), at: path, from: from)
-        }
         if object["nullable"]?.bool == true {
             var rest = object
             rest["nullable"] = nil
@@ -69,6 +65,14 @@ struct SchemaCompiler {
                 if let word { return try compiler.builder.literal(word, from: start) }
                 return try compiler.value(.object(rest), at: path, from: start)
             }
+        }
+        // A reference alone is a rule, which may lead back to itself; what is merged is written out.
+        if keys == ["$ref"], let pointer = object["$ref"]?.string { return try reference(pointer, from: from) }
+        if keys == ["allOf"], let list = object["allOf"]?.array, list.count == 1 {
+            return try value(list[0], at: "\(path)/allOf/0", from: from)
+        }
+        if keys.contains("$ref") || keys.contains("allOf") {
+            return try value(.object(try merged(object, at: path)), at: path, from: from)
         }
         for key in ["anyOf", "oneOf"] where keys.contains(key) {
             return try choice(object, key, at: path, from: from)

@@ -34,6 +34,8 @@ public struct ToolCallParser: Sendable {
     private var isListOpen = false
     /// Calls so far.
     public private(set) var callCount = 0
+    /// Whether the answer ended within a call whose name was given.
+    public private(set) var endsInCall = false
 
     /// `names` are the functions that there are (empty: any), `limit` the most bytes that are held back.
     public init(_ format: ToolCallFormat, names: Set<String> = [], limit: Int = 1 << 20) {
@@ -53,18 +55,31 @@ public struct ToolCallParser: Sendable {
         return taken()
     }
 
-    /// What is left at the end of the answer. A call whose name is not known yet is given back as text.
-    public mutating func finish() throws -> [Part] {
+    /// What is left at the end of the answer. An object that names no function is given back as text.
+    /// - Parameter isCut: whether the answer was cut off, by its limit or a stop text. A call that has its name and no
+    ///   arguments yet is one then, and a call without its name is left out: half of it is nothing that was said.
+    public mutating func finish(isCut: Bool = false) throws -> [Part] {
         try run(isLast: true)
         switch place {
         case .call(let reader):
-            if let unread = reader.unread { say(unread) }
+            endsInCall = reader.unread == nil
+            if let unread = reader.unread { isCut ? cut(reader) : say(unread) }
         case .text: say(pending)
         case .between: break
         }
         pending = []
         place = .text(canBeCall: false)
         return taken()
+    }
+
+    private mutating func cut(_ reader: ToolCallReader) {
+        if let name = reader.name, names.isEmpty || names.contains(name) {
+            parts.append(.call(index: callCount, name: name))
+            callCount += 1
+            endsInCall = true
+        } else if wrapper == .none, !reader.isLikeCall(of: names), let unread = reader.unread {
+            say(unread)
+        }
     }
 
     private mutating func taken() -> [Part] {

@@ -12,7 +12,7 @@ struct ToolCallReader: Sendable {
     private var key: String?
     private var value: Value?
     private var isValueStarted = false
-    private var name: String?
+    private(set) var name: String?
     private var isNameTold = false
     private var hasArguments = false
     /// Arguments that are not given out yet: bytes after the last whole character, or all before the name is known.
@@ -29,6 +29,14 @@ struct ToolCallReader: Sendable {
 
     /// The name, once it and the beginning of the arguments are read.
     var newName: String? { !isNameTold && (hasArguments || isDone) ? name : nil }
+
+    /// Whether what was read begins as a call of one of `names` (empty: of any function) does: by its arguments, or by a
+    /// part of its name.
+    func isLikeCall(of names: Set<String>) -> Bool {
+        if hasArguments { return held.first == UInt8(ascii: "{") }
+        guard value == .name, isInString, depth == 1 else { return false }
+        return names.isEmpty || names.contains { JSON.string($0).serialized().utf8.starts(with: token) }
+    }
 
     mutating func tellName() {
         isNameTold = true

@@ -41,10 +41,12 @@ extension API {
         ]
     }
 
-    /// The body of a request for text, read only where its model has a place for it.
-    private func textBody(_ call: Call) async throws -> JSON {
+    /// The body of a request for text, read only where its model has a place for it. What is for the background, which
+    /// waits for its place, says `true` under `exception`.
+    func textBody(_ call: Call, unless exception: String? = nil) async throws -> JSON {
         let caller = try call.caller()
-        return try await call.json(checkingModel: { try platform.deployments.checkRoom($0, by: caller) })
+        return try await call.json(
+            checkingModel: { try platform.deployments.checkRoom($0, by: caller) }, unless: exception)
     }
 }
 

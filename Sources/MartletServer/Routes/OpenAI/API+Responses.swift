@@ -11,7 +11,7 @@ extension API {
         return [
             Route(.post, base, .inference, "Answer a conversation, whole or as a stream.", isLogged: false) { call in
                 try call.checkQuery()
-                let (body, by) = (try await call.json(), try call.caller())
+                let (body, by) = (try await textBody(call, unless: "background"), try call.caller())
                 let request = try await TextRequests(platform: platform).response(body, by: by)
                 guard request.request.isBackground else { return try await answer(call, request) }
                 let queued = request.queued
@@ -66,6 +66,7 @@ extension API {
         -> Response
     {
         if let log = await platform.backgroundResponses.log(of: id, by: principal) {
+            try ResponseReplay.check(start, last: log.next - 1)
             // A number from before a restart has all events since then behind it.
             let number = max(start.map { $0 + 1 } ?? 0, log.firstEver)
             guard number >= log.first else { throw Self.tooManyEvents }
@@ -79,9 +80,9 @@ extension API {
                 param: "stream")
         }
         switch try await platform.backgroundResponses.events(of: id, by: principal) {
-        case .kept(let events)?: return ResponseReplay(events, after: start).response
+        case .kept(let events)?: return try ResponseReplay(events, after: start).response
         case .tooMany? where start != nil: throw Self.tooManyEvents
-        case .tooMany?, nil: return ResponseReplay(body, after: start).response
+        case .tooMany?, nil: return try ResponseReplay(body, after: start).response
         }
     }
 

@@ -204,8 +204,13 @@ struct ResponseAnswer: TextAnswer {
         ]
     }
 
+    /// The last call may be whole all the same: what was cut off behind it had no name yet, and is none.
+    private func isWholeCall(_ item: Item) -> Bool {
+        item.callID != nil && (try? JSONParser.parse(item.text)) != nil
+    }
+
     private func document(_ item: Item) -> JSON {
-        let isCut = finish == .length && item.id == items.last?.id
+        let isCut = finish == .length && item.id == items.last?.id && !isWholeCall(item)
         let status: JSON = item.isOpen ? "in_progress" : isCut ? "incomplete" : "completed"
         guard let callID = item.callID else {
             return [

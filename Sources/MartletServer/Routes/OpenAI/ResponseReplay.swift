@@ -9,27 +9,39 @@ struct ResponseReplay {
     private(set) var events: [String] = []
 
     /// `body` is the response as it was kept; events numbered up to `start` are left out.
-    init(_ body: JSON, after start: Int?) {
+    init(_ body: JSON, after start: Int?) throws {
         var object = body.object ?? JSONObject()
         let items = object["output"]?.array ?? []
         let status = object["status"]?.string ?? "completed"
         object["status"] = "in_progress"
         object["output"] = []
-        object["usage"] = .null
+        for key in ["usage", "completed_at", "incomplete_details", "error"] { object[key] = .null }
         add("response.created", ["response": .object(object)])
         add("response.in_progress", ["response": .object(object)])
         for (index, item) in items.enumerated() { add(item, at: index) }
         // The API has no event for a cancelled one; its status says it.
         add(status == "cancelled" ? "response.failed" : "response." + status, ["response": body])
-        events.removeFirst(min(events.count, (start ?? -1) + 1))
+        try Self.check(start, last: events.count - 1)
+        if let start { events.removeFirst(start + 1) }
     }
 
     /// The events as they were told, those with numbers above `start`.
-    init(_ told: [String], after start: Int?) {
+    init(_ told: [String], after start: Int?) throws {
+        try Self.check(start, last: told.last.flatMap(Self.number) ?? -1)
         for event in told {
             guard let number = Self.number(of: event), number > start ?? -1 else { continue }
             events.append(Self.text(event))
         }
+    }
+
+    /// Refuses a number that no event has had: whoever waits behind it would hear nothing, not even of the end.
+    static func check(_ start: Int?, last: Int) throws {
+        guard let start, start > last else { return }
+        throw MartletError(
+            .invalidRequest,
+            "'starting_after' is \(start), and the response's last event has the number \(last); a response that was not "
+                + "asked for in the background has fewer events when it is fetched: leave 'starting_after' out",
+            param: "starting_after")
     }
 
     /// An event's own number; it stands last in what `ResponseAnswer` and `ResponseLog` write.
@@ -63,7 +75,7 @@ struct ResponseReplay {
             addText(part, at)
         }
         if let arguments = item["arguments"] {
-            add("response.function_call_arguments.delta", merging(place, ["delta": arguments]))
+            if arguments != "" { add("response.function_call_arguments.delta", merging(place, ["delta": arguments])) }
             add(
                 "response.function_call_arguments.done",
                 merging(place, ["arguments": arguments, "name": item["name"] ?? .null]))
@@ -77,7 +89,9 @@ struct ResponseReplay {
         empty["text"] = ""
         empty["logprobs"] = []
         add("response.content_part.added", merging(place, ["part": .object(empty)]))
-        add("response.output_text.delta", merging(place, ["delta": text, "logprobs": logprobs]))
+        if text != "" || logprobs != [] {
+            add("response.output_text.delta", merging(place, ["delta": text, "logprobs": logprobs]))
+        }
         add("response.output_text.done", merging(place, ["text": text, "logprobs": logprobs]))
         add("response.content_part.done", merging(place, ["part": part]))
     }
