@@ -75,17 +75,18 @@ struct HostileSchemaTests {
     }
 
     @Test("I08: schemas that multiply are answered within a second") func schemasThatMultiplyAreAnswered() throws {
-        var definitions: JSONObject = ["a30": ["type": "object", "properties": ["x": ["type": "string"]]]]
-        for level in 0..<30 {
+        var definitions: JSONObject = ["a13": ["type": "object", "properties": ["x": ["type": "string"]]]]
+        for level in 0..<13 {
             let next: JSON = ["$ref": .string("#/$defs/a\(level + 1)")]
-            definitions["a\(level)"] = ["allOf": [next, next]]
+            definitions["a\(level)"] = ["allOf": .array(Array(repeating: next, count: 10))]
         }
-        let doubling: JSON = ["$defs": .object(definitions), "allOf": [["$ref": "#/$defs/a0"], ["type": "object"]]]
+        let multiplying: JSON = ["$defs": .object(definitions), "allOf": [["$ref": "#/$defs/a0"], ["type": "object"]]]
         let options: JSON = ["oneOf": .array((0..<10_000).map { ["const": JSON($0)] })]
-        for schema in [doubling, options] {
+        for schema in [multiplying, options] {
             let start = ContinuousClock.now
             let error = #expect(throws: MartletError.self) { try CompiledConstraint(.jsonSchema(schema)) }
-            #expect(error?.code == .invalidRequest && error?.message.contains("too long to read") == true)
+            #expect(error?.code == .invalidRequest)
+            #expect(error?.message.contains("too long to read") == true, "\(error?.message ?? "")")
             #expect(ContinuousClock.now - start < .seconds(3))
         }
     }
