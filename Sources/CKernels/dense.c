@@ -241,7 +241,9 @@ INLINE void weight_gradient(const ck_dense *d, int64_t p, int64_t first, int64_t
     int64_t width = wide * CK_LANES, column = p * width, columns = smaller(d->inputs - column, width);
     const float *x = d->norm_weight ? d->normed : d->x;
     float packed[DEPTH * CK_PANEL_LIMIT];
-    for (int64_t from = 0; from < d->rows; from += DEPTH) {
+    int64_t from = 0;
+    // Once for no rows too: the gradient is then 0.
+    do {
         int64_t depth = smaller(DEPTH, d->rows - from);
         pack_columns(x + from * d->inputs, d->inputs, p, 0, depth, width, packed);
         for (int64_t n = first; n < end; n += rows) {
@@ -250,7 +252,8 @@ INLINE void weight_gradient(const ck_dense *d, int64_t p, int64_t first, int64_t
                 d->weight_gradient + n * d->inputs + column, d->inputs, smaller(end - n, rows), columns, from > 0, rows,
                 wide);
         }
-    }
+        from += DEPTH;
+    } while (from < d->rows);
 }
 
 INLINE void bias_gradient(const ck_dense *d, int64_t first, int64_t end, int rows) {

@@ -24,6 +24,7 @@ import Testing
         Case(rows: [200], inputs: 512, outputs: 128, adds: true),
         Case(rows: [768], inputs: 128, outputs: 65, norm: true, activation: .geluTanh),
         Case(rows: [37], inputs: 33, outputs: 70, norm: true, activation: .gelu, adds: true),
+        Case(rows: [300], inputs: 70, outputs: 45, norm: true, activation: .geluTanh, adds: true),
         Case(rows: [3, 7], inputs: 17, outputs: 31, norm: false, activation: .gelu),
         Case(rows: [50], inputs: 10, outputs: 1, activation: .sigmoid, adds: true),
         Case(rows: [2, 3, 5], inputs: 5, outputs: 4, activation: .geluTanh),
