@@ -126,6 +126,14 @@ struct ToolCallTests {
                 [call, .arguments(index: 0, "{\"a\": 1")], true
             ),
             (
+                .hermes, "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_ca",
+                [call, .arguments(index: 0, "{}")], false
+            ),
+            (
+                .hermes, "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>\n<tool_ca",
+                [call, .arguments(index: 0, "{}")], false
+            ),
+            (
                 .mistral, "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {}}, {\"na",
                 [call, .arguments(index: 0, "{}")], false
             ),

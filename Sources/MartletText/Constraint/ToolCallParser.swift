@@ -135,6 +135,11 @@ public struct ToolCallParser: Sendable {
                     place = .between
                     return index + matched
                 }
+                if index + matched == pending.count, isLast, callCount > 0 {
+                    // Of one more call, which did not come.
+                    say(trimmed(pending[start..<index], isAfterCall: true))
+                    return pending.count
+                }
                 if index + matched == pending.count, !isLast {
                     if callCount > 0, pending[start..<index].allSatisfy(Self.isSpace) { return start }
                     say(pending[start..<index])
@@ -185,7 +190,8 @@ public struct ToolCallParser: Sendable {
                 place = .text(canBeCall: false)
                 return index + matched
             }
-            if wrapper == .tag, index + matched == pending.count, !isLast { return start }
+            // The beginning of the mark at the end of the answer is no text either.
+            if wrapper == .tag, index + matched == pending.count { return isLast ? pending.count : start }
             place = .text(canBeCall: false)
             return index
         }
