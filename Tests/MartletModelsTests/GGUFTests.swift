@@ -2,6 +2,7 @@ import Foundation
 import MartletModels
 import MartletNN
 import MartletTensor
+import MartletText
 import MartletWire
 import Testing
 
@@ -73,6 +74,29 @@ import Testing
                 #expect(folder.chatTemplate?.contains("messages") == true)
                 #expect(folder.generationConfig?["eos_token_id"] == 2)
                 #expect(folder.tokenizerConfig?["bos_token"] == "<s>")
+            }
+        }
+    }
+
+    /// The sign for ohm and the letter omega stand in place of two tokens of the golden file.
+    @Test func `tokens that Unicode calls equal are tokens of their own`() throws {
+        var bytes = [UInt8](try Data(contentsOf: Self.golden("llama.gguf")))
+        for (old, new) in [("ten", "\u{2126}"), ("en", "\u{3A9}")] {
+            let length: [UInt8] = [UInt8(old.utf8.count), 0, 0, 0, 0, 0, 0, 0]
+            let place = try #require(bytes.firstRange(of: length + Array(old.utf8)))
+            bytes.replaceSubrange(place, with: length + Array(new.utf8))
+        }
+        try Self.scratch { scratch in
+            let (file, target) = (scratch.appending(path: "omega.gguf"), scratch.appending(path: "bundle"))
+            try Data(bytes).write(to: file)
+            #expect(try onCompute { try ModelImport.run(from: file, to: target) }.hasTokenizer)
+            let tokenizer = try Tokenizer(json: Data(contentsOf: target.appending(path: "tokenizer.json")))
+            let (ohm, omega) = (tokenizer.id(of: "\u{2126}"), tokenizer.id(of: "\u{3A9}"))
+            #expect(ohm != nil && omega != nil && ohm != omega)
+            for text in ["\u{2126}", "\u{3A9}"] {
+                #expect(
+                    try tokenizer.decode(tokenizer.encode(text, addSpecialTokens: false).ids).utf8.elementsEqual(
+                        text.utf8))
             }
         }
     }

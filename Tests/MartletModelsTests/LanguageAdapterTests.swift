@@ -76,7 +76,8 @@ import Testing
     @Test func `adapters of other kinds are refused by name`() throws {
         let changes: [(String, JSON, String)] = [
             ("peft_type", "IA3", "IA3"), ("use_dora", true, "use_dora"), ("bias", "all", "bias"),
-            ("modules_to_save", ["lm_head"], "modules_to_save"),
+            ("modules_to_save", ["lm_head"], "modules_to_save"), ("alora_invocation_tokens", [1], "alora"),
+            ("init_lora_weights", "pissa_niter_16", "pissa_niter_16"), ("init_lora_weights", "olora", "olora"),
         ]
         for (key, value, part) in changes {
             try Self.withAdapter("llama") { adapter, golden in
@@ -86,6 +87,50 @@ import Testing
                 expectFault(.unsupportedFormat, [part]) {
                     _ = try ModelImport.run(from: adapter, to: adapter.appending(path: "bundle"), base: adapter)
                 }
+            }
+        }
+    }
+
+    /// PEFT takes the keys for expressions: one that is taken for a name would leave the layer's scale as it was.
+    @Test(
+        arguments: [
+            ("(q|v)_proj", 4, MartletError.Code.unsupportedFormat, "(q|v)_proj"),
+            ("layers.[01].self_attn.q_proj", 4, .unsupportedFormat, "[01]"),
+            ("q_proj$", 4, .unsupportedFormat, "q_proj$"),
+            ("q_proj", "4", .invalidData, "q_proj"),
+        ] as [(String, JSON, MartletError.Code, String)])
+    func `a scale that cannot be read is refused`(
+        _ key: String, _ value: JSON, _ code: MartletError.Code, _ part: String
+    ) throws {
+        try onCompute {
+            try Self.withAdapter("llama") { adapter, golden in
+                var config = try #require(golden.config.object)
+                config["alpha_pattern"] = .object([key: value])
+                try JSON.object(config).data.write(to: adapter.appending(path: "adapter_config.json"))
+                _ = try LanguageGolden("llama").withFolder { base in
+                    expectFault(code, ["alpha_pattern", part]) {
+                        _ = try ModelImport.run(from: adapter, to: adapter.appending(path: "bundle"), base: base)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func `a base for what is no adapter is refused`() throws {
+        try LanguageGolden("llama").withFolder { folder in
+            let target = folder.appending(path: "bundle")
+            expectFault(.invalidRequest, ["adapter_config.json", "base out"]) {
+                _ = try ModelImport.run(from: folder, to: target, base: folder)
+            }
+            #expect(!FileManager.default.fileExists(atPath: target.path))
+        }
+    }
+
+    @Test func `an adapter's config that is no JSON is named`() throws {
+        try Self.withAdapter("llama") { adapter, _ in
+            try Data("{".utf8).write(to: adapter.appending(path: "adapter_config.json"))
+            expectFault(.invalidData, ["adapter_config.json"]) {
+                _ = try ModelImport.run(from: adapter, to: adapter.appending(path: "bundle"))
             }
         }
     }

@@ -78,6 +78,40 @@ import Testing
         }
     }
 
+    /// A step that is left out would give other vectors without a word.
+    @Test(arguments: [
+        (#"[{"type":"sentence_transformers.models.Dense"}]"#, #"{"pooling_mode_cls_token":true}"#, "Dense"),
+        ("[]", #"{"pooling_mode_weightedmean_tokens":true}"#, "weightedmean"),
+        ("[]", #"{"pooling_mode":"weightedmean"}"#, "weightedmean"),
+    ]) func `embeddings that cannot be made as the folder says are refused at the import`(
+        _ steps: String, _ config: String, _ part: String
+    ) throws {
+        try LanguageGolden("bert").withFolder { folder in
+            let pooling = folder.appending(path: "1_Pooling")
+            try FileManager.default.createDirectory(at: pooling, withIntermediateDirectories: true)
+            try Data(config.utf8).write(to: pooling.appending(path: "config.json"))
+            try Data(steps.utf8).write(to: folder.appending(path: "modules.json"))
+            let target = folder.appending(path: "bundle")
+            expectFault(.unsupportedFormat, [part]) {
+                _ = try onCompute { try ModelImport.run(from: folder, to: target) }
+            }
+            #expect(!FileManager.default.fileExists(atPath: target.path))
+            try Data(#"{"pooling_mode":"lasttoken"}"#.utf8).write(to: pooling.appending(path: "config.json"))
+            try Data("[]".utf8).write(to: folder.appending(path: "modules.json"))
+            #expect(try onCompute { try EncoderBundle.load(folder).pooling } == .last)
+        }
+    }
+
+    @Test func `a writing model's folder with a pooling is told that it is left aside`() throws {
+        try LanguageGolden("llama").withFolder { folder in
+            let pooling = folder.appending(path: "1_Pooling")
+            try FileManager.default.createDirectory(at: pooling, withIntermediateDirectories: true)
+            try Data("{}".utf8).write(to: pooling.appending(path: "config.json"))
+            let report = try onCompute { try ModelImport.run(from: folder, to: folder.appending(path: "bundle")) }
+            #expect(report.findings.contains { $0.contains("1_Pooling") })
+        }
+    }
+
     @Test(arguments: ["t5", "t5-gated", "umt5"])
     func `an answer's scores and its greedy course are those of transformers`(
         _ name: String

@@ -143,7 +143,7 @@ import Testing
             ("vocab_size", -1, "vocab_size"), ("num_attention_heads", 3, "num_key_value_heads"),
             ("head_dim", 536_870_912, "too many"), ("num_hidden_layers", 3, "model.layers.2"),
             ("num_hidden_layers", 1, "model.layers.1"), ("intermediate_size", "many", "intermediate_size"),
-            ("vocab_size", 130, "shape"), ("rms_norm_eps", "x", "rms_norm_eps"),
+            ("vocab_size", 130, "shape"), ("rms_norm_eps", "x", "rms_norm_eps"), ("rms_norm_eps", -1, "rms_norm_eps"),
         ]
         for (key, value, part) in cases {
             try LanguageGolden("llama").withFolder { folder in
@@ -165,6 +165,66 @@ import Testing
                 expectFault(.invalidData, ["<|end|>", "131"]) { _ = try ModelImport.run(from: folder, to: target) }
                 #expect(!FileManager.default.fileExists(atPath: target.path))
             }
+        }
+    }
+
+    @Test func `numbers that would take all memory, or wrap, are refused before they do`() throws {
+        try LanguageGolden("mixtral").withFolder { folder in
+            try Self.edit(folder) {
+                $0["num_local_experts"] = 4096
+                $0["num_hidden_layers"] = 2000
+            }
+            expectFault(.invalidData, ["4096 experts in 2000 layers"]) { _ = try LanguageBundle.load(folder) }
+        }
+        try LanguageGolden("roberta").withFolder { folder in
+            try Self.edit(folder) { $0["pad_token_id"] = .int(.max) }
+            expectFault(.invalidData, ["pad_token_id"]) { _ = try EncoderBundle.load(folder) }
+        }
+        let pieces = try #require(Bundle.module.url(forResource: "Golden", withExtension: nil))
+            .appending(path: "sentencepiece").appending(path: "spiece.model")
+        try LanguageGolden("t5").withFolder { folder in
+            try FileManager.default.copyItem(at: pieces, to: folder.appending(path: "spiece.model"))
+            try Self.edit(folder) { $0["vocab_size"] = .int(1 << 60) }
+            try (["extra_ids": .int(1 << 50)] as JSON).data.write(to: folder.appending(path: "tokenizer_config.json"))
+            expectFault(.invalidData, ["extra_ids"]) {
+                _ = try ModelImport.run(from: folder, to: folder.appending(path: "bundle"))
+            }
+        }
+    }
+
+    /// The sign for ohm and the letter omega, and é in one scalar and in two: `String` calls each pair equal.
+    @Test func `tokens that Unicode calls equal are tokens of their own`() throws {
+        try LanguageGolden("llama").withFolder { folder in
+            let file = folder.appending(path: "tokenizer.json")
+            func write(last: Int) throws {
+                let vocabulary = ["\u{2126}", "\u{3A9}", "\u{E9}", "e\u{301}"].enumerated()
+                    .map { "\"\($1)\":\($0 < 3 ? $0 : last)" }.joined(separator: ",")
+                try Data(#"{"model":{"type":"BPE","vocab":{\#(vocabulary)},"merges":[]}}"#.utf8).write(to: file)
+            }
+            try write(last: 3)
+            let target = folder.appending(path: "bundle")
+            #expect(try onCompute { try ModelImport.run(from: folder, to: target) }.hasTokenizer)
+            let tokenizer = try Tokenizer(json: Data(contentsOf: target.appending(path: "tokenizer.json")))
+            #expect(try tokenizer.encode("\u{2126}\u{3A9}\u{E9}").ids == [0, 1, 2])
+            try write(last: 131)
+            expectFault(.invalidData, ["'e\u{301}'", "131"]) {
+                _ = try onCompute { try ModelImport.run(from: folder, to: folder.appending(path: "no")) }
+            }
+        }
+    }
+
+    @Test(arguments: [
+        (#"{"model":{"vocab":{"a":-1}}}"#, "'a'"), (#"{"model":{"vocab":{"a":"0"}}}"#, "'a'"),
+        (#"{"model":{"vocab":{}},"added_tokens":[{"content":"b","id":1.5}]}"#, "'b'"),
+        (#"{"model":{"vocab":7}}"#, "no vocabulary"), (#"{"model":"#, "early"), ("[]", "no vocabulary"),
+    ]) func `a damaged tokenizer is refused before anything is written`(_ text: String, _ part: String) throws {
+        try LanguageGolden("llama").withFolder { folder in
+            try Data(text.utf8).write(to: folder.appending(path: "tokenizer.json"))
+            let target = folder.appending(path: "bundle")
+            expectFault(.invalidData, [part]) {
+                _ = try onCompute { try ModelImport.run(from: folder, to: target) }
+            }
+            #expect(!FileManager.default.fileExists(atPath: target.path))
         }
     }
 

@@ -99,6 +99,69 @@ extension ProcessTests {
             }
         }
 
+        @Test func aPipedConversationIsInOrderAndEndsWithTheServer() async throws {
+            try await TestHome.with { home in
+                // The likeliest words, so that the same is said twice.
+                let folder = home.folder + "/greedy"
+                try FileManager.default.copyItem(atPath: Self.tiny, toPath: folder)
+                try home.write("greedy/generation_config.json", "{\"temperature\":0}")
+                try home.json("models", "import", folder, "--name", "tiny")
+                let input = "Hi\n\n /system\tBe brief. \nHo\n"
+                let turns = try #require(try home.json("chat", "tiny", input: input).array)
+                #expect(turns.count == 2)
+                let said = try home.run("chat", "tiny", input: input)
+                #expect(said.code == 0, "\(said.errors)")
+                let expected = turns.map { ($0["content"]?.string ?? "") + "\n" }.joined()
+                // What would drive a terminal is replaced, a scalar for a scalar.
+                #expect(said.output.unicodeScalars.count == expected.unicodeScalars.count)
+                #expect(
+                    zip(said.output.unicodeScalars, expected.unicodeScalars).allSatisfy {
+                        $0 == $1 || $0 == "\u{FFFD}"
+                    }, "each line's end stands behind its answer: \(said.output.debugDescription)")
+
+                let lines = String(repeating: "Hi\n/reset\n", count: 2_000)
+                let chat = try home.start(["chat", "tiny"], input: home.write("lines", lines))
+                try waitUntil("the first words", seconds: 30) { !chat.output.isEmpty }
+                kill(try #require(home.owner).pid, SIGKILL)
+                #expect(try chat.wait(seconds: 60) == .code(69))
+                #expect(
+                    chat.errors.contains("broke off; ask again") || chat.errors.contains("does not answer"),
+                    "\(chat.errors.suffix(500))")
+            }
+        }
+
+        @Test func foldersAreTakenAsTheyAreKept() async throws {
+            try await TestHome.with { home in
+                // Behind a link, with each file a link, as the cache of Hugging Face's tools has them.
+                let manager = FileManager.default
+                let (folder, link) = (home.folder + "/snapshot", home.folder + "/link")
+                try manager.createDirectory(atPath: folder, withIntermediateDirectories: true)
+                for name in try manager.contentsOfDirectory(atPath: Self.tiny) {
+                    try manager.createSymbolicLink(
+                        atPath: "\(folder)/\(name)", withDestinationPath: "\(Self.tiny)/\(name)")
+                }
+                try manager.createSymbolicLink(atPath: link, withDestinationPath: folder)
+                let model = try home.json("models", "import", link, "--name", "tiny")
+                #expect(model["card"]?["parameter_count"]?.int == 32_352)
+
+                let nowhere = try home.run("models", "export", "tiny", "/proc/nowhere")
+                #expect(nowhere.code == 69 && nowhere.errors.contains("cannot be made"), "\(nowhere.errors)")
+
+                let files = home.folder + "/files"
+                let gguf = URL(fileURLWithPath: Self.tiny).deletingLastPathComponent().deletingLastPathComponent()
+                    .appendingPathComponent("MartletModelsTests/Golden/gguf/llama.gguf").path
+                try manager.createDirectory(atPath: files, withIntermediateDirectories: true)
+                try manager.copyItem(atPath: gguf, toPath: files + "/model-Q8_0.gguf")
+                try home.write("files/config.json", "{\"model_type\":\"llama\"}")
+                #expect(
+                    try home.json("models", "import", files, "--name", "one")["signature"]?["kind"]?.string
+                        == "language")
+                try manager.copyItem(atPath: gguf, toPath: files + "/model-Q4_0.gguf")
+                let several = try home.run("models", "import", files, "--name", "two")
+                #expect(several.code == 65 && several.errors.contains("model-Q4_0.gguf"), "\(several.errors)")
+            }
+        }
+
         @Test func aKilledReplicaEndsItsStreamsAndComesBack() async throws {
             try await TestHome.with { home in
                 try home.json("models", "import", Self.tiny, "--name", "tiny")

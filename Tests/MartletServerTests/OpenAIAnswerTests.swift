@@ -150,8 +150,37 @@ struct OpenAIAnswerTests {
             }
             let tokens = try await fake.post("/tokenize", ["model": "tiny", "prompt": "abc"]).json()
             #expect(tokens == ["count": 3, "max_model_len": 64, "tokens": [1, 2, 3]])
+            // A chat is cut as a chat is read: what begins a text is the template's to write.
+            let chat: JSONObject = ["model": "tiny", "messages": [["role": "user", "content": "Hi"]]]
+            #expect(try await fake.post("/tokenize", .object(chat)).json()["tokens"] == [2, 3])
+            var special = chat
+            special["add_special_tokens"] = true
+            #expect(try await fake.post("/tokenize", .object(special)).json()["tokens"] == [1, 2, 3])
             let text = try await fake.post("/detokenize", ["model": "tiny", "tokens": [1, 2]]).json()
             #expect(text == ["prompt": "2 tokens of tiny"])
+        }
+    }
+
+    @Test func modelsAreListedInPages() async throws {
+        try await OpenAIFake.with(models: ["a", "b", "c"]) { fake in
+            func page(_ query: String) async throws -> (ids: [String?], hasMore: JSON?) {
+                let page = try await fake.live.ask(.GET, "/v1/models" + query).json()
+                return (page["data"]?.array?.map { $0["id"]?.string } ?? [], page["has_more"])
+            }
+            let all = try await page("").ids
+            #expect(all.count == 3)
+            var read: [String?] = []
+            var after = ""
+            while let next = try await page("?limit=1" + after).ids.first {
+                read.append(next)
+                after = "&after=\(next ?? "")"
+            }
+            #expect(read == all)
+            #expect(try await page("?limit=2").hasMore == true)
+            #expect(try await page("?limit=3").hasMore == false)
+            for query in ["?limit=0", "?limit=x", "?after=nobody"] {
+                #expect(try await fake.live.ask(.GET, "/v1/models" + query).status == 400, "\(query)")
+            }
         }
     }
 

@@ -182,7 +182,10 @@ struct OpenAIFake: Sendable {
                 }
                 try connection.reply(
                     to: frame, EmbeddingReply(width: width, tokens: 3 * request.inputs.count), body: bytes)
-            case .tokenize: try connection.reply(to: frame, TokenizeReply(tokens: [1, 2, 3], contextLength: 64))
+            case .tokenize(let request):
+                // The first is the one that begins a text.
+                let tokens = (request.addSpecialTokens ? [1] : []) + [2, 3]
+                try connection.reply(to: frame, TokenizeReply(tokens: tokens, contextLength: 64))
             case .detokenize(let tokens):
                 try connection.reply(to: frame, DetokenizeReply(text: "\(tokens.count) tokens of \(task.model)"))
             case .drain:

@@ -39,6 +39,50 @@ import Testing
         }
     }
 
+    /// A few hundred bytes that would make 10⁴⁰ of each letter.
+    @Test func partsThatWouldFillAllMemoryAreRefused() throws {
+        func sequence(_ name: String, _ part: String, _ count: Int) -> String {
+            #"{"type":"Sequence","\#(name)":[\#([String](repeating: part, count: count).joined(separator: ","))]}"#
+        }
+        let many = String(repeating: "a", count: 100)
+        let replace = #"{"type":"Replace","pattern":{"String":"a"},"content":"\#(many)"}"#
+        let prepend = #"{"type":"Prepend","prepend":"\#(many)"}"#
+        for normalizer in [sequence("normalizers", replace, 20), sequence("normalizers", prepend, 20)] {
+            let parts = #","normalizer":\#(normalizer)"#
+            let tokenizer = try Tokenizer(json: Self.whole(parts: parts))
+            #expect(try tokenizer.encode("").ids == [])
+            let error = #expect(throws: MartletError.self) { try tokenizer.encode("aaa") }
+            #expect(error?.code == .invalidData && error?.message.contains("normalizer") == true)
+            // An added token is normalized when the file is read.
+            let added = #","added_tokens":[{"id":3,"content":"aa","normalized":true}]"#
+            #expect(throws: MartletError.self) { try Tokenizer(json: Self.whole(parts: parts + added)) }
+        }
+        let text = #"{"Sequence":{"id":"A","type_id":0}}"#
+        let template = [String](repeating: text, count: 100).joined(separator: ",")
+        for (part, name) in [
+            (
+                #","pre_tokenizer":"# + sequence("pretokenizers", #"{"type":"ByteLevel","use_regex":false}"#, 40),
+                "ByteLevel"
+            ),
+            (#","decoder":"# + sequence("decoders", replace, 20), "decoder"),
+            (#","post_processor":{"type":"TemplateProcessing","single":[\#(template)],"pair":[]}"#, "100 parts"),
+        ] {
+            let error = #expect(throws: MartletError.self) { try Tokenizer(json: Self.whole(parts: part)) }
+            #expect(
+                error?.code == .unsupportedFormat && error?.message.contains(name) == true, "\(error?.message ?? "")")
+        }
+    }
+
+    @Test func anAddedTokenThatWouldBeLookedForTooLongIsRefused() throws {
+        func read(_ count: Int) throws -> Tokenizer {
+            let content = String(repeating: "a", count: count)
+            return try Tokenizer(json: Self.whole(parts: #","added_tokens":[{"id":3,"content":"\#(content)"}]"#))
+        }
+        #expect(try read(1024).encode(String(repeating: "a", count: 1024)).ids == [3])
+        let error = #expect(throws: MartletError.self) { try read(1025) }
+        #expect(error?.message.contains("1025 bytes") == true, "\(error?.message ?? "")")
+    }
+
     /// 50,000 added tokens that the model lacks: each gets the number after the last.
     @Test func manyAddedTokensAreReadInTime() throws {
         let tokens = (0..<50_000).map { #"{"id":\#($0 + 3),"content":"<\#($0)>","special":true}"# }
@@ -61,6 +105,7 @@ import Testing
         (#"{"type":"BPE","vocab":{"a":0}}"#, "merges"),
         (#"{"type":"BPE","unk_token":"?","vocab":{"a":0},"merges":[]}"#, "'?'"),
         (#"{"type":"Unigram","vocab":[["a",0],["b"]]}"#, "token 1"),
+        (#"{"type":"WordPiece","max_input_chars_per_word":100000,"vocab":{"[UNK]":0}}"#, "max_input_chars_per_word"),
         (#"{"type":"Unigram","unk_id":7,"vocab":[["a",0]]}"#, "7"), (#"{"type":"WordPiece"}"#, "vocabulary"),
         ("7", "model"),
     ]) func aModelThatCannotBeIsRefused(_ model: String, _ name: String) {

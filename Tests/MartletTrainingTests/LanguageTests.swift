@@ -123,6 +123,9 @@ import Testing
             }
         }
         #expect(try refusal(Self.text, "too short").contains("lower model.context"))
+        let giant = Self.text.replacingOccurrences(
+            of: "layers: 2, heads: 2, width: 32", with: "layers: 1000, heads: 1024, width: 65536")
+        #expect(try refusal(giant, Self.rhymes).contains("lower model.width or model.layers"))
         #expect(
             try refusal(Self.text.replacingOccurrences(of: "heads: 2", with: "heads: 3"), Self.rhymes)
                 .contains("3 heads do not divide the width 32"))

@@ -15,24 +15,33 @@ public struct AdapterFolder {
 
     /// - Throws: `MartletError` with `unsupportedFormat` that names what is not supported.
     public init(_ url: URL) throws {
-        guard
-            let config = try ModelFolder.data(
-                url.appending(path: AdapterFolder.configName), limit: ModelFolder.jsonLimit
-            )
-            .map({ try ModelConfig(JSONParser.parse($0)) })
-        else { throw MartletError(.notFound, "the folder has no \(AdapterFolder.configName)") }
+        let file = url.appending(path: AdapterFolder.configName)
+        guard FileManager.default.fileExists(atPath: file.path) else {
+            throw MartletError(.notFound, "the folder has no \(AdapterFolder.configName)")
+        }
+        let config = try ModelConfig(ModelFolder.json(file, limit: ModelFolder.jsonLimit))
         let refuse = { (what: String) in
             MartletError(.unsupportedFormat, "\(what) of \(AdapterFolder.configName) is not supported; only LoRA is")
         }
         let kind = try config.text("peft_type") ?? "LORA"
         guard kind == "LORA" else { throw refuse("the adapter kind '\(kind)'") }
-        for key in ["use_dora", "modules_to_save", "layer_replication", "trainable_token_indices", "target_parameters"]
-        {
+        for key in [
+            "use_dora", "modules_to_save", "layer_replication", "trainable_token_indices", "target_parameters",
+            "use_qalora", "alora_invocation_tokens",
+        ] {
             if let value = config.value(key), value != .bool(false), value != .array([]), value != .object([:]) {
                 throw refuse("'\(key)': \(value.serialized().prefix(60))")
             }
         }
         if let bias = try config.text("bias"), bias != "none" { throw refuse("'bias': \"\(bias)\"") }
+        if let start = config.value("init_lora_weights")?.string,
+            ["pissa", "olora", "corda", "loftq"].contains(where: { start.hasPrefix($0) })
+        {
+            throw MartletError(
+                .unsupportedFormat,
+                "'init_lora_weights' of \(AdapterFolder.configName) is \"\(start.prefix(60))\", which changes the base's own "
+                    + "weights too; save the adapter with path_initial_model_for_weight_conversion and import that")
+        }
         guard FileManager.default.fileExists(atPath: url.appending(path: AdapterFolder.weightsName).path) else {
             throw MartletError(
                 .unsupportedFormat, "the adapter has no \(AdapterFolder.weightsName), the only form read")
@@ -91,11 +100,21 @@ public struct AdapterFolder {
     /// A layer's own number where the config has one for the end of its name.
     private func pattern(_ key: String, _ layer: String) throws -> Double? {
         guard let patterns = try config.part(key)?.json.object else { return nil }
-        for (name, value) in patterns where layer == name || layer.hasSuffix("." + name) { return value.double }
-        guard patterns.keys.allSatisfy({ key in key.utf8.allSatisfy { $0 != 0x5C && $0 != 0x2A && $0 != 0x5E } }) else {
-            throw MartletError(.unsupportedFormat, "'\(key)' of \(AdapterFolder.configName) has a pattern, not a name")
+        // PEFT takes each for an expression, and the first that fits: names alone are sure to mean the same here.
+        let marks = Set(#"\*^$+?()[]{}|"#)
+        if let pattern = patterns.keys.first(where: { !marks.isDisjoint(with: $0) }) {
+            throw MartletError(
+                .unsupportedFormat,
+                "'\(key)' of \(AdapterFolder.configName) has the pattern '\(pattern.prefix(60))'; give names of layers")
         }
-        return nil
+        guard let value = patterns.first(where: { layer == $0.key || layer.hasSuffix("." + $0.key) })?.value else {
+            return nil
+        }
+        guard let number = value.double else {
+            throw MartletError(
+                .invalidData, "'\(key)' of \(AdapterFolder.configName) gives '\(layer.suffix(60))' no number")
+        }
+        return number
     }
 
     func mismatch(_ what: String) -> MartletError {

@@ -49,7 +49,8 @@ public struct ModelFolder: Sendable {
     /// The tokens that the generation config, or else the config, calls ends: a number or several.
     public var endTokens: Set<Int> {
         let named = generationConfig?["eos_token_id"] ?? config["eos_token_id"]
-        return Set((named?.array ?? [named].compactMap { $0 }).compactMap(\.int))
+        // Some say "none" with -1.
+        return Set((named?.array ?? [named].compactMap { $0 }).compactMap(\.int).filter { $0 >= 0 })
     }
 
     /// A file of the folder by its name, where there is one.

@@ -54,6 +54,7 @@ public enum ModelImport {
                     "'\(source.lastPathComponent)' is no GGUF file; give the folder with config.json and "
                         + "model.safetensors, or a GGUF file")
             }
+            guard base == nil else { throw noAdapter }
             return try GGUFImport.run(from: source, to: target)
         }
         if FileManager.default.fileExists(atPath: source.appending(path: AdapterFolder.configName).path) {
@@ -61,6 +62,7 @@ public enum ModelImport {
             guard let base else { throw adapter.baseMissing() }
             return try importAdapter(adapter, source, base, to: target)
         }
+        guard base == nil else { throw noAdapter }
         let folder = try ModelFolder(source)
         let files = try WeightFiles(folder: source)
         let tokenizer = try SentencePieceTokenizer.json(folder)
@@ -70,6 +72,13 @@ public enum ModelImport {
         try copyBeside(folder, to: target)
         if let tokenizer { try write(tokenizer, "tokenizer.json", to: target) }
         return report
+    }
+
+    private static var noAdapter: MartletError {
+        MartletError(
+            .invalidRequest,
+            "a base is named, but this is a whole model and no adapter: it has no \(AdapterFolder.configName); leave the "
+                + "base out", param: "base")
     }
 
     /// Adds an adapter to its base's weights, in the types that the base has.
@@ -121,15 +130,18 @@ public enum ModelImport {
         report.findings = folder.findings
         report.hasChatTemplate = folder.chatTemplate != nil
         report.hasTokenizer = folder.tokenizer != nil || made != nil
-        if let tokenizer = folder.tokenizer {
-            let json = try ModelFolder.json(tokenizer, limit: SafeTensors.headerLimit)
+        if let file = folder.tokenizer, let json = try ModelFolder.data(file, limit: SafeTensors.headerLimit) {
             try TokenizerSize.check(json, vocabularyCount: model.vocabularyCount)
         } else if let made {
-            try TokenizerSize.check(
-                JSONParser.parse(made, limits: .request), vocabularyCount: model.vocabularyCount)
+            try TokenizerSize.check(made, vocabularyCount: model.vocabularyCount)
             report.findings.append("tokenizer.json was made of the SentencePiece file")
         } else {
             report.findings.append("there is no tokenizer.json: the model takes and gives token ids only")
+        }
+        if report.task == "embed" { _ = try EncoderBundle.pooling(folder.url) }
+        if report.task == "generate", folder.file("1_Pooling/config.json") != nil {
+            report.findings.append(
+                "1_Pooling was left aside: the vectors of a model that writes texts are the mean of its hidden states")
         }
         let heads = files.names.filter { $0.hasPrefix("cls.") || $0.hasPrefix("lm_head.") }
         if report.task == "embed", !heads.isEmpty {

@@ -7,6 +7,7 @@ enum SentencePieceTokenizer {
     private static let names = ["spiece.model", "tokenizer.model"]
     /// How many marks for gaps a T5 has where nothing says another number.
     private static let gapCount = 100
+    private static let gapLimit = 1 << 16
     private static let gap = "<extra_id_"
 
     /// The tokenizer.json that `transformers` makes of such a folder; nil where there is no such file, or another kind of
@@ -25,7 +26,7 @@ enum SentencePieceTokenizer {
         let json = try model.tokenizerJSON(
             addsBegin: !readsSource && settings?["add_bos_token"]?.bool ?? model.hasBegin,
             addsEnd: readsSource || settings?["add_eos_token"]?.bool ?? false,
-            added: listed + (readsSource ? gaps(folder, behind: pieces.count + listed.count, known, listed) : []))
+            added: listed + (readsSource ? try gaps(folder, behind: pieces.count + listed.count, known, listed) : []))
         _ = try Tokenizer(json: json)
         return json
     }
@@ -70,13 +71,17 @@ enum SentencePieceTokenizer {
     /// The marks for gaps that T5 numbers backwards behind its pieces, where neither file has them.
     private static func gaps(
         _ folder: ModelFolder, behind start: Int, _ known: Set<[UInt8]>, _ listed: [JSON]
-    ) -> [JSON] {
+    ) throws -> [JSON] {
         let first = gap + "0>"
         guard !known.contains(Array(first.utf8)), !listed.contains(where: { $0["content"]?.string == first }) else {
             return []
         }
         let room = max(0, (folder.config["vocab_size"]?.int ?? 32_128) - start)
         let count = folder.tokenizerConfig?["extra_ids"]?.int ?? (room >= gapCount ? gapCount : 0)
+        guard count <= gapLimit else {
+            throw MartletError(
+                .invalidData, "'extra_ids' of tokenizer_config.json is \(count); at most \(gapLimit) are supported")
+        }
         return (0..<min(max(0, count), room)).reversed().enumerated().map { place, number in
             var token = special(gap + "\(number)>")
             token["id"] = JSON(start + place)

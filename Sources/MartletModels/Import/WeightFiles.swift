@@ -156,6 +156,10 @@ public final class WeightFiles {
 
     private static func missing(in folder: URL) -> MartletError {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+        if let file = names.sorted().first(where: { $0.lowercased().hasSuffix(".gguf") }) {
+            return MartletError(
+                .unsupportedFormat, "the folder has no .safetensors file; to import '\(file)' name the file itself")
+        }
         let endings = [".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".onnx"]
         if let other = names.sorted().first(where: { name in endings.contains { name.hasSuffix($0) } }) {
             return MartletError(

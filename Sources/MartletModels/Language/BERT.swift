@@ -35,12 +35,14 @@ enum BERT {
             inner = try config.size("intermediate_size", 3072)
             vocabularyCount = try config.size("vocab_size", 30_522)
             positionCount = try config.size("max_position_embeddings", 512)
-            firstPosition = isRoberta ? (config.value("pad_token_id")?.int ?? 1) + 1 : 0
-            guard firstPosition >= 0, firstPosition < positionCount else {
+            let padding = isRoberta ? config.value("pad_token_id")?.int ?? 1 : -1
+            let (first, isOverflow) = padding.addingReportingOverflow(1)
+            firstPosition = first
+            guard !isOverflow, first >= 0, first < positionCount else {
                 throw MartletError(.invalidData, "'pad_token_id' of config.json leaves none of \(positionCount) places")
             }
             typeCount = try config.size("type_vocab_size", 2)
-            epsilon = try config.number("layer_norm_eps", 1e-12)
+            epsilon = try config.epsilon("layer_norm_eps", 1e-12)
             activation = try config.activation("hidden_act", "gelu")
             dropout = try config.probability("hidden_dropout_prob", 0.1)
             attentionDropout = try config.probability("attention_probs_dropout_prob", 0.1)

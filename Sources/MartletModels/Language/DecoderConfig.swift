@@ -55,7 +55,7 @@ struct DecoderConfig: Sendable {
         headSize = try config.size("head_dim", usualHeadSize ?? max(1, width / headCount))
         feedforward = try config.size("intermediate_size")
         vocabularyCount = try config.size("vocab_size")
-        normEpsilon = try config.number("rms_norm_eps", epsilon)
+        normEpsilon = try config.epsilon("rms_norm_eps", epsilon)
         self.activation = try config.activation(activationKey, activation)
         self.isTied = try config.flag("tie_word_embeddings", isTied)
         initializerRange = try config.initializerRange()

@@ -46,7 +46,7 @@ final class GPT2: LanguageModel {
                 headCount: heads, inner: config.size("n_inner", wide(4, width)),
                 context: config.size("n_positions", config.size("n_ctx", 1024)),
                 vocabularyCount: config.size("vocab_size", 50_257),
-                epsilon: config.number("layer_norm_epsilon", 1e-5),
+                epsilon: config.epsilon("layer_norm_epsilon", 1e-5),
                 activation: config.activation("activation_function", "gelu_new"),
                 dropouts: (
                     config.probability("embd_pdrop", 0.1), config.probability("resid_pdrop", 0.1),

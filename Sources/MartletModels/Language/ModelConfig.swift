@@ -77,6 +77,15 @@ public struct ModelConfig: Sendable {
         return try ModelConfig(value)
     }
 
+    /// What norms add before they divide: a number from 0 on.
+    func epsilon(_ key: String, _ fallback: Double) throws -> Double {
+        let value = try number(key, fallback)
+        guard value >= 0 else {
+            throw MartletError(.invalidData, "'\(key)' of config.json is \(value); it is a number from 0 on")
+        }
+        return value
+    }
+
     /// A probability from 0 up to 1.
     func probability(_ key: String, _ fallback: Double) throws -> Double {
         let value = try number(key, fallback)

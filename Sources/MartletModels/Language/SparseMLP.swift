@@ -19,6 +19,8 @@ final class SparseMLP: FeedForward {
     private let chosenCount: Int
     private let normalizes: Bool
     private let route: LinearGroup
+    /// Of all layers.
+    private static let expertLimit = 1 << 16
 
     /// - Parameters:
     ///   - normalizes: the chosen probabilities are scaled to a sum of 1.
@@ -30,6 +32,13 @@ final class SparseMLP: FeedForward {
         guard expertCount <= 4096, chosenCount <= expertCount else {
             throw MartletError(
                 .invalidData, "config.json has each token use \(chosenCount) of \(expertCount) experts")
+        }
+        // Each takes memory before its weights are looked for.
+        guard expertCount * config.layerCount <= Self.expertLimit else {
+            throw MartletError(
+                .invalidData,
+                "config.json has \(expertCount) experts in \(config.layerCount) layers; at most \(Self.expertLimit) in "
+                    + "all are supported")
         }
         let (width, std) = (config.width, config.initializerRange)
         gate = try Linear(width, expertCount, bias: false, std: std)

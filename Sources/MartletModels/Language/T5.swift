@@ -99,7 +99,7 @@ public final class T5: Module {
                 width: config.size("d_model", 512), headSize: config.size("d_kv", 64),
                 headCount: config.size("num_heads", 8), inner: config.size("d_ff", 2048), encoderCount: layers,
                 decoderCount: config.layers("num_decoder_layers", layers), vocabularyCount: count,
-                bucketCount: buckets, maxDistance: distance, epsilon: config.number("layer_norm_epsilon", 1e-6),
+                bucketCount: buckets, maxDistance: distance, epsilon: config.epsilon("layer_norm_epsilon", 1e-6),
                 dropout: config.probability("dropout_rate", 0.1), activation: activation, isGated: isGated,
                 biasesEachBlock: config.architecture == umt5, isTied: !hasHead,
                 isScaled: config.flag("scale_decoder_outputs", config.flag("tie_word_embeddings", true)),

@@ -27,7 +27,7 @@ extension LanguageText {
             decode: { tokens in tokenizer.decode(tokens) }, render: render,
             vocabulary: TokenVocabulary(
                 bytes: vocabulary.bytes, endTokens: folder.endTokens.union(vocabulary.endTokens)),
-            sampling: Self.sampling(folder.generationConfig))
+            sampling: try Self.sampling(folder.generationConfig))
         toolFormat = folder.chatTemplate.flatMap { ToolCallFormat.named(by: $0) }
         if writesWholeTexts {
             let word = vocabulary.bytes.firstIndex { ($0?.count ?? 0) > 1 && $0?.first == UInt8(ascii: " ") }
@@ -36,13 +36,24 @@ extension LanguageText {
         for mark in ToolCallFormat.marks { markers[mark] = tokenizer.id(of: mark) }
     }
 
-    private static func sampling(_ config: JSON?) -> Sampling {
+    /// Each request that leaves a setting out takes the one from here: what none could be answered with is refused.
+    private static func sampling(_ config: JSON?) throws -> Sampling {
+        func number(_ key: String, _ range: ClosedRange<Double>, isWhole: Bool = false) throws -> Double? {
+            guard let value = config?[key], !value.isNull else { return nil }
+            guard let number = value.double, range.contains(number), !isWhole || value.int != nil else {
+                throw MartletError(
+                    .invalidData,
+                    "'\(key)' of generation_config.json is \(value.serialized().prefix(40)); give a \(isWhole ? "whole " : "")"
+                        + "number from \(range.lowerBound) to \(range.upperBound), or leave it out")
+            }
+            return number
+        }
         var sampling = Sampling()
-        sampling.temperature = config?["temperature"]?.double
-        sampling.topK = config?["top_k"]?.int
-        sampling.topP = config?["top_p"]?.double
-        sampling.minP = config?["min_p"]?.double
-        sampling.repetitionPenalty = config?["repetition_penalty"]?.double
+        sampling.temperature = try number("temperature", SamplingSettings.temperatures)
+        sampling.topK = try number("top_k", -1...Double(Int32.max), isWhole: true).map { Int($0) }
+        sampling.topP = try number("top_p", SamplingSettings.shares)
+        sampling.minP = try number("min_p", SamplingSettings.shares)
+        sampling.repetitionPenalty = try number("repetition_penalty", SamplingSettings.repetitionPenalties)
         return sampling
     }
 }

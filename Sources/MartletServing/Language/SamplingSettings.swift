@@ -21,6 +21,10 @@ public struct SamplingSettings: Sendable, Equatable {
     /// Most likely tokens to report; nil for no log probabilities.
     public var topLogprobs: Int?
 
+    static let temperatures = 0.0...100
+    static let shares = 0.0...1
+    static let repetitionPenalties = 0.01...100
+
     public init() {}
 
     public static func == (a: Self, b: Self) -> Bool {
@@ -37,17 +41,18 @@ public struct SamplingSettings: Sendable, Equatable {
         _ request: GenerationRequest, defaults: Sampling, endTokens: Set<Int>, vocabularyCount: Int
     ) throws {
         let asked = request.sampling
-        temperature = try Self.check(asked.temperature ?? defaults.temperature ?? 1, 0...100, "temperature")
+        temperature = try Self.check(asked.temperature ?? defaults.temperature ?? 1, Self.temperatures, "temperature")
         topK = asked.topK ?? defaults.topK ?? 0
         // Some clients say "off" with -1.
         guard topK >= -1 else {
             throw MartletError(.invalidRequest, "top_k is \(topK); use 0 for all tokens or a number", param: "top_k")
         }
         topK = topK == -1 ? 0 : topK
-        topP = try Self.check(asked.topP ?? defaults.topP ?? 1, 0...1, "top_p")
-        minP = try Self.check(asked.minP ?? defaults.minP ?? 0, 0...1, "min_p")
+        topP = try Self.check(asked.topP ?? defaults.topP ?? 1, Self.shares, "top_p")
+        minP = try Self.check(asked.minP ?? defaults.minP ?? 0, Self.shares, "min_p")
         repetitionPenalty = try Self.check(
-            asked.repetitionPenalty ?? defaults.repetitionPenalty ?? 1, 0.01...100, "repetition_penalty")
+            asked.repetitionPenalty ?? defaults.repetitionPenalty ?? 1, Self.repetitionPenalties,
+            "repetition_penalty")
         presencePenalty = try Self.check(asked.presencePenalty, -2...2, "presence_penalty")
         frequencyPenalty = try Self.check(asked.frequencyPenalty, -2...2, "frequency_penalty")
         seed = asked.seed ?? UInt64.random(in: .min ... .max)

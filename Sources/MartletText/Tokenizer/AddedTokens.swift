@@ -23,6 +23,8 @@ struct AddedTokens: Sendable {
     private(set) var hasPlain = false
     private(set) var hasNormalized = false
     private var highest = -1
+    /// Bytes of a token: it is looked for at each place of a text.
+    private static let longest = 1024
 
     init(_ tape: JSONTape, _ list: Int?, model: ModelVocabulary, normalizer: Normalizer?) throws {
         guard let list, tape.nodes[list].kind == .array else { return }
@@ -32,7 +34,7 @@ struct AddedTokens: Sendable {
                 throw MartletError(.invalidData, "an added token of the tokenizer has no content; export it again")
             }
             let isSpecial = json["special"]?.bool ?? false
-            add(
+            try add(
                 Token(
                     content: try tape.string(content), id: 0, isSpecial: isSpecial,
                     isSingleWord: json["single_word"]?.bool ?? false, stripsLeft: json["lstrip"]?.bool ?? false,
@@ -43,8 +45,14 @@ struct AddedTokens: Sendable {
     }
 
     /// Numbers as `tokenizers` does: a token that the model has keeps its identifier, a new one gets the next.
-    private mutating func add(_ token: Token, model: ModelVocabulary, normalizer: Normalizer?) {
+    private mutating func add(_ token: Token, model: ModelVocabulary, normalizer: Normalizer?) throws {
         guard !token.content.isEmpty else { return }
+        guard token.content.count <= Self.longest else {
+            throw MartletError(
+                .unsupportedFormat,
+                "an added token of the tokenizer has \(token.content.count) bytes; at most \(Self.longest) are supported"
+            )
+        }
         var token = token
         let known = byContent.value(token.content)
         let modelId = model.table.value(token.content)
@@ -58,7 +66,7 @@ struct AddedTokens: Sendable {
         }
         if token.isNormalized, let normalizer {
             var text = AlignedText(identity: token.content)
-            normalizer.apply(&text)
+            try normalizer.apply(&text)
             if text.bytes != token.content { normalizedContents[token.id] = text.bytes }
         }
         byContent.set(token.content, Int32(token.id))

@@ -43,6 +43,7 @@ indirect enum PostProcessor: Sendable {
     }
 
     private static let typeLimit = 1 << 16
+    private static let partLimit = 64
 
     private static func parts(_ list: JSON?, _ specials: JSON?) throws -> [Part] {
         func type(_ part: JSON) throws -> Int {
@@ -55,7 +56,14 @@ indirect enum PostProcessor: Sendable {
             }
             return id
         }
-        return try (list?.array ?? []).map { entry in
+        let entries = list?.array ?? []
+        // Each text part is a copy of the text's tokens.
+        guard entries.count <= partLimit else {
+            throw MartletError(
+                .unsupportedFormat,
+                "the tokenizer's template has \(entries.count) parts; at most \(partLimit) are supported")
+        }
+        return try entries.map { entry in
             if let text = entry["Sequence"] {
                 guard let name = text["id"]?.string, ["A", "B"].contains(name) else {
                     throw MartletError(.invalidData, "the tokenizer's template names a text that is not A or B")

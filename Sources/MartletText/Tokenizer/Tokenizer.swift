@@ -126,7 +126,7 @@ public final class Tokenizer: Sendable {
         var text = PieceText(
             text: AlignedText(identity: bytes), pieces: bytes.isEmpty ? [] : [Piece(start: 0, end: bytes.count)])
         addedTokens.find(in: &text, normalized: false)
-        if let normalizer { text.rewrite { normalizer.apply(&$0) } }
+        if let normalizer { try text.rewrite { try normalizer.apply(&$0) } }
         addedTokens.find(in: &text, normalized: true)
         preTokenizer?.apply(&text)
         var cache = caches.withLock { $0.popLast() } ?? TokenCache()

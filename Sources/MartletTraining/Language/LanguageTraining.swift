@@ -23,6 +23,7 @@ public struct LanguageTraining {
         self.config = config.config(vocabularyCount: texts.tokenizer.vocabularySize, endToken: texts.endToken)
         tokenizer = texts.tokenizer
         tokenizerFiles = texts.files
+        if device == .cpu { try Self.checkMemory(self.config) }
         let model = try LanguageModelCatalog.make(config: self.config)
         try model.initialize(seed: UInt64(recipe.training.seed))
         try model.move(to: device)
@@ -40,6 +41,20 @@ public struct LanguageTraining {
                 after: prompt, count: sample.tokens, temperature: sample.temperature,
                 seed: UInt64(recipe.training.seed), end: end, goOn: goOn)
             return tokenizer.decode(prompt + tokens)
+        }
+    }
+
+    /// Refuses what no machine of this size can train, before it takes the memory of everything else that runs here.
+    /// - Throws: `invalidRecipe` where weights and gradients alone are more than the machine's memory.
+    private static func checkMemory(_ config: JSON) throws {
+        let count = try Parameter.withoutMemory { try LanguageModelCatalog.make(config: config) }.parameterCount
+        let (memory, gigabyte) = (Double(ProcessInfo.processInfo.physicalMemory), 1e9)
+        let needed = 8 * Double(count)
+        guard needed <= memory else {
+            throw MartletError(
+                .invalidRecipe,
+                "the model has \(count) parameters, which take \(Int(needed / gigabyte)) GB with their gradients; this machine "
+                    + "has \(Int(memory / gigabyte)) GB: lower model.width or model.layers", param: "model.width")
         }
     }
 

@@ -12,7 +12,11 @@ struct BundleExport {
         guard (try? manager.contentsOfDirectory(atPath: folder))?.isEmpty ?? true else {
             throw MartletError(.conflict, "the folder '\(folder)' is not empty; name a new one")
         }
-        try manager.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        do {
+            try manager.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        } catch {
+            throw MartletError(.unavailable, "the folder '\(folder)' cannot be made; name one where you may write")
+        }
         for file in model.files {
             guard !file.path.hasPrefix("/"), !file.path.split(separator: "/").contains("..") else {
                 throw MartletError(

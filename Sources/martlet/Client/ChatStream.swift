@@ -64,7 +64,8 @@ struct ChatStream {
             headers: [("Content-Type", "application/json")])
         var parser = EventStreamParser()
         var isWhole = false
-        for try await chunk in response.body {
+        var chunks = response.body.makeAsyncIterator()
+        while let chunk = try await Self.next(&chunks) {
             for (_, data) in parser.feed(chunk.readableBytesView) {
                 if data == "[DONE]" {
                     isWhole = true
@@ -84,11 +85,24 @@ struct ChatStream {
                 }
             }
         }
-        guard isWhole else { throw MartletError(.unavailable, "the answer broke off; ask again") }
+        guard isWhole else { throw Self.brokenOff }
         let end = ContinuousClock.now
         outcome.firstSeconds = start.duration(to: first ?? end) / .seconds(1)
         outcome.restSeconds = (first ?? end).duration(to: end) / .seconds(1)
         return outcome
+    }
+
+    private static var brokenOff: MartletError { MartletError(.unavailable, "the answer broke off; ask again") }
+
+    /// The next bytes. Throws `unavailable` where the server goes away.
+    private static func next(_ chunks: inout HTTPClientResponse.Body.AsyncIterator) async throws -> ByteBuffer? {
+        do {
+            return try await chunks.next()
+        } catch is CancellationError {
+            throw CancellationError()
+        } catch {
+            throw brokenOff
+        }
     }
 
     private static func failure(_ error: JSON) -> MartletError {

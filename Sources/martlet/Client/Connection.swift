@@ -1,6 +1,8 @@
+import AsyncHTTPClient
 import Foundation
 import MartletPlatform
 import MartletWire
+import NIOCore
 
 /// Finds the server that a command asks: the one that was named, the owner of HOME, or one started for the purpose.
 enum Connection {
@@ -27,8 +29,14 @@ enum Connection {
             return result
         } catch {
             await client.close()
-            throw error
+            guard isBreak(error) else { throw error }
+            throw MartletError(.unavailable, "the server went away in the middle of its answer; try again")
         }
+    }
+
+    /// Whether a connection broke, in the words of the library and not of ours.
+    private static func isBreak(_ error: any Error) -> Bool {
+        error is HTTPClientError || error is ChannelError || error is IOError
     }
 
     /// Starts `martlet serve` in the background and waits until it answers.

@@ -30,6 +30,22 @@ struct ModelFiles {
             throw MartletError(
                 .invalidData, "'\(path)' has no .safetensors or .gguf file; name the folder that holds the weights")
         }
+        try chooseGGUF(path)
         for file in pickled { notes.append("left out \(file.remote): files that can hold code are never read") }
+    }
+
+    /// Of a folder without safetensors its one GGUF file is all that is sent; which of several is not guessed.
+    private mutating func chooseGGUF(_ path: String) throws {
+        let files = items.filter { $0.remote.lowercased().hasSuffix(".gguf") }
+        guard !files.isEmpty, files.count == items.count(where: { ModelFileFormat.holdsWeights($0.remote) }) else {
+            return
+        }
+        guard files.count == 1 else {
+            throw MartletError(
+                .invalidData,
+                "'\(path)' has \(files.count) GGUF files; name the one to import: "
+                    + files.prefix(4).map(\.remote).joined(separator: ", "))
+        }
+        items = files
     }
 }

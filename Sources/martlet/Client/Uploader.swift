@@ -78,9 +78,11 @@ struct Uploader {
                 items.append(Item(local: path, remote: (path as NSString).lastPathComponent))
                 continue
             }
-            for relative in FileManager.default.enumerator(atPath: path)?.compactMap({ $0 as? String }) ?? [] {
+            // A link to a folder has nothing in it for whoever does not follow it.
+            let folder = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+            for relative in FileManager.default.enumerator(atPath: folder)?.compactMap({ $0 as? String }) ?? [] {
                 let isHidden = relative.split(separator: "/").contains { $0.hasPrefix(".") }
-                let local = path + "/" + relative
+                let local = folder + "/" + relative
                 guard !isHidden, FileManager.default.fileExists(atPath: local, isDirectory: &isFolder),
                     !isFolder.boolValue
                 else { continue }

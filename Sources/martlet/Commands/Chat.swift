@@ -52,13 +52,13 @@ struct ChatSession {
         while let line = next() {
             let text = line.trimmingCharacters(in: .whitespaces)
             guard !text.isEmpty else { continue }
-            let command = text.split(separator: " ", maxSplits: 1).map(String.init)
+            let command = text.split(maxSplits: 1, whereSeparator: \.isWhitespace).map(String.init)
             switch command[0] {
             case "/quit", "/exit": return try end(failure)
             case "/help": output.note(Self.help)
             case "/reset": reset()
             case "/system":
-                system = command.count > 1 ? command[1] : nil
+                system = command.count > 1 ? command[1].trimmingCharacters(in: .whitespaces) : nil
                 reset()
             case let word where word.hasPrefix("/") && !word.dropFirst().contains("/"):
                 output.note("there is no command '\(word)'; /help lists them")
@@ -73,6 +73,8 @@ struct ChatSession {
                 }
             }
         }
+        // The shell's own prompt begins a line.
+        if isInteractive { Console.write("\n") }
         try end(failure)
     }
 
@@ -91,11 +93,19 @@ struct ChatSession {
         let question: JSON = ["role": "user", "content": .string(text)]
         let instructions: [JSON] = system.map { [["role": "system", "content": .string($0)]] } ?? []
         let isJSON = output.isJSON
-        let outcome = try await answer(instructions + messages + [question]) { piece in
-            guard !isJSON else { return }
-            try? FileHandle.standardOutput.write(contentsOf: Data(Console.inert(piece).utf8))
+        var hasText = false
+        let outcome: ChatStream.Outcome
+        do {
+            outcome = try await answer(instructions + messages + [question]) { piece in
+                guard !isJSON else { return }
+                hasText = true
+                Self.show(Console.inert(piece))
+            }
+        } catch {
+            if hasText { Self.show("\n") }
+            throw error
         }
-        if !isJSON { print() }
+        if !isJSON { Self.show("\n") }
         messages += [question, ["role": "assistant", "content": .string(outcome.text)]]
         if isJSON {
             turns.append([
@@ -107,6 +117,11 @@ struct ChatSession {
         } else {
             output.note(Self.line(outcome))
         }
+    }
+
+    /// At once: what `print` writes stays behind where the output is a pipe.
+    private static func show(_ text: String) {
+        try? FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
     }
 
     private mutating func answer(_ messages: [JSON], _ write: (String) -> Void) async throws -> ChatStream.Outcome {

@@ -58,15 +58,15 @@ enum GGUFImport {
     private static func write(
         _ model: GGUFModel, _ tokenizer: GGUFTokenizer?, _ file: GGUFFile, to target: URL
     ) throws {
-        var files: [(String, JSON)] = [("config.json", model.config)]
+        var files: [(String, Data)] = [("config.json", model.config.data)]
         if let tokenizer {
             files += [
-                ("tokenizer.json", tokenizer.tokenizer), ("tokenizer_config.json", tokenizer.tokenizerConfig),
-                ("generation_config.json", tokenizer.generationConfig),
+                ("tokenizer.json", tokenizer.tokenizer), ("tokenizer_config.json", tokenizer.tokenizerConfig.data),
+                ("generation_config.json", tokenizer.generationConfig.data),
             ]
         }
         do {
-            for (name, json) in files { try json.data.write(to: target.appending(path: name)) }
+            for (name, data) in files { try data.write(to: target.appending(path: name)) }
             if let template = tokenizer?.chatTemplate {
                 try Data(template.utf8).write(to: target.appending(path: "chat_template.jinja"))
             }

@@ -1,9 +1,10 @@
+import Foundation
 import MartletWire
 
 /// A GGUF file's tokenizer in Hugging Face's files: `tokenizer.json`, `tokenizer_config.json` and the ids that end an
 /// answer.
 struct GGUFTokenizer {
-    let tokenizer: JSON
+    let tokenizer: Data
     let tokenizerConfig: JSON
     let generationConfig: JSON
     let chatTemplate: String?
@@ -73,15 +74,19 @@ struct GGUFTokenizer {
             return try metadata["tokenizer.ggml.add_bos_token"]?.bool ?? isLlama && id("bos") != nil
         }
 
-        private func vocabulary() throws -> JSON {
-            var seen = JSONObject()
+        /// As text: a tree's keys are strings, of which Unicode calls some equal that are different tokens.
+        private func vocabulary() throws -> String {
+            var seen = Set<[UInt8]>(minimumCapacity: tokens.count)
+            var text = ""
             for (id, token) in tokens.enumerated() {
-                guard seen[token] == nil else {
+                guard seen.insert(Array(token.utf8)).inserted else {
                     throw MartletError(.invalidData, "the GGUF file's tokenizer has '\(token)' twice")
                 }
-                seen[token] = JSON(id)
+                text += id == 0 ? "{" : ","
+                JSON.quote(token, to: &text)
+                text += ":\(id)"
             }
-            return .object(seen)
+            return text + "}"
         }
 
         private var added: JSON {
@@ -114,16 +119,20 @@ struct GGUFTokenizer {
 
         private func file(
             normalizer: JSON, preTokenizer: JSON, decoder: JSON, postProcessor: JSON, model: JSON
-        ) -> JSON {
-            [
+        ) throws -> Data {
+            let parts: JSON = [
                 "version": "1.0", "truncation": .null, "padding": .null, "added_tokens": added,
                 "normalizer": normalizer, "pre_tokenizer": preTokenizer, "post_processor": postProcessor,
-                "decoder": decoder, "model": model,
+                "decoder": decoder,
             ]
+            let head = String(parts.serialized().dropLast())
+            let settings = String(model.serialized().dropLast())
+            let vocabulary = try vocabulary()
+            return Data(#"\#(head),"model":\#(settings),"vocab":\#(vocabulary)}}"#.utf8)
         }
 
         /// GPT-2's kind: bytes as letters, and merges in order.
-        func byteLevel() throws -> JSON {
+        func byteLevel() throws -> Data {
             guard let merges = metadata["tokenizer.ggml.merges"]?.strings else {
                 throw MartletError(.invalidData, "the GGUF file's tokenizer has no merges")
             }
@@ -144,20 +153,19 @@ struct GGUFTokenizer {
                     ],
                 ]
             }
-            return file(
+            return try file(
                 normalizer: pre == "qwen2" ? ["type": "NFC"] : .null, preTokenizer: split ?? bytes,
                 decoder: ["type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true],
-                postProcessor: try postProcessor() ?? .null,
+                postProcessor: postProcessor() ?? .null,
                 model: [
                     "type": "BPE", "dropout": .null, "unk_token": .null, "continuing_subword_prefix": .null,
                     "end_of_word_suffix": .null, "fuse_unk": false, "byte_fallback": false,
-                    "ignore_merges": .bool(pre == "llama-bpe"), "vocab": try vocabulary(),
-                    "merges": .array(merges.map(JSON.string)),
+                    "ignore_merges": .bool(pre == "llama-bpe"), "merges": .array(merges.map(JSON.string)),
                 ])
         }
 
         /// SentencePiece's kind: pieces with scores, and bytes for what no piece has.
-        func sentencePiece() throws -> JSON {
+        func sentencePiece() throws -> Data {
             guard let scores = metadata["tokenizer.ggml.scores"]?.doubles, scores.count == tokens.count else {
                 throw MartletError(.invalidData, "the GGUF file's tokenizer has no score for each token")
             }
@@ -169,37 +177,35 @@ struct GGUFTokenizer {
             ]
             if startsWithSpace { decoders.append(["type": "Strip", "content": " ", "start": 1, "stop": 0]) }
             let unknown = try id("unknown").map { JSON.string(tokens[$0]) } ?? .null
-            return file(
+            return try file(
                 normalizer: startsWithSpace
                     ? ["type": "Sequence", "normalizers": [["type": "Prepend", "prepend": "▁"], replace]] : replace,
                 preTokenizer: .null, decoder: ["type": "Sequence", "decoders": .array(decoders)],
-                postProcessor: try postProcessor() ?? .null,
+                postProcessor: postProcessor() ?? .null,
                 model: [
                     "type": "BPE", "dropout": .null, "unk_token": unknown, "continuing_subword_prefix": .null,
                     "end_of_word_suffix": .null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
-                    "vocab": try vocabulary(), "merges": .array(merges(scores)),
+                    "merges": .array(merges(scores)),
                 ])
         }
 
         /// Every way to make a piece of two others; the pieces of higher score come first, as SentencePiece joins them.
         private func merges(_ scores: [Double]) -> [JSON] {
-            var ids: [String: Int] = [:]
-            for (id, token) in tokens.enumerated() where types[id] == 1 { ids[token] = id }
-            var found: [(score: Double, id: Int, left: String, right: String)] = []
+            // By their bytes, as in the vocabulary.
+            var ids: [[UInt8]: Int] = [:]
+            for (id, token) in tokens.enumerated() where types[id] == 1 { ids[Array(token.utf8)] = id }
+            var found: [(score: Double, id: Int, left: Int, leftCount: Int, right: Int)] = []
             for (token, id) in ids {
-                let scalars = Array(token.unicodeScalars)
-                guard scalars.count > 1, scalars.count <= 256 else { continue }
-                for cut in 1..<scalars.count {
-                    var (left, right) = (String.UnicodeScalarView(), String.UnicodeScalarView())
-                    left.append(contentsOf: scalars[..<cut])
-                    right.append(contentsOf: scalars[cut...])
-                    if ids[String(left)] != nil, ids[String(right)] != nil {
-                        found.append((scores[id], id, String(left), String(right)))
+                let cuts = token.indices.dropFirst().filter { token[$0] & 0xC0 != 0x80 }
+                guard cuts.count < 256 else { continue }
+                for cut in cuts {
+                    if let left = ids[Array(token[..<cut])], let right = ids[Array(token[cut...])] {
+                        found.append((scores[id], id, left, cut, right))
                     }
                 }
             }
-            found.sort { ($1.score, $0.id, $1.left.utf8.count) < ($0.score, $1.id, $0.left.utf8.count) }
-            return found.map { .array([.string($0.left), .string($0.right)]) }
+            found.sort { ($1.score, $0.id, $1.leftCount) < ($0.score, $1.id, $0.leftCount) }
+            return found.map { .array([.string(tokens[$0.left]), .string(tokens[$0.right])]) }
         }
     }
 

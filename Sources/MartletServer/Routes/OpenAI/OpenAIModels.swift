@@ -9,10 +9,24 @@ struct OpenAIModels {
 
     func list(_ call: Call) async throws -> Response {
         try call.checkQuery("after", "limit")
+        let limit = try call.queryNumber("limit", in: 1...10_000)
         let by = try call.caller()
         var served = try await platform.deployments.servable(by: by) + platform.models.tuned(by: by)
         served = served.filter { $0.model.signature.isLanguage }
-        return .document(["object": "list", "data": .array(served.map { document($0, by) }), "has_more": false])
+        if let after = call.query("after") {
+            guard let place = served.firstIndex(where: { $0.name == after }) else {
+                throw MartletError(
+                    .invalidRequest,
+                    "'after' is '\(after.prefix(200))', which is none of the models; see GET /v1/models",
+                    param: "after")
+            }
+            served.removeFirst(place + 1)
+        }
+        let page = served.prefix(limit ?? served.count)
+        return .document([
+            "object": "list", "data": .array(page.map { document($0, by) }),
+            "has_more": .bool(page.count < served.count),
+        ])
     }
 
     func show(_ call: Call) async throws -> Response {

@@ -21,7 +21,10 @@ struct TokenRoutes {
         } else {
             throw fields.fault("prompt", "is missing; give a prompt or messages")
         }
-        let addsSpecial = try fields.bool("add_special_tokens") ?? true
+        // A chat's template writes them itself, where the model wants any: so the count is what a chat is billed.
+        var isChat = false
+        if case .chat = input { isChat = true }
+        let addsSpecial = try fields.bool("add_special_tokens") ?? !isChat
         try fields.finish()
         let reply = try await platform.deployments.tokenize(
             model: model, request: TokenizeRequest(input: input, addSpecialTokens: addsSpecial), by: call.caller())

@@ -40,6 +40,25 @@ indirect enum TokenDecoder: Sendable {
         case "Sequence": self = .sequence(try (json["decoders"]?.array ?? []).map { try TokenDecoder($0) })
         default: throw TokenizerReader.unknown(kind, "decoder")
         }
+        guard growth <= Self.growthLimit else {
+            throw MartletError(
+                .unsupportedFormat,
+                "the tokenizer's decoder can make more than \(Int(Self.growthLimit)) bytes of one; use a tokenizer without "
+                    + "such replacements")
+        }
+    }
+
+    private static let growthLimit = 4096.0
+
+    /// The most bytes that one byte of a token can become.
+    private var growth: Double {
+        switch self {
+        case .byteLevel, .byteFallback: 3
+        case .replace(.literal(let text), let content): max(1, Double(content.count) / Double(max(1, text.count)))
+        case .replace(.regex, let content): Double(1 + content.count)
+        case .sequence(let steps): steps.reduce(1) { $0 * $1.growth }
+        case .metaspace, .wordPiece, .bpe, .fuse, .strip, .ctc: 1
+        }
     }
 
     func apply(_ tokens: [[UInt8]]) -> [[UInt8]] {

@@ -6,6 +6,7 @@ struct WordPieceModel: TokenModel {
     private let unknown: Int32
     private let prefix: [UInt8]
     private let wordLimit: Int
+    private static let longest = 1024
 
     init(_ tape: JSONTape, _ node: Int) throws {
         vocabulary = try TokenizerReader.vocabulary(tape, node, "WordPiece")
@@ -13,6 +14,12 @@ struct WordPieceModel: TokenModel {
         unknown = vocabulary.table.value(unknownText)
         prefix = try TokenizerReader.text(tape, node, "continuing_subword_prefix") ?? Array("##".utf8)
         wordLimit = tape.value("max_input_chars_per_word", of: node).flatMap { tape.index($0) } ?? 100
+        // Cutting a word takes time with the square of its length.
+        guard wordLimit <= Self.longest else {
+            throw MartletError(
+                .unsupportedFormat,
+                "the tokenizer's max_input_chars_per_word is \(wordLimit); at most \(Self.longest) are supported")
+        }
     }
 
     func tokenize(

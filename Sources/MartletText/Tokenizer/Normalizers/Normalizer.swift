@@ -36,19 +36,44 @@ indirect enum Normalizer: Sendable {
         }
     }
 
-    func apply(_ text: inout AlignedText) {
+    /// What a text may grow to, as a multiple of its bytes with some to spare: Unicode's own forms stay below 20 times.
+    private static let growth = 64
+    private static let spare = 256
+
+    /// Throws `invalidData` where the text would grow past that: replacements of replacements could fill all memory.
+    func apply(_ text: inout AlignedText) throws {
+        try apply(&text, upTo: Self.growth * text.bytes.count + Self.spare)
+    }
+
+    private func apply(_ text: inout AlignedText, upTo limit: Int) throws {
         switch self {
         case .form(let form): form.apply(&text)
         case .lowercase: CaseNormalizer.lowercase(&text)
         case .stripAccents: text.map { CharacterTable.shared.has(CharacterTable.mark, $0) ? nil : $0 }
         case .bert(let bert): bert.apply(&text)
-        case .replace(let pattern, let content): text.replace(pattern.matches(in: text.bytes), with: content)
-        case .prepend(let prefix): text.prepend(prefix)
+        case .replace(let pattern, let content):
+            let matches = pattern.matches(in: text.bytes)
+            let count = matches.reduce(text.bytes.count) { $0 + content.count - $1.count }
+            try Self.check(count, limit)
+            text.replace(matches, with: content)
+        case .prepend(let prefix):
+            try Self.check(text.bytes.count + prefix.count, limit)
+            text.prepend(prefix)
         case .strip(let left, let right): Self.strip(&text, left: left, right: right)
         case .nmt: text.map(Self.nmt)
         case .precompiled(let map): map.apply(&text)
         case .byteLevel: ByteAlphabet.spell(&text)
-        case .sequence(let parts): for part in parts { part.apply(&text) }
+        case .sequence(let parts): for part in parts { try part.apply(&text, upTo: limit) }
+        }
+        try Self.check(text.bytes.count, limit)
+    }
+
+    private static func check(_ count: Int, _ limit: Int) throws {
+        guard count <= limit else {
+            throw MartletError(
+                .invalidData,
+                "the tokenizer's normalizer makes more than \(growth) times as much of a text as there was; use a tokenizer "
+                    + "without such replacements")
         }
     }
 

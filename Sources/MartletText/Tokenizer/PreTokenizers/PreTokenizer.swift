@@ -51,8 +51,26 @@ indirect enum PreTokenizer: Sendable {
             }
             self = .fixedLength(length)
         case "UnicodeScripts": self = .unicodeScripts
-        case "Sequence": self = .sequence(try (json["pretokenizers"]?.array ?? []).map { try PreTokenizer($0) })
+        case "Sequence":
+            self = .sequence(try (json["pretokenizers"]?.array ?? []).map { try PreTokenizer($0) })
+            guard spellingCount <= Self.spellingLimit else {
+                throw MartletError(
+                    .unsupportedFormat,
+                    "the tokenizer's pre-tokenizer spells bytes \(spellingCount) times over, and each time doubles the text; "
+                        + "leave all but one ByteLevel out")
+            }
         default: throw TokenizerReader.unknown(kind, "pre-tokenizer")
+        }
+    }
+
+    private static let spellingLimit = 4
+
+    /// How often bytes are written as characters, one time after the other.
+    private var spellingCount: Int {
+        switch self {
+        case .byteLevel: 1
+        case .sequence(let parts): parts.reduce(0) { $0 + $1.spellingCount }
+        default: 0
         }
     }
 
