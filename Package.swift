@@ -137,19 +137,23 @@ let package = Package(
             ]),
         tests("MartletTextTests", ["MartletText", "MartletWire"], resources: [.copy("Golden")]),
         tests(
-            "MartletModelsTests", ["MartletModels", "MartletNN", "MartletTensor", "MartletText", "MartletWire"],
+            "MartletModelsTests",
+            ["MartletModels", "MartletNN", "MartletTensor", "MartletText", "MartletTesting", "MartletWire"],
             resources: [.copy("Golden")]),
         tests(
             "MartletTrainingTests",
-            ["MartletTraining", "MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletWire"],
+            [
+                "MartletTraining", "MartletModels", "MartletNN", "MartletTensor", "MartletData", "MartletTesting",
+                "MartletWire",
+            ],
             resources: [.copy("Golden")]),
         tests(
             "MartletServingTests",
             [
                 "MartletServing", "MartletTraining", "MartletModels", "MartletNN", "MartletTensor", "MartletData",
-                "MartletText", "CKernels", "MartletWire",
+                "MartletText", "MartletTesting", "CKernels", "MartletWire",
             ]),
-        tests("MartletDataTests", ["MartletData", "MartletWire"]),
+        tests("MartletDataTests", ["MartletData", "MartletTesting", "MartletWire"]),
         tests("MartletStoreTests", ["MartletStore", "MartletWire"]),
         tests(
             "MartletPlatformTests",

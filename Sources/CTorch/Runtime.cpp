@@ -30,9 +30,6 @@ ct_error ct_set_threads(int32_t count) {
 }
 int32_t ct_threads(void) { return at::get_num_threads(); }
 
-void ct_set_mkldnn(bool enabled) { at::globalContext().setUserEnabledMkldnn(enabled); }
-bool ct_mkldnn(void) { return at::globalContext().userEnabledMkldnn(); }
-
 int32_t ct_cuda_count(void) {
     try {
         if (!at::globalContext().hasCUDA()) return 0;
@@ -41,7 +38,6 @@ int32_t ct_cuda_count(void) {
         return 0;
     }
 }
-bool ct_cuda_available(void) { return ct_cuda_count() > 0; }
 
 bool ct_memory(int64_t device, int64_t *current, int64_t *peak) {
     auto target = ct::device(device);

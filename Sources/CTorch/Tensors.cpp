@@ -6,7 +6,6 @@
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
-void ct_tensor_retain(ct_tensor tensor) { c10::raw::intrusive_ptr::incref(ct::impl(tensor)); }
 void ct_tensor_release(ct_tensor tensor) { c10::raw::intrusive_ptr::decref(ct::impl(tensor)); }
 
 int32_t ct_tensor_rank(ct_tensor tensor) { return static_cast<int32_t>(ct::impl(tensor)->dim()); }
@@ -89,10 +88,6 @@ ct_tensor ct_tensor_grad(ct_tensor tensor) {
 ct_error ct_tensor_set_grad(ct_tensor tensor, ct_tensor grad) {
     return ct::guarded(
         [&] { ct::impl(tensor)->mutable_grad() = grad == nullptr ? at::Tensor() : ct::borrow(grad); });
-}
-
-void ct_tensor_grads(const ct_tensor *tensors, int32_t count, ct_tensor *grads) {
-    for (int32_t i = 0; i < count; ++i) grads[i] = ct_tensor_grad(tensors[i]);
 }
 
 void ct_tensor_clear_grads(const ct_tensor *tensors, int32_t count) {

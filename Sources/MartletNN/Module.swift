@@ -125,8 +125,6 @@ public enum RandomPurpose {
     public static let initialization: UInt32 = 1
     public static let dropout: UInt32 = 2
     public static let shuffling: UInt32 = 3
-    public static let augmentation: UInt32 = 4
-    public static let splitting: UInt32 = 5
 }
 
 /// One walk over a module's properties.

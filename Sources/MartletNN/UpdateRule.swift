@@ -8,7 +8,6 @@ extension Op {
     static let fusedAdamW_ = Op("aten::_fused_adamw_")
     static let fusedAdagrad_ = Op("aten::_fused_adagrad_")
     static let foreachMul_ = Op("aten::_foreach_mul_.Scalar")
-    static let foreachMulTensor_ = Op("aten::_foreach_mul_.Tensor")
     static let foreachAdd_ = Op("aten::_foreach_add_.List")
     static let foreachAddScalar_ = Op("aten::_foreach_add_.Scalar")
     static let foreachAddcmul_ = Op("aten::_foreach_addcmul_.Scalar")

@@ -34,20 +34,17 @@ extension Store {
     }
 
     package func audit(project: String?, before: Int?, limit: Int) async throws -> [AuditRow] {
-        try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT * FROM audit WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR sequence < ?2)
-                    ORDER BY sequence DESC LIMIT ?3
-                    """, arguments: [project, before, limit]
-            ).map { row in
-                AuditRow(
-                    sequence: row["sequence"],
-                    time: (try? Date(row["time"] as String, strategy: .iso8601)) ?? Date(timeIntervalSince1970: 0),
-                    project: row["project"], key: row["key"], action: row["action"], resource: row["resource"],
-                    outcome: row["outcome"], previousHash: row["previous_hash"], hash: row["hash"])
-            }
+        try await all(
+            """
+            SELECT * FROM audit WHERE (?1 IS NULL OR project = ?1) AND (?2 IS NULL OR sequence < ?2)
+            ORDER BY sequence DESC LIMIT ?3
+            """, [project, before, limit]
+        ) { row in
+            AuditRow(
+                sequence: row["sequence"],
+                time: (try? Date(row["time"] as String, strategy: .iso8601)) ?? Date(timeIntervalSince1970: 0),
+                project: row["project"], key: row["key"], action: row["action"], resource: row["resource"],
+                outcome: row["outcome"], previousHash: row["previous_hash"], hash: row["hash"])
         }
     }
 

@@ -98,17 +98,14 @@ extension Store {
 
     /// Nil for a response that was not streamed from the background, or is not over.
     package func events(ofResponse id: String, projectID: String) async throws -> ResponseEvents? {
-        try await read { db in
-            try Row.fetchOne(
-                db,
-                sql: """
-                    SELECT e.events FROM response_events e JOIN responses r ON r.id = e.response_id
-                    WHERE e.response_id = ? AND r.project_id = ?
-                    """, arguments: [id, projectID]
-            ).map { row in
-                guard let text = row["events"] as String? else { return .tooMany }
-                return .kept(text.utf8.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) })
-            }
+        try await first(
+            """
+            SELECT e.events FROM response_events e JOIN responses r ON r.id = e.response_id
+            WHERE e.response_id = ? AND r.project_id = ?
+            """, [id, projectID]
+        ) { row in
+            guard let text = row["events"] as String? else { return .tooMany }
+            return .kept(text.utf8.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) })
         }
     }
 }

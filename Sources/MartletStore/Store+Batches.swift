@@ -4,53 +4,39 @@ import MartletWire
 
 extension Store {
     package func insert(_ batch: StoredBatch) async throws {
-        try await write { db in
-            try db.execute(
-                sql: """
-                    INSERT INTO batches (id, project_id, key_id, state, created_at, tree_hash, info)
-                    VALUES (?, ?, ?, ?, ?, ?, ?)
-                    """,
-                arguments: [
-                    batch.id, batch.projectID, batch.keyID, batch.state.rawValue,
-                    batch.createdAt.timeIntervalSince1970, batch.treeHash, try Stored.text(batch.info),
-                ])
-        }
+        try await execute(
+            """
+            INSERT INTO batches (id, project_id, key_id, state, created_at, tree_hash, info)
+            VALUES (?, ?, ?, ?, ?, ?, ?)
+            """,
+            [
+                batch.id, batch.projectID, batch.keyID, batch.state.rawValue,
+                batch.createdAt.timeIntervalSince1970, batch.treeHash, try Stored.text(batch.info),
+            ])
     }
 
     /// Nil where the project has no such batch; `projectID` nil looks everywhere.
     package func batch(_ id: String, projectID: String?) async throws -> StoredBatch? {
-        try await read { db in
-            try Row.fetchOne(
-                db, sql: "SELECT * FROM batches WHERE id = ?1 AND (?2 IS NULL OR project_id = ?2)",
-                arguments: [id, projectID]
-            ).map(Self.batch)
-        }
+        try await first(
+            "SELECT * FROM batches WHERE id = ?1 AND (?2 IS NULL OR project_id = ?2)", [id, projectID], Self.batch)
     }
 
     /// Newest first, those behind `after`.
     package func batches(projectID: String, after: String?, limit: Int) async throws -> [StoredBatch] {
-        try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT * FROM batches WHERE project_id = ?1 AND (?2 IS NULL OR sequence <
-                    (SELECT sequence FROM batches WHERE id = ?2 AND project_id = ?1)) ORDER BY sequence DESC LIMIT ?3
-                    """, arguments: [projectID, after, limit]
-            ).map(Self.batch)
-        }
+        try await all(
+            """
+            SELECT * FROM batches WHERE project_id = ?1 AND (?2 IS NULL OR sequence <
+            (SELECT sequence FROM batches WHERE id = ?2 AND project_id = ?1)) ORDER BY sequence DESC LIMIT ?3
+            """, [projectID, after, limit], Self.batch)
     }
 
     /// Those that are not over, oldest first.
     package func unfinishedBatches() async throws -> [StoredBatch] {
-        try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT * FROM batches WHERE state IN ('validating', 'in_progress', 'finalizing', 'cancelling')
-                    ORDER BY sequence
-                    """
-            ).map(Self.batch)
-        }
+        try await all(
+            """
+            SELECT * FROM batches WHERE state IN ('validating', 'in_progress', 'finalizing', 'cancelling')
+            ORDER BY sequence
+            """, [], Self.batch)
     }
 
     /// Writes state and info; a batch that is over stays as it is. With `files` these are registered in the same
@@ -87,34 +73,26 @@ extension Store {
 
     /// Forgets the lines of a batch whose reading begins again.
     package func deleteLines(ofBatch id: String) async throws {
-        try await write { db in try db.execute(sql: "DELETE FROM batch_lines WHERE batch_id = ?", arguments: [id]) }
+        try await execute("DELETE FROM batch_lines WHERE batch_id = ?", [id])
     }
 
     /// Lines without a result behind `line`, in order.
     package func waitingLines(ofBatch id: String, after line: Int, limit: Int) async throws -> [StoredBatchLine] {
-        try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT line, custom_id, place, bytes, state, NULL AS result FROM batch_lines
-                    WHERE batch_id = ? AND state = 'waiting' AND line > ? ORDER BY line LIMIT ?
-                    """, arguments: [id, line, limit]
-            ).map(Self.line)
-        }
+        try await all(
+            """
+            SELECT line, custom_id, place, bytes, state, NULL AS result FROM batch_lines
+            WHERE batch_id = ? AND state = 'waiting' AND line > ? ORDER BY line LIMIT ?
+            """, [id, line, limit], Self.line)
     }
 
     /// Lines in one state behind `line`, in order, with their results.
     package func lines(
         ofBatch id: String, state: StoredBatchLine.State, after line: Int, limit: Int
     ) async throws -> [StoredBatchLine] {
-        try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT * FROM batch_lines WHERE batch_id = ? AND state = ? AND line > ? ORDER BY line LIMIT ?
-                    """, arguments: [id, state.rawValue, line, limit]
-            ).map(Self.line)
-        }
+        try await all(
+            """
+            SELECT * FROM batch_lines WHERE batch_id = ? AND state = ? AND line > ? ORDER BY line LIMIT ?
+            """, [id, state.rawValue, line, limit], Self.line)
     }
 
     /// Keeps what came of a line and what it used, in one transaction; false where it has a result already.

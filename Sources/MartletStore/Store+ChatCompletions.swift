@@ -46,25 +46,20 @@ package struct ChatCompletionFilter: Sendable, Equatable {
 
 extension Store {
     package func insert(_ completion: StoredChatCompletion) async throws {
-        try await write { db in
-            try db.execute(
-                sql: """
-                    INSERT INTO chat_completions (id, project_id, created_at, model, metadata, body, messages)
-                    VALUES (?, ?, ?, ?, ?, ?, ?)
-                    """,
-                arguments: [
-                    completion.id, completion.projectID, completion.createdAt.timeIntervalSince1970, completion.model,
-                    completion.metadata.serialized(), completion.body.serialized(), completion.messages.serialized(),
-                ])
-        }
+        try await execute(
+            """
+            INSERT INTO chat_completions (id, project_id, created_at, model, metadata, body, messages)
+            VALUES (?, ?, ?, ?, ?, ?, ?)
+            """,
+            [
+                completion.id, completion.projectID, completion.createdAt.timeIntervalSince1970, completion.model,
+                completion.metadata.serialized(), completion.body.serialized(), completion.messages.serialized(),
+            ])
     }
 
     package func chatCompletion(_ id: String, projectID: String) async throws -> StoredChatCompletion? {
-        try await read { db in
-            try Row.fetchOne(
-                db, sql: "SELECT * FROM chat_completions WHERE id = ? AND project_id = ?", arguments: [id, projectID]
-            ).map(Self.completion)
-        }
+        try await first(
+            "SELECT * FROM chat_completions WHERE id = ? AND project_id = ?", [id, projectID], Self.completion)
     }
 
     /// In the order of their making or against it, those behind `after`.
@@ -83,21 +78,14 @@ extension Store {
 
     /// Whether there was one.
     package func setMetadata(_ metadata: JSON, ofChatCompletion id: String, projectID: String) async throws -> Bool {
-        try await write { db in
-            try db.execute(
-                sql: "UPDATE chat_completions SET metadata = ? WHERE id = ? AND project_id = ?",
-                arguments: [metadata.serialized(), id, projectID])
-            return db.changesCount > 0
-        }
+        try await execute(
+            "UPDATE chat_completions SET metadata = ? WHERE id = ? AND project_id = ?",
+            [metadata.serialized(), id, projectID])
     }
 
     /// Whether there was one.
     package func deleteChatCompletion(_ id: String, projectID: String) async throws -> Bool {
-        try await write { db in
-            try db.execute(
-                sql: "DELETE FROM chat_completions WHERE id = ? AND project_id = ?", arguments: [id, projectID])
-            return db.changesCount > 0
-        }
+        try await execute("DELETE FROM chat_completions WHERE id = ? AND project_id = ?", [id, projectID])
     }
 
     private static func completion(_ row: Row) throws -> StoredChatCompletion {

@@ -26,13 +26,11 @@ extension Store {
     package func setProfile(
         job: String?, result: JSON?, ofDataset name: String, version: Int, projectID: String
     ) async throws {
-        try await write { db in
-            try db.execute(
-                sql: """
-                    UPDATE datasets SET profile_job = COALESCE(?, profile_job), profile = COALESCE(?, profile)
-                    WHERE project_id = ? AND name = ? AND version = ?
-                    """, arguments: [job, result?.serialized(), projectID, name, version])
-        }
+        try await execute(
+            """
+            UPDATE datasets SET profile_job = COALESCE(?, profile_job), profile = COALESCE(?, profile)
+            WHERE project_id = ? AND name = ? AND version = ?
+            """, [job, result?.serialized(), projectID, name, version])
     }
 
     /// The given version, or the newest.
@@ -91,11 +89,8 @@ extension Store {
     }
 
     package func deleteDataset(_ name: String, version: Int, projectID: String) async throws {
-        try await write { db in
-            try db.execute(
-                sql: "DELETE FROM datasets WHERE project_id = ? AND name = ? AND version = ?",
-                arguments: [projectID, name, version])
-        }
+        try await execute(
+            "DELETE FROM datasets WHERE project_id = ? AND name = ? AND version = ?", [projectID, name, version])
     }
 
     private static func dataset(_ row: Row, in db: Database) throws -> DatasetInfo {

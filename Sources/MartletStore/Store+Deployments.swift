@@ -28,30 +28,26 @@ package struct StoredDeployment: Sendable, Equatable {
 
 extension Store {
     package func save(_ deployment: StoredDeployment) async throws {
-        try await write { db in
-            try db.execute(
-                sql: "INSERT OR REPLACE INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                arguments: [
-                    deployment.projectID, deployment.name, deployment.model, deployment.previousModel,
-                    deployment.nextModel, deployment.error, deployment.replicas,
-                    deployment.createdAt.timeIntervalSince1970, deployment.updatedAt.timeIntervalSince1970,
-                ])
-        }
+        try await execute(
+            "INSERT OR REPLACE INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                deployment.projectID, deployment.name, deployment.model, deployment.previousModel,
+                deployment.nextModel, deployment.error, deployment.replicas,
+                deployment.createdAt.timeIntervalSince1970, deployment.updatedAt.timeIntervalSince1970,
+            ])
     }
 
     /// Of every project.
     package func deployments() async throws -> [StoredDeployment] {
-        try await read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM deployments ORDER BY project_id, name").map { row in
-                var deployment = StoredDeployment(
-                    projectID: row["project_id"], name: row["name"], model: row["model"], replicas: row["replicas"],
-                    createdAt: row.date("created_at"))
-                deployment.previousModel = row["previous_model"]
-                deployment.nextModel = row["next_model"]
-                deployment.error = row["error"]
-                deployment.updatedAt = row.date("updated_at")
-                return deployment
-            }
+        try await all("SELECT * FROM deployments ORDER BY project_id, name") { row in
+            var deployment = StoredDeployment(
+                projectID: row["project_id"], name: row["name"], model: row["model"], replicas: row["replicas"],
+                createdAt: row.date("created_at"))
+            deployment.previousModel = row["previous_model"]
+            deployment.nextModel = row["next_model"]
+            deployment.error = row["error"]
+            deployment.updatedAt = row.date("updated_at")
+            return deployment
         }
     }
 
@@ -67,21 +63,15 @@ extension Store {
     // MARK: Replica processes
 
     package func addProcess(pid: Int32, start: Int64) async throws {
-        try await write { db in
-            try db.execute(sql: "INSERT OR IGNORE INTO processes VALUES (?, ?)", arguments: [pid, start])
-        }
+        try await execute("INSERT OR IGNORE INTO processes VALUES (?, ?)", [pid, start])
     }
 
     package func removeProcess(pid: Int32, start: Int64) async throws {
-        try await write { db in
-            try db.execute(sql: "DELETE FROM processes WHERE pid = ? AND start = ?", arguments: [pid, start])
-        }
+        try await execute("DELETE FROM processes WHERE pid = ? AND start = ?", [pid, start])
     }
 
     package func processes() async throws -> [(pid: Int32, start: Int64)] {
-        try await read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM processes").map { ($0["pid"], $0["start"]) }
-        }
+        try await all("SELECT * FROM processes") { ($0["pid"], $0["start"]) }
     }
 
     // MARK: Usage
@@ -111,22 +101,19 @@ extension Store {
 
     /// `project` in the rows is the project's name.
     package func usage(projectID: String?, from: Date?, to: Date?) async throws -> [UsageRow] {
-        try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT u.*, COALESCE(p.name, u.project_id) AS project_name FROM usage u
-                    LEFT JOIN projects p ON p.id = u.project_id
-                    WHERE (?1 IS NULL OR u.project_id = ?1) AND (?2 IS NULL OR hour >= ?2) AND (?3 IS NULL OR hour < ?3)
-                    ORDER BY hour, project_name, key_id, kind, resource
-                    """, arguments: [projectID, from?.timeIntervalSince1970, to?.timeIntervalSince1970]
-            ).map { row in
-                UsageRow(
-                    hour: row.date("hour"), project: row["project_name"], key: row["key_id"], kind: row["kind"],
-                    resource: row["resource"], requests: row["requests"], rows: row["rows"],
-                    cpuSeconds: row["cpu_seconds"], promptTokens: row["prompt_tokens"],
-                    completionTokens: row["completion_tokens"])
-            }
+        try await all(
+            """
+            SELECT u.*, COALESCE(p.name, u.project_id) AS project_name FROM usage u
+            LEFT JOIN projects p ON p.id = u.project_id
+            WHERE (?1 IS NULL OR u.project_id = ?1) AND (?2 IS NULL OR hour >= ?2) AND (?3 IS NULL OR hour < ?3)
+            ORDER BY hour, project_name, key_id, kind, resource
+            """, [projectID, from?.timeIntervalSince1970, to?.timeIntervalSince1970]
+        ) { row in
+            UsageRow(
+                hour: row.date("hour"), project: row["project_name"], key: row["key_id"], kind: row["kind"],
+                resource: row["resource"], requests: row["requests"], rows: row["rows"],
+                cpuSeconds: row["cpu_seconds"], promptTokens: row["prompt_tokens"],
+                completionTokens: row["completion_tokens"])
         }
     }
 }

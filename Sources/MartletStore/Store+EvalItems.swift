@@ -15,29 +15,22 @@ extension Store {
     }
 
     package func deleteItems(ofRun id: String) async throws {
-        try await write { db in try db.execute(sql: "DELETE FROM eval_items WHERE run_id = ?", arguments: [id]) }
+        try await execute("DELETE FROM eval_items WHERE run_id = ?", [id])
     }
 
     /// Items without a result behind `number`, in order. Their sources may be large, and are left out.
     package func waitingItems(ofRun id: String, after number: Int, limit: Int) async throws -> [StoredEvalItem] {
-        try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT id, number FROM eval_items WHERE run_id = ? AND state = 'waiting' AND number > ?
-                    ORDER BY number LIMIT ?
-                    """, arguments: [id, number, limit]
-            ).map { StoredEvalItem(id: $0["id"], number: $0["number"], source: .null) }
-        }
+        try await all(
+            """
+            SELECT id, number FROM eval_items WHERE run_id = ? AND state = 'waiting' AND number > ?
+            ORDER BY number LIMIT ?
+            """, [id, number, limit]
+        ) { StoredEvalItem(id: $0["id"], number: $0["number"], source: .null) }
     }
 
     /// An item without a result, whole; nil where it has one.
     package func waitingItem(_ id: String) async throws -> StoredEvalItem? {
-        try await read { db in
-            try Row.fetchOne(
-                db, sql: "SELECT * FROM eval_items WHERE id = ? AND state = 'waiting'", arguments: [id]
-            ).map(Self.item)
-        }
+        try await first("SELECT * FROM eval_items WHERE id = ? AND state = 'waiting'", [id], Self.item)
     }
 
     /// A page of items with a result, with whether there are more: `limit` of them, or fewer where they have more than
@@ -55,25 +48,17 @@ extension Store {
                     (state = 'pass') = ?2) AND (?3 IS NULL OR number \(beyond)
                     (SELECT number FROM eval_items WHERE id = ?3 AND run_id = ?1)) ORDER BY number \(order) LIMIT ?4
                     """, arguments: [id, passed, after, limit + 1])
-            var (items, byteCount): ([StoredEvalItem], Int) = ([], 0)
-            for size in sizes.prefix(limit) {
-                byteCount += size["size"] as Int
-                guard items.isEmpty || byteCount <= byteLimit else { break }
-                let row = try Row.fetchOne(
-                    db, sql: "SELECT * FROM eval_items WHERE id = ?", arguments: [size["id"] as String])
-                if let row { items.append(try Self.item(row)) }
+            return try Self.page(sizes, limit: limit, byteLimit: byteLimit) { size in
+                try Row.fetchOne(
+                    db, sql: "SELECT * FROM eval_items WHERE id = ?", arguments: [size["id"] as String]
+                ).map(Self.item)
             }
-            return (items, sizes.count > items.count)
         }
     }
 
     package func item(_ id: String, ofRun run: String) async throws -> StoredEvalItem? {
-        try await read { db in
-            try Row.fetchOne(
-                db, sql: "SELECT * FROM eval_items WHERE id = ? AND run_id = ? AND state != 'waiting'",
-                arguments: [id, run]
-            ).map(Self.item)
-        }
+        try await first(
+            "SELECT * FROM eval_items WHERE id = ? AND run_id = ? AND state != 'waiting'", [id, run], Self.item)
     }
 
     /// Keeps what came of an item and what it used, in one transaction; false where it has a result already.
@@ -93,50 +78,40 @@ extension Store {
 
     /// How many items are in each state.
     package func itemCounts(ofRun id: String) async throws -> [StoredEvalItem.State: Int] {
-        try await read { db in
-            let rows = try Row.fetchAll(
-                db, sql: "SELECT state, COUNT(*) AS items FROM eval_items WHERE run_id = ? GROUP BY state",
-                arguments: [id])
-            return Dictionary(
-                rows.map { (StoredEvalItem.State(rawValue: $0["state"]) ?? .error, $0["items"] as Int) },
-                uniquingKeysWith: +)
-        }
+        let counts = try await all(
+            "SELECT state, COUNT(*) AS items FROM eval_items WHERE run_id = ? GROUP BY state", [id]
+        ) { (StoredEvalItem.State(rawValue: $0["state"]) ?? .error, $0["items"] as Int) }
+        return Dictionary(counts, uniquingKeysWith: +)
     }
 
     /// Passes and failures by criterion: `[name: (passed, failed)]`.
     package func criteriaCounts(ofRun id: String) async throws -> [String: (passed: Int, failed: Int)] {
-        try await read { db in
-            let rows = try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT json_extract(r.value, '$.name') AS name, SUM(json_extract(r.value, '$.passed')) AS passed,
-                    COUNT(*) AS results FROM eval_items i, json_each(i.result, '$.results') r
-                    WHERE i.run_id = ? AND i.state != 'waiting' GROUP BY 1
-                    """, arguments: [id])
-            return Dictionary(
-                rows.map { row in
-                    let (passed, results) = (row["passed"] as Int, row["results"] as Int)
-                    return (row["name"] as String, (passed, results - passed))
-                }, uniquingKeysWith: { first, _ in first })
+        let counts = try await all(
+            """
+            SELECT json_extract(r.value, '$.name') AS name, SUM(json_extract(r.value, '$.passed')) AS passed,
+            COUNT(*) AS results FROM eval_items i, json_each(i.result, '$.results') r
+            WHERE i.run_id = ? AND i.state != 'waiting' GROUP BY 1
+            """, [id]
+        ) { row in
+            let (passed, results) = (row["passed"] as Int, row["results"] as Int)
+            return (row["name"] as String, (passed: passed, failed: results - passed))
         }
+        return Dictionary(counts, uniquingKeysWith: { first, _ in first })
     }
 
     /// Tokens by model: `[model: (requests, input, cached, output)]`.
     package func modelUsage(
         ofRun id: String
     ) async throws -> [(model: String, requests: Int, input: Int, cached: Int, output: Int)] {
-        try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT json_extract(u.value, '$.model') AS model, COUNT(*) AS requests,
-                    SUM(json_extract(u.value, '$.input')) AS input, SUM(json_extract(u.value, '$.cached')) AS cached,
-                    SUM(json_extract(u.value, '$.output')) AS output
-                    FROM eval_items i, json_each(i.result, '$.usage') u WHERE i.run_id = ? AND i.state != 'waiting'
-                    GROUP BY 1 ORDER BY 1
-                    """, arguments: [id]
-            ).map { ($0["model"], $0["requests"], $0["input"], $0["cached"], $0["output"]) }
-        }
+        try await all(
+            """
+            SELECT json_extract(u.value, '$.model') AS model, COUNT(*) AS requests,
+            SUM(json_extract(u.value, '$.input')) AS input, SUM(json_extract(u.value, '$.cached')) AS cached,
+            SUM(json_extract(u.value, '$.output')) AS output
+            FROM eval_items i, json_each(i.result, '$.usage') u WHERE i.run_id = ? AND i.state != 'waiting'
+            GROUP BY 1 ORDER BY 1
+            """, [id]
+        ) { ($0["model"], $0["requests"], $0["input"], $0["cached"], $0["output"]) }
     }
 
     private static func item(_ row: Row) throws -> StoredEvalItem {

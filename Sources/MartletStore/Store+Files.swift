@@ -50,15 +50,11 @@ extension Store {
 
     /// Nil where the project has no such file, or has none any more at `date`; `projectID` nil looks everywhere.
     package func file(_ id: String, projectID: String?, at date: Date) async throws -> FileInfo? {
-        try await read { db in
-            try Row.fetchOne(
-                db,
-                sql: """
-                    SELECT * FROM files WHERE id = ?1 AND (?2 IS NULL OR project_id = ?2)
-                    AND (expires_at IS NULL OR expires_at > ?3)
-                    """, arguments: [id, projectID, date.timeIntervalSince1970]
-            ).map(Self.file)
-        }
+        try await first(
+            """
+            SELECT * FROM files WHERE id = ?1 AND (?2 IS NULL OR project_id = ?2)
+            AND (expires_at IS NULL OR expires_at > ?3)
+            """, [id, projectID, date.timeIntervalSince1970], Self.file)
     }
 
     /// In the order of their making or, `isNewestFirst`, against it; those behind the file `after`.
@@ -67,24 +63,17 @@ extension Store {
     ) async throws -> [FileInfo] {
         // Both words are from here, not from a request.
         let (order, beyond) = isNewestFirst ? ("DESC", "<") : ("ASC", ">")
-        return try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT * FROM files WHERE project_id = ?1 AND (?2 IS NULL OR purpose = ?2) AND (?3 IS NULL OR
-                    sequence \(beyond) (SELECT sequence FROM files WHERE id = ?3 AND project_id = ?1))
-                    AND (expires_at IS NULL OR expires_at > ?5) ORDER BY sequence \(order) LIMIT ?4
-                    """, arguments: [projectID, purpose?.rawValue, after, limit, date.timeIntervalSince1970]
-            ).map(Self.file)
-        }
+        return try await all(
+            """
+            SELECT * FROM files WHERE project_id = ?1 AND (?2 IS NULL OR purpose = ?2) AND (?3 IS NULL OR
+            sequence \(beyond) (SELECT sequence FROM files WHERE id = ?3 AND project_id = ?1))
+            AND (expires_at IS NULL OR expires_at > ?5) ORDER BY sequence \(order) LIMIT ?4
+            """, [projectID, purpose?.rawValue, after, limit, date.timeIntervalSince1970], Self.file)
     }
 
     /// The files that a job left, oldest first.
     package func files(ofJob id: String) async throws -> [FileInfo] {
-        try await read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM files WHERE job_id = ? ORDER BY sequence", arguments: [id])
-                .map(Self.file)
-        }
+        try await all("SELECT * FROM files WHERE job_id = ? ORDER BY sequence", [id], Self.file)
     }
 
     /// Unfinished jobs that read the file, other than those that only describe it.
@@ -129,11 +118,8 @@ extension Store {
 
     /// Files whose time is over, of every project: id and project.
     package func expiredFiles(at date: Date) async throws -> [(id: String, projectID: String)] {
-        try await read { db in
-            try Row.fetchAll(
-                db, sql: "SELECT id, project_id FROM files WHERE expires_at <= ?",
-                arguments: [date.timeIntervalSince1970]
-            ).map { ($0["id"], $0["project_id"]) }
+        try await all("SELECT id, project_id FROM files WHERE expires_at <= ?", [date.timeIntervalSince1970]) {
+            ($0["id"], $0["project_id"])
         }
     }
 

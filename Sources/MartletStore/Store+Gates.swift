@@ -46,13 +46,11 @@ extension Store {
 
     /// Of every project, oldest first.
     package func gates() async throws -> [StoredGate] {
-        try await read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM gates ORDER BY created_at, name").map { row in
-                StoredGate(
-                    projectID: row["project_id"], name: row["name"], model: row["model"], replicas: row["replicas"],
-                    evalID: row["eval_id"], runID: row["run_id"], keyID: row["key_id"],
-                    createdAt: row.date("created_at"))
-            }
+        try await all("SELECT * FROM gates ORDER BY created_at, name") { row in
+            StoredGate(
+                projectID: row["project_id"], name: row["name"], model: row["model"], replicas: row["replicas"],
+                evalID: row["eval_id"], runID: row["run_id"], keyID: row["key_id"],
+                createdAt: row.date("created_at"))
         }
     }
 
@@ -67,10 +65,8 @@ extension Store {
 
     /// The gate of a deployment, or only where it waits for `runID`.
     package func deleteGate(_ name: String, projectID: String, runID: String? = nil) async throws {
-        try await write { db in
-            try db.execute(
-                sql: "DELETE FROM gates WHERE project_id = ?1 AND name = ?2 AND (?3 IS NULL OR run_id = ?3)",
-                arguments: [projectID, name, runID])
-        }
+        try await execute(
+            "DELETE FROM gates WHERE project_id = ?1 AND name = ?2 AND (?3 IS NULL OR run_id = ?3)",
+            [projectID, name, runID])
     }
 }

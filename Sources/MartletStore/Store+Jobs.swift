@@ -74,45 +74,32 @@ extension Store {
 
     /// Nil where the project has no such job; `projectID` nil looks everywhere.
     package func job(_ id: String, projectID: String?) async throws -> StoredJob? {
-        try await read { db in
-            try Row.fetchOne(
-                db, sql: "SELECT * FROM jobs WHERE id = ?1 AND (?2 IS NULL OR project_id = ?2)",
-                arguments: [id, projectID]
-            ).map(StoredJob.init)
-        }
+        try await first(
+            "SELECT * FROM jobs WHERE id = ?1 AND (?2 IS NULL OR project_id = ?2)", [id, projectID], StoredJob.init)
     }
 
     /// Newest first, those before the job `after`.
     package func jobs(projectID: String, after: String?, limit: Int) async throws -> [StoredJob] {
-        try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT * FROM jobs WHERE project_id = ?1 AND
-                    (?2 IS NULL OR sequence < (SELECT sequence FROM jobs WHERE id = ?2 AND project_id = ?1))
-                    ORDER BY sequence DESC LIMIT ?3
-                    """, arguments: [projectID, after, limit]
-            ).map(StoredJob.init)
-        }
+        try await all(
+            """
+            SELECT * FROM jobs WHERE project_id = ?1 AND
+            (?2 IS NULL OR sequence < (SELECT sequence FROM jobs WHERE id = ?2 AND project_id = ?1))
+            ORDER BY sequence DESC LIMIT ?3
+            """, [projectID, after, limit], StoredJob.init)
     }
 
     /// Jobs of every project that are not final, oldest first.
     package func unfinishedJobs() async throws -> [StoredJob] {
-        try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: "SELECT * FROM jobs WHERE state NOT IN ('succeeded', 'failed', 'cancelled') ORDER BY sequence"
-            ).map(StoredJob.init)
-        }
+        try await all(
+            "SELECT * FROM jobs WHERE state NOT IN ('succeeded', 'failed', 'cancelled') ORDER BY sequence", [],
+            StoredJob.init)
     }
 
     package func inputs(ofJob id: String) async throws -> [JobInput] {
-        try await read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM job_inputs WHERE job_id = ?", arguments: [id]).map {
-                JobInput(
-                    kind: $0["kind"], reference: $0["reference"], name: $0["name"], version: $0["version"],
-                    treeHash: $0["tree_hash"])
-            }
+        try await all("SELECT * FROM job_inputs WHERE job_id = ?", [id]) {
+            JobInput(
+                kind: $0["kind"], reference: $0["reference"], name: $0["name"], version: $0["version"],
+                treeHash: $0["tree_hash"])
         }
     }
 
@@ -130,41 +117,32 @@ extension Store {
     package func setState(
         _ state: JobState, ofJob id: String, error: MartletError? = nil, result: JSON? = nil, at date: Date
     ) async throws {
-        try await write { db in
-            try db.execute(
-                sql: """
-                    UPDATE jobs SET state = ?2, error = ?3, result = COALESCE(?4, result),
-                    finished_at = CASE WHEN ?2 IN ('succeeded', 'failed', 'cancelled') THEN ?5 END
-                    WHERE id = ?1 AND state NOT IN ('succeeded', 'failed', 'cancelled')
-                    """,
-                arguments: [
-                    id, state.rawValue, try error.map(Stored.text), result?.serialized(), date.timeIntervalSince1970,
-                ])
-        }
+        try await execute(
+            """
+            UPDATE jobs SET state = ?2, error = ?3, result = COALESCE(?4, result),
+            finished_at = CASE WHEN ?2 IN ('succeeded', 'failed', 'cancelled') THEN ?5 END
+            WHERE id = ?1 AND state NOT IN ('succeeded', 'failed', 'cancelled')
+            """,
+            [
+                id, state.rawValue, try error.map(Stored.text), result?.serialized(), date.timeIntervalSince1970,
+            ])
     }
 
     /// A worker is about to be started with a token that hashes to this.
     package func beginAttempt(ofJob id: String, tokenHash: String, at date: Date) async throws {
-        try await write { db in
-            try db.execute(
-                sql: """
-                    UPDATE jobs SET attempts = attempts + 1, token_hash = ?2, pid = NULL, process_start = NULL,
-                    started_at = COALESCE(started_at, ?3) WHERE id = ?1
-                    """, arguments: [id, tokenHash, date.timeIntervalSince1970])
-        }
+        try await execute(
+            """
+            UPDATE jobs SET attempts = attempts + 1, token_hash = ?2, pid = NULL, process_start = NULL,
+            started_at = COALESCE(started_at, ?3) WHERE id = ?1
+            """, [id, tokenHash, date.timeIntervalSince1970])
     }
 
     package func setWorker(ofJob id: String, pid: Int32?, start: Int64?) async throws {
-        try await write { db in
-            try db.execute(
-                sql: "UPDATE jobs SET pid = ?, process_start = ? WHERE id = ?", arguments: [pid, start, id])
-        }
+        try await execute("UPDATE jobs SET pid = ?, process_start = ? WHERE id = ?", [pid, start, id])
     }
 
     package func setDeployment(_ name: String, ofJob id: String) async throws {
-        try await write { db in
-            try db.execute(sql: "UPDATE jobs SET deployment = ? WHERE id = ?", arguments: [name, id])
-        }
+        try await execute("UPDATE jobs SET deployment = ? WHERE id = ?", [name, id])
     }
 
     // MARK: Events
@@ -185,12 +163,9 @@ extension Store {
     }
 
     package func events(ofJob id: String, after: Int, limit: Int) async throws -> [JobEventInfo] {
-        try await read { db in
-            try Row.fetchAll(
-                db, sql: "SELECT * FROM job_events WHERE job_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
-                arguments: [id, after, limit]
-            ).map(Self.event)
-        }
+        try await all(
+            "SELECT * FROM job_events WHERE job_id = ? AND sequence > ? ORDER BY sequence LIMIT ?", [id, after, limit],
+            Self.event)
     }
 
     static func event(_ row: Row) throws -> JobEventInfo {

@@ -144,11 +144,8 @@ extension Store {
     }
 
     package func deleteModel(_ name: String, version: Int, projectID: String) async throws {
-        try await write { db in
-            try db.execute(
-                sql: "DELETE FROM models WHERE project_id = ? AND name = ? AND version = ?",
-                arguments: [projectID, name, version])
-        }
+        try await execute(
+            "DELETE FROM models WHERE project_id = ? AND name = ? AND version = ?", [projectID, name, version])
     }
 
     static func model(_ row: Row, in db: Database) throws -> ModelInfo {

@@ -18,18 +18,12 @@ extension Store {
     }
 
     package func projects() async throws -> [ProjectInfo] {
-        try await read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM projects ORDER BY name").map(Self.project)
-        }
+        try await all("SELECT * FROM projects ORDER BY name", [], Self.project)
     }
 
     /// By name or id.
     package func project(_ nameOrID: String) async throws -> ProjectInfo? {
-        try await read { db in
-            try Row.fetchOne(
-                db, sql: "SELECT * FROM projects WHERE name = ? OR id = ?", arguments: [nameOrID, nameOrID]
-            ).map(Self.project)
-        }
+        try await first("SELECT * FROM projects WHERE name = ? OR id = ?", [nameOrID, nameOrID], Self.project)
     }
 
     private static func project(_ row: Row) -> ProjectInfo {
@@ -40,17 +34,15 @@ extension Store {
 
     /// `hash` is of the whole key.
     package func insert(_ key: KeyInfo, projectID: String, hash: String) async throws {
-        try await write { db in
-            try db.execute(
-                sql: """
-                    INSERT INTO keys (id, project_id, name, role, prefix, hash, created_at, expires_at)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-                    """,
-                arguments: [
-                    key.id, projectID, key.name, key.role.rawValue, key.prefix, hash,
-                    key.createdAt.timeIntervalSince1970, key.expiresAt?.timeIntervalSince1970,
-                ])
-        }
+        try await execute(
+            """
+            INSERT INTO keys (id, project_id, name, role, prefix, hash, created_at, expires_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            [
+                key.id, projectID, key.name, key.role.rawValue, key.prefix, hash,
+                key.createdAt.timeIntervalSince1970, key.expiresAt?.timeIntervalSince1970,
+            ])
     }
 
     /// A key with what authentication needs.
@@ -61,27 +53,18 @@ extension Store {
     }
 
     package func key(id: String) async throws -> StoredKey? {
-        try await read { db in
-            try Row.fetchOne(db, sql: Self.keyQuery + " WHERE k.id = ?", arguments: [id]).map(Self.key)
-        }
+        try await first(Self.keyQuery + " WHERE k.id = ?", [id], Self.key)
     }
 
     /// Keys of one project, or of all.
     package func keys(projectID: String?) async throws -> [StoredKey] {
-        try await read { db in
-            try Row.fetchAll(
-                db, sql: Self.keyQuery + " WHERE ?1 IS NULL OR k.project_id = ?1 ORDER BY k.created_at, k.id",
-                arguments: [projectID]
-            ).map(Self.key)
-        }
+        try await all(
+            Self.keyQuery + " WHERE ?1 IS NULL OR k.project_id = ?1 ORDER BY k.created_at, k.id", [projectID], Self.key)
     }
 
     package func revokeKey(id: String, at date: Date) async throws {
-        try await write { db in
-            try db.execute(
-                sql: "UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL",
-                arguments: [date.timeIntervalSince1970, id])
-        }
+        try await execute(
+            "UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", [date.timeIntervalSince1970, id])
     }
 
     private static let keyQuery =

@@ -43,11 +43,7 @@ extension Store {
 
     /// Nil where the project has no such response.
     package func response(_ id: String, projectID: String) async throws -> StoredResponse? {
-        try await read { db in
-            try Row.fetchOne(
-                db, sql: "SELECT * FROM responses WHERE id = ? AND project_id = ?", arguments: [id, projectID]
-            ).map(Self.response)
-        }
+        try await first("SELECT * FROM responses WHERE id = ? AND project_id = ?", [id, projectID], Self.response)
     }
 
     static func response(_ row: Row) throws -> StoredResponse {

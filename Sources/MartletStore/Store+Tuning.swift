@@ -23,15 +23,10 @@ extension Store {
 
     /// Oldest first.
     package func modelAliases(projectID: String) async throws -> [ModelAlias] {
-        try await read { db in
-            try Row.fetchAll(
-                db, sql: "SELECT * FROM model_aliases WHERE project_id = ? ORDER BY created_at, alias",
-                arguments: [projectID]
-            ).map {
-                ModelAlias(
-                    alias: $0["alias"], model: "\($0["name"] as String)@\($0["version"] as Int)",
-                    createdAt: $0.date("created_at"))
-            }
+        try await all("SELECT * FROM model_aliases WHERE project_id = ? ORDER BY created_at, alias", [projectID]) {
+            ModelAlias(
+                alias: $0["alias"], model: "\($0["name"] as String)@\($0["version"] as Int)",
+                createdAt: $0.date("created_at"))
         }
     }
 
@@ -76,25 +71,17 @@ extension Store {
     }
 
     package func checkpoint(ofJob id: String, step: Int) async throws -> TunedCheckpointInfo? {
-        try await read { db in
-            try Row.fetchOne(
-                db, sql: "SELECT * FROM tuned_checkpoints WHERE job_id = ? AND step = ?", arguments: [id, step]
-            ).map(Self.checkpoint)
-        }
+        try await first("SELECT * FROM tuned_checkpoints WHERE job_id = ? AND step = ?", [id, step], Self.checkpoint)
     }
 
     /// Newest first, those before the checkpoint `after`.
     package func checkpoints(ofJob id: String, after: String?, limit: Int) async throws -> [TunedCheckpointInfo] {
-        try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT * FROM tuned_checkpoints WHERE job_id = ?1 AND
-                    (?2 IS NULL OR step < (SELECT step FROM tuned_checkpoints WHERE id = ?2 AND job_id = ?1))
-                    ORDER BY step DESC LIMIT ?3
-                    """, arguments: [id, after, limit]
-            ).map(Self.checkpoint)
-        }
+        try await all(
+            """
+            SELECT * FROM tuned_checkpoints WHERE job_id = ?1 AND
+            (?2 IS NULL OR step < (SELECT step FROM tuned_checkpoints WHERE id = ?2 AND job_id = ?1))
+            ORDER BY step DESC LIMIT ?3
+            """, [id, after, limit], Self.checkpoint)
     }
 
     private static func checkpoint(_ row: Row) throws -> TunedCheckpointInfo {
@@ -107,23 +94,15 @@ extension Store {
 
     /// Newest first, those before `before`.
     package func newestEvents(ofJob id: String, before: Int?, limit: Int) async throws -> [JobEventInfo] {
-        try await read { db in
-            try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT * FROM job_events WHERE job_id = ?1 AND (?2 IS NULL OR sequence < ?2)
-                    ORDER BY sequence DESC LIMIT ?3
-                    """, arguments: [id, before, limit]
-            ).map(Self.event)
-        }
+        try await all(
+            """
+            SELECT * FROM job_events WHERE job_id = ?1 AND (?2 IS NULL OR sequence < ?2)
+            ORDER BY sequence DESC LIMIT ?3
+            """, [id, before, limit], Self.event)
     }
 
     package func event(ofJob id: String, key: String) async throws -> JobEventInfo? {
-        try await read { db in
-            try Row.fetchOne(
-                db, sql: "SELECT * FROM job_events WHERE job_id = ? AND key = ?", arguments: [id, key]
-            ).map(Self.event)
-        }
+        try await first("SELECT * FROM job_events WHERE job_id = ? AND key = ?", [id, key], Self.event)
     }
 
     /// Fine-tuning jobs, newest first, those before the job `after`; those whose own metadata has all of

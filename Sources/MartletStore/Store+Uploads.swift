@@ -4,31 +4,25 @@ import MartletWire
 
 extension Store {
     package func insert(_ upload: UploadInfo, projectID: String) async throws {
-        try await write { db in
-            try db.execute(
-                sql: "INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                arguments: [
-                    upload.id, projectID, upload.filename, upload.purpose.rawValue, upload.mimeType, upload.byteCount,
-                    upload.createdAt.timeIntervalSince1970, upload.expiresAt.timeIntervalSince1970,
-                    upload.status.rawValue, upload.fileSeconds, upload.fileID,
-                ])
-        }
+        try await execute(
+            "INSERT INTO uploads VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                upload.id, projectID, upload.filename, upload.purpose.rawValue, upload.mimeType, upload.byteCount,
+                upload.createdAt.timeIntervalSince1970, upload.expiresAt.timeIntervalSince1970,
+                upload.status.rawValue, upload.fileSeconds, upload.fileID,
+            ])
     }
 
     /// Nil where the project has no such upload; `projectID` nil looks everywhere.
     package func upload(_ id: String, projectID: String?) async throws -> UploadInfo? {
-        try await read { db in
-            try Row.fetchOne(
-                db, sql: "SELECT * FROM uploads WHERE id = ?1 AND (?2 IS NULL OR project_id = ?2)",
-                arguments: [id, projectID]
-            ).map { row in
-                UploadInfo(
-                    id: row["id"], filename: row["filename"],
-                    purpose: FilePurpose(rawValue: row["purpose"]) ?? .userData, mimeType: row["mime_type"],
-                    byteCount: row["bytes"], createdAt: row.date("created_at"), expiresAt: row.date("expires_at"),
-                    status: UploadInfo.Status(rawValue: row["status"]) ?? .expired, fileSeconds: row["file_seconds"],
-                    fileID: row["file_id"])
-            }
+        try await first("SELECT * FROM uploads WHERE id = ?1 AND (?2 IS NULL OR project_id = ?2)", [id, projectID]) {
+            row in
+            UploadInfo(
+                id: row["id"], filename: row["filename"],
+                purpose: FilePurpose(rawValue: row["purpose"]) ?? .userData, mimeType: row["mime_type"],
+                byteCount: row["bytes"], createdAt: row.date("created_at"), expiresAt: row.date("expires_at"),
+                status: UploadInfo.Status(rawValue: row["status"]) ?? .expired, fileSeconds: row["file_seconds"],
+                fileID: row["file_id"])
         }
     }
 
@@ -43,29 +37,22 @@ extension Store {
     /// Adds a part to an upload; false where that is not pending any more, or where its parts would have more than
     /// twice its bytes (a part may come twice, after a connection broke).
     package func insert(_ part: UploadPartInfo) async throws -> Bool {
-        try await write { db in
-            try db.execute(
-                sql: """
-                    INSERT INTO upload_parts SELECT ?1, ?2, ?3, ?4, ?5 FROM uploads u WHERE id = ?2
-                    AND status = 'pending' AND ?4 + (SELECT COALESCE(SUM(p.bytes), 0) FROM upload_parts p
-                        WHERE p.upload_id = ?2) <= 2 * u.bytes
-                    """,
-                arguments: [
-                    part.id, part.uploadID, part.hash, part.byteCount, part.createdAt.timeIntervalSince1970,
-                ])
-            return db.changesCount > 0
-        }
+        try await execute(
+            """
+            INSERT INTO upload_parts SELECT ?1, ?2, ?3, ?4, ?5 FROM uploads u WHERE id = ?2
+            AND status = 'pending' AND ?4 + (SELECT COALESCE(SUM(p.bytes), 0) FROM upload_parts p
+                WHERE p.upload_id = ?2) <= 2 * u.bytes
+            """,
+            [
+                part.id, part.uploadID, part.hash, part.byteCount, part.createdAt.timeIntervalSince1970,
+            ])
     }
 
     package func parts(ofUpload id: String) async throws -> [UploadPartInfo] {
-        try await read { db in
-            try Row.fetchAll(
-                db, sql: "SELECT * FROM upload_parts WHERE upload_id = ? ORDER BY created_at, id", arguments: [id]
-            ).map {
-                UploadPartInfo(
-                    id: $0["id"], uploadID: $0["upload_id"], hash: $0["blob_hash"], byteCount: $0["bytes"],
-                    createdAt: $0.date("created_at"))
-            }
+        try await all("SELECT * FROM upload_parts WHERE upload_id = ? ORDER BY created_at, id", [id]) {
+            UploadPartInfo(
+                id: $0["id"], uploadID: $0["upload_id"], hash: $0["blob_hash"], byteCount: $0["bytes"],
+                createdAt: $0.date("created_at"))
         }
     }
 

@@ -33,12 +33,10 @@ package struct WebhookDelivery: Sendable, Equatable {
 
 extension Store {
     package func webhookEvents(limit: Int) async throws -> [WebhookEvent] {
-        try await read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM webhook_events ORDER BY id LIMIT ?", arguments: [limit]).map {
-                WebhookEvent(
-                    id: $0["id"], projectID: $0["project_id"], type: $0["type"], objectID: $0["object_id"],
-                    createdAt: $0.date("created_at"))
-            }
+        try await all("SELECT * FROM webhook_events ORDER BY id LIMIT ?", [limit]) {
+            WebhookEvent(
+                id: $0["id"], projectID: $0["project_id"], type: $0["type"], objectID: $0["object_id"],
+                createdAt: $0.date("created_at"))
         }
     }
 
@@ -60,15 +58,13 @@ extension Store {
 
     /// Those whose time has come, the longest waiting first.
     package func webhookDeliveries(dueAt date: Date, limit: Int) async throws -> [WebhookDelivery] {
-        try await read { db in
-            try Row.fetchAll(
-                db, sql: "SELECT * FROM webhook_deliveries WHERE next_at <= ? ORDER BY next_at LIMIT ?",
-                arguments: [date.timeIntervalSince1970, limit]
-            ).map {
-                WebhookDelivery(
-                    id: $0["id"], url: $0["url"], body: $0["body"], createdAt: $0.date("created_at"),
-                    attempts: $0["attempts"], nextAt: $0.date("next_at"))
-            }
+        try await all(
+            "SELECT * FROM webhook_deliveries WHERE next_at <= ? ORDER BY next_at LIMIT ?",
+            [date.timeIntervalSince1970, limit]
+        ) {
+            WebhookDelivery(
+                id: $0["id"], url: $0["url"], body: $0["body"], createdAt: $0.date("created_at"),
+                attempts: $0["attempts"], nextAt: $0.date("next_at"))
         }
     }
 

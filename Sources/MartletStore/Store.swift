@@ -56,6 +56,43 @@ public final class Store: Sendable {
         }
     }
 
+    /// What `make` gives of each row that a statement finds.
+    func all<Value: Sendable>(
+        _ sql: String, _ arguments: StatementArguments = [], _ make: @Sendable @escaping (Row) throws -> Value
+    ) async throws -> [Value] {
+        try await read { db in try Row.fetchAll(db, sql: sql, arguments: arguments).map(make) }
+    }
+
+    /// The same of the first row; nil where there is none.
+    func first<Value: Sendable>(
+        _ sql: String, _ arguments: StatementArguments = [], _ make: @Sendable @escaping (Row) throws -> Value
+    ) async throws -> Value? {
+        try await read { db in try Row.fetchOne(db, sql: sql, arguments: arguments).map(make) }
+    }
+
+    /// Runs one statement; whether it changed a row.
+    @discardableResult
+    func execute(_ sql: String, _ arguments: StatementArguments = []) async throws -> Bool {
+        try await write { db in
+            try db.execute(sql: sql, arguments: arguments)
+            return db.changesCount > 0
+        }
+    }
+
+    /// As many whole rows as a page may have, with whether there are more: `limit` of them, or fewer where they have more
+    /// than `byteLimit` bytes; at least one. `sizes` has one row more than `limit` where there are more.
+    static func page<Value>(
+        _ sizes: [Row], limit: Int, byteLimit: Int, _ whole: (Row) throws -> Value?
+    ) rethrows -> ([Value], Bool) {
+        var (page, byteCount): ([Value], Int) = ([], 0)
+        for size in sizes.prefix(limit) {
+            byteCount += size["size"] as Int
+            guard page.isEmpty || byteCount <= byteLimit else { break }
+            if let value = try whole(size) { page.append(value) }
+        }
+        return (page, sizes.count > page.count)
+    }
+
     /// Whether SQLite finds the file sound.
     package func isSound() async throws -> Bool {
         try await read { db in try String.fetchOne(db, sql: "PRAGMA integrity_check") == "ok" }

@@ -6,11 +6,9 @@ package struct StoredEval: Sendable, Equatable {
     package struct Info: Codable, Sendable, Equatable {
         package var name: String
         package var metadata: JSON?
-        package var dataSourceConfig: VerbatimJSON
-        package var testingCriteria: VerbatimJSON
-        package init(
-            name: String, metadata: JSON?, dataSourceConfig: VerbatimJSON, testingCriteria: VerbatimJSON
-        ) {
+        @VerbatimJSON package var dataSourceConfig: JSON
+        @VerbatimJSON package var testingCriteria: JSON
+        package init(name: String, metadata: JSON?, dataSourceConfig: JSON, testingCriteria: JSON) {
             self.name = name
             self.metadata = metadata
             self.dataSourceConfig = dataSourceConfig
@@ -41,9 +39,9 @@ package struct StoredEvalRun: Sendable, Equatable {
         package var name: String
         package var model: String
         package var metadata: JSON?
-        package var dataSource: VerbatimJSON
+        @VerbatimJSON package var dataSource: JSON
         package var error: MartletError?
-        package init(name: String, model: String, metadata: JSON?, dataSource: VerbatimJSON) {
+        package init(name: String, model: String, metadata: JSON?, dataSource: JSON) {
             self.name = name
             self.model = model
             self.metadata = metadata

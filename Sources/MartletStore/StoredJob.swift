@@ -22,7 +22,7 @@ package struct StoredJob: Sendable {
 
     init(_ row: Row) throws {
         var request = try Stored.value(JobRequest.self, row["request"])
-        request.recipe = try request.recipe.map { try JSON.inOrder($0) }
+        if let text = request.recipe?.string { request.recipe = try Stored.json(text) }
         var info = JobInfo(
             id: row["id"], kind: JobKind(rawValue: row["kind"]) ?? .train, name: row["name"],
             state: JobState(rawValue: row["state"]) ?? .failed, createdAt: row.date("created_at"),
@@ -45,7 +45,7 @@ extension JobRequest {
     /// As it is stored, with the recipe's keys in their order.
     var stored: JobRequest {
         var stored = self
-        stored.recipe = recipe?.asText
+        if let recipe, recipe.object != nil { stored.recipe = .string(recipe.serialized()) }
         return stored
     }
 }

@@ -60,14 +60,6 @@ extension Tensor {
         return try body()
     }
 
-    /// Runs `body` recording operations, inside `withoutGradients` too.
-    public static func withGradients<Result>(_ body: () throws -> Result) rethrows -> Result {
-        let before = ct_grad_mode()
-        ct_set_grad_mode(true)
-        defer { ct_set_grad_mode(before) }
-        return try body()
-    }
-
     /// Runs `body` in libtorch's inference mode: faster still, and its tensors can never be trained.
     public static func inference<Result>(_ body: () throws -> Result) rethrows -> Result {
         let guardian = ct_inference_begin()

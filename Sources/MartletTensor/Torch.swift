@@ -31,14 +31,6 @@ public enum Torch {
         try check(ct_set_deterministic(enabled))
     }
 
-    /// Whether oneDNN's kernels may be used.
-    public static var usesOneDNN: Bool {
-        get { ct_mkldnn() }
-        set { ct_set_mkldnn(newValue) }
-    }
-
-    public static var cudaDeviceCount: Int { Int(ct_cuda_count()) }
-
     /// Waits until the device has done what it was told.
     public static func synchronize(_ device: Device) throws {
         try check(ct_synchronize(device.bits))

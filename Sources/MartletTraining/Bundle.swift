@@ -12,13 +12,6 @@ public struct Bundle {
     public let card: ModelCard
     public let directory: String
 
-    public init(network: FeatureNetwork, preprocessing: Preprocessing, card: ModelCard, directory: String) {
-        self.network = network
-        self.preprocessing = preprocessing
-        self.card = card
-        self.directory = directory
-    }
-
     /// Writes the folder whole or not at all.
     public func write() throws {
         try BundleFolder.write(to: directory) { folder in

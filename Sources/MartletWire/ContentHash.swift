@@ -3,11 +3,17 @@ import Foundation
 
 /// SHA-256 (FIPS 180-4) of bytes, as lower-case hexadecimal.
 public struct ContentHash: ~Copyable {
+    public enum Algorithm: Sendable {
+        case sha256
+        /// RFC 1321: for comparing with the checksum that a client gives, and for nothing that must withstand an attacker.
+        case md5
+    }
+
     private let context: OpaquePointer?
 
-    public init() {
+    public init(_ algorithm: Algorithm = .sha256) {
         context = EVP_MD_CTX_new()
-        EVP_DigestInit_ex(context, EVP_sha256(), nil)
+        EVP_DigestInit_ex(context, algorithm == .md5 ? EVP_md5() : EVP_sha256(), nil)
     }
 
     deinit { EVP_MD_CTX_free(context) }
@@ -17,9 +23,10 @@ public struct ContentHash: ~Copyable {
     }
 
     public mutating func finish() -> String {
-        var digest = [UInt8](repeating: 0, count: 32)
-        EVP_DigestFinal_ex(context, &digest, nil)
-        return digest.hex
+        var digest = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
+        var length: UInt32 = 0
+        EVP_DigestFinal_ex(context, &digest, &length)
+        return Array(digest.prefix(Int(length))).hex
     }
 
     public static func of(_ data: some ContiguousBytes) -> String {

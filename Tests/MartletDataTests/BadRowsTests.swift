@@ -1,5 +1,6 @@
 import Foundation
 import MartletData
+import MartletTesting
 import MartletWire
 import Testing
 

@@ -2,6 +2,7 @@ import Foundation
 import MartletModels
 import MartletNN
 import MartletTensor
+import MartletTesting
 import MartletText
 import MartletWire
 import Testing
@@ -11,13 +12,6 @@ import Testing
     private static func golden(_ name: String) throws -> URL {
         let root = try #require(Bundle.module.url(forResource: "Golden", withExtension: nil))
         return root.appending(path: "gguf").appending(path: name)
-    }
-
-    private static func scratch<Result>(_ body: (URL) throws -> Result) throws -> Result {
-        let url = FileManager.default.temporaryDirectory.appending(path: "gguf-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: url) }
-        return try body(url)
     }
 
     /// Names in the file and in the folder, where rows stay in order.
@@ -37,7 +31,7 @@ import Testing
     ) throws {
         try onCompute {
             let expected = try SafeTensors(path: Self.golden("\(name).safetensors").path)
-            try Self.scratch { scratch in
+            try withScratch { scratch in
                 let target = scratch.appending(path: "bundle")
                 let report = try ModelImport.run(from: Self.golden("\(name).gguf"), to: target)
                 #expect(report.hasTokenizer)
@@ -62,7 +56,7 @@ import Testing
 
     @Test func `the tokenizer becomes a tokenizer json`() throws {
         try onCompute {
-            try Self.scratch { scratch in
+            try withScratch { scratch in
                 let target = scratch.appending(path: "bundle")
                 _ = try ModelImport.run(from: Self.golden("llama.gguf"), to: target)
                 let json = try JSONParser.parse(Data(contentsOf: target.appending(path: "tokenizer.json")))
@@ -135,7 +129,7 @@ import Testing
         _ parts: [String], code: MartletError.Code = .invalidData, _ bytes: [UInt8],
         _ location: SourceLocation = #_sourceLocation
     ) throws {
-        try scratch { scratch in
+        try withScratch { scratch in
             let file = scratch.appending(path: "hostile.gguf")
             try Data(bytes).write(to: file)
             let target = scratch.appending(path: "bundle")

@@ -1,6 +1,7 @@
 import Foundation
 import MartletModels
 import MartletTensor
+import MartletTesting
 import MartletWire
 import Testing
 

@@ -2,20 +2,13 @@ import Foundation
 import MartletModels
 import MartletNN
 import MartletTensor
+import MartletTesting
 import MartletText
 import MartletWire
 import Testing
 
 /// Folders of Hugging Face's form are read whole, and what is wrong with one is named before anything is written.
 @Suite struct LanguageImportTests {
-    /// A fresh folder that is removed after `body`.
-    private static func scratch<Result>(_ body: (URL) throws -> Result) throws -> Result {
-        let url = FileManager.default.temporaryDirectory.appending(path: "import-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: url) }
-        return try body(url)
-    }
-
     /// Splits a folder's weights in two files with an index.
     private static func shard(_ folder: URL, change: (inout [String: JSON]) -> Void = { _ in }) throws {
         let whole = folder.appending(path: "model.safetensors")
@@ -45,7 +38,7 @@ import Testing
             let plain = try golden.withFolder { try LanguageBundle.load($0).model }
             try golden.withFolder { folder in
                 try Self.shard(folder)
-                try Self.scratch { scratch in
+                try withScratch { scratch in
                     let target = scratch.appending(path: "bundle")
                     let report = try ModelImport.run(from: folder, to: target)
                     #expect(report.architecture == "LlamaForCausalLM")
@@ -160,7 +153,7 @@ import Testing
                 "added_tokens": [["id": 131, "content": "<|end|>"]],
             ]
             try tokenizer.data.write(to: folder.appending(path: "tokenizer.json"))
-            try Self.scratch { scratch in
+            try withScratch { scratch in
                 let target = scratch.appending(path: "bundle")
                 expectFault(.invalidData, ["<|end|>", "131"]) { _ = try ModelImport.run(from: folder, to: target) }
                 #expect(!FileManager.default.fileExists(atPath: target.path))

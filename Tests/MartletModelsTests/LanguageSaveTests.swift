@@ -2,25 +2,19 @@ import Foundation
 import MartletModels
 import MartletNN
 import MartletTensor
+import MartletTesting
 import MartletWire
 import Testing
 
 /// What is saved is what transformers wrote, tensor by tensor.
 @Suite struct LanguageSaveTests {
-    private static func scratch<Result>(_ body: (URL) throws -> Result) throws -> Result {
-        let url = FileManager.default.temporaryDirectory.appending(path: "save-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: url) }
-        return try body(url)
-    }
-
     @Test(arguments: LanguageDecoderTests.names) func `names, shapes and values are those of transformers`(
         _ name: String
     ) throws {
         try onCompute {
             let golden = try LanguageGolden(name)
             let bundle = try golden.withFolder { try LanguageBundle.load($0) }
-            try Self.scratch { folder in
+            try withScratch { folder in
                 try LanguageBundle.save(bundle.model, config: bundle.folder.config, to: folder)
                 let saved = try SafeTensors(path: folder.appending(path: "model.safetensors").path)
                 let expected = try golden.weights()
@@ -48,7 +42,7 @@ import Testing
             #expect(state["lm_head.weight"] == nil)
             #expect(model.attentionDropout == 0.2)
             let tokens = LanguageGolden.prompt(40, vocabulary: 65)
-            try Self.scratch { folder in
+            try withScratch { folder in
                 try LanguageBundle.save(model, config: config, to: folder)
                 let loaded = try LanguageBundle.load(folder).model
                 #expect(try difference(model.logits(of: tokens, rows: 40), loaded.logits(of: tokens, rows: 40)) == 0)

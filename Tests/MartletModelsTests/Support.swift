@@ -3,7 +3,6 @@ import MartletModels
 import MartletNN
 import MartletTensor
 import MartletWire
-import Testing
 
 /// The one thread of these tests on which tensors live.
 private let compute = ComputeThread()
@@ -62,26 +61,4 @@ func network(
 /// Repeatable values between -1 and 1.
 func values(_ shape: [Int], from start: Int = 0) throws -> Tensor {
     try Tensor((0..<shape.reduce(1, *)).map { Float(sin(Double($0 + start) * 1.7 + 0.3)) }, shape: shape)
-}
-
-/// What `body` throws, with its message holding every one of `parts`.
-@discardableResult
-func expectFault(
-    _ code: MartletError.Code, _ parts: [String], _ location: SourceLocation = #_sourceLocation,
-    _ body: () throws -> Void
-) -> MartletError? {
-    do {
-        try body()
-    } catch let error as MartletError {
-        #expect(error.code == code, "\(error.message)", sourceLocation: location)
-        for part in parts {
-            #expect(error.message.contains(part), "'\(part)' is not in: \(error.message)", sourceLocation: location)
-        }
-        return error
-    } catch {
-        Issue.record(error, sourceLocation: location)
-        return nil
-    }
-    Issue.record("nothing was thrown", sourceLocation: location)
-    return nil
 }

@@ -14,8 +14,7 @@ import Testing
             DeploymentRequest(model: "m", name: "live"), by: bench.admin)
         let replica = try #require(await bench.engine.next())
         let (connection, _) = try await replica.dial()
-        try await connection.request(
-            .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
+        try await connection.sayReady()
         _ = try await deployed
         return (replica, connection)
     }

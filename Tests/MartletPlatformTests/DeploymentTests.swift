@@ -41,9 +41,16 @@ import Testing
         }
         #expect(FileManager.default.fileExists(atPath: serve.bundle + "/" + BundleFile.weights))
         _ = self.serve(connection, of: replica, answer)
-        try await connection.request(
-            .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
+        try await connection.sayReady()
         return (replica, connection)
+    }
+
+    /// A home with the model `m@1`.
+    private func trained() async throws -> Bench {
+        let bench = try await Bench()
+        _ = try await bench.importDataset("d")
+        _ = try await bench.train()
+        return bench
     }
 
     private func ask(_ bench: Bench, _ model: String, _ text: String = "x") async throws -> String {
@@ -71,8 +78,7 @@ import Testing
         let (connection, _) = try await replica.dial()
         _ = serve(connection, of: replica, "two")
         #expect(try await ask(bench, "live") == "one:x")
-        try await connection.request(
-            .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
+        try await connection.sayReady()
         #expect(try await second.model == "m@2")
         #expect(try await ask(bench, "live") == "two:x")
 
@@ -90,10 +96,8 @@ import Testing
 
     /// The process may be started at the very moment at which its deployment goes.
     @Test func aDeploymentThatIsDeletedAtOnceLeavesNoProcess() async throws {
-        let bench = try await Bench()
+        let bench = try await trained()
         let deployments = bench.platform.deployments
-        _ = try await bench.importDataset("d")
-        _ = try await bench.train()
         for round in 0..<40 {
             _ = try await deployments.deploy(
                 DeploymentRequest(model: "m", name: "live"), wait: false, by: bench.admin)
@@ -134,9 +138,7 @@ import Testing
     }
 
     @Test func aKilledReplicaFailsItsRequestsAndIsStartedAgain() async throws {
-        let bench = try await Bench()
-        _ = try await bench.importDataset("d")
-        _ = try await bench.train()
+        let bench = try await trained()
         async let first = bench.platform.deployments.deploy(
             DeploymentRequest(model: "m", name: "live"), by: bench.admin)
         let (replica, _) = try await answerAsReplica(bench, "one")
@@ -154,16 +156,13 @@ import Testing
     }
 
     @Test func aReplicaWhoseComputeThreadHangsIsReplaced() async throws {
-        let bench = try await Bench()
-        _ = try await bench.importDataset("d")
-        _ = try await bench.train()
+        let bench = try await trained()
         async let first = bench.platform.deployments.deploy(
             DeploymentRequest(model: "m", name: "live"), by: bench.admin)
         let replica = try #require(await bench.engine.next())
         let (connection, _) = try await replica.dial()
         _ = serve(connection, of: replica, "stuck", pings: false)
-        try await connection.request(
-            .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
+        try await connection.sayReady()
         _ = try await first
         try await eventually { !replica.isAlive }
         try await answerAsReplica(bench, "fresh")
@@ -172,9 +171,7 @@ import Testing
     }
 
     @Test func aModelThatIsNotDeployedIsLoadedAtItsFirstRequest() async throws {
-        let bench = try await Bench()
-        _ = try await bench.importDataset("d")
-        _ = try await bench.train()
+        let bench = try await trained()
         async let answer = ask(bench, "m")
         try await answerAsReplica(bench, "lazy")
         #expect(try await answer == "lazy:x")
@@ -223,9 +220,7 @@ import Testing
 
     @Test("L06: one that waits for a replica past its deadline is told so then, and does not hold up the next")
     func aRequestWhoseTimeRunsOutWhileItWaits() async throws {
-        let bench = try await Bench()
-        _ = try await bench.importDataset("d")
-        _ = try await bench.train()
+        let bench = try await trained()
         // The first rollout has no replica yet.
         async let first = bench.platform.deployments.deploy(
             DeploymentRequest(model: "m", name: "live"), by: bench.admin)
@@ -253,8 +248,7 @@ import Testing
                     to: frame, InferenceReply(rows: 1, queueMicroseconds: 1, computeMicroseconds: 1), body: frame.body)
             }
         }
-        try await connection.request(
-            .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
+        try await connection.sayReady()
         #expect(try await patient == "patient")
         _ = try await first
         #expect(asked.withLock { $0 } == ["patient"], "what was late was never started")
@@ -263,9 +257,7 @@ import Testing
     }
 
     @Test("L06: what comes past its deadline is not started") func aRequestWhoseTimeRanOutIsNotStarted() async throws {
-        let bench = try await Bench()
-        _ = try await bench.importDataset("d")
-        _ = try await bench.train()
+        let bench = try await trained()
         async let first = bench.platform.deployments.deploy(
             DeploymentRequest(model: "m", name: "live"), by: bench.admin)
         try await answerAsReplica(bench, "one")

@@ -37,8 +37,7 @@ import Testing
                 if case .drain = request { started.kill() }
             }
         }
-        try await connection.request(
-            .ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
+        try await connection.sayReady()
     }
 
     /// `m@1` is deployed as `live`, `m@2` is there, and the eval has been run once; its id.

@@ -2,6 +2,7 @@ import Foundation
 import MartletData
 import MartletServing
 import MartletTensor
+import MartletTesting
 import MartletTraining
 import MartletWire
 import Synchronization
@@ -9,22 +10,6 @@ import Testing
 
 /// The one thread of these tests on which tensors live.
 private let compute = ComputeThread()
-
-/// Folders of fixtures that live as long as the process, which no `deinit` removes.
-enum RemovedAtExit {
-    private static let folders = Mutex<[String]>([])
-
-    static func add(_ folder: String) {
-        folders.withLock { folders in
-            if folders.isEmpty { atexit { RemovedAtExit.removeAll() } }
-            folders.append(folder)
-        }
-    }
-
-    private static func removeAll() {
-        for folder in folders.withLock({ $0 }) { try? FileManager.default.removeItem(atPath: folder) }
-    }
-}
 
 /// A small model that was trained once for all tests, with the rows that it was tested on.
 final class Fixture: Sendable {
@@ -191,26 +176,4 @@ enum Little {
             Float(bitPattern: (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[start + $1]) << (8 * UInt32($1)) })
         }
     }
-}
-
-/// What `body` throws, with its message holding every one of `parts`.
-@discardableResult
-func expectFault(
-    _ code: MartletError.Code, _ parts: [String], _ location: SourceLocation = #_sourceLocation,
-    _ body: () throws -> Void
-) -> MartletError? {
-    do {
-        try body()
-    } catch let error as MartletError {
-        #expect(error.code == code, "\(error.message)", sourceLocation: location)
-        for part in parts {
-            #expect(error.message.contains(part), "'\(part)' is not in: \(error.message)", sourceLocation: location)
-        }
-        return error
-    } catch {
-        Issue.record(error, sourceLocation: location)
-        return nil
-    }
-    Issue.record("nothing was thrown", sourceLocation: location)
-    return nil
 }

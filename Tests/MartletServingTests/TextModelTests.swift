@@ -2,6 +2,7 @@ import Foundation
 import MartletModels
 import MartletServing
 import MartletTensor
+import MartletTesting
 import MartletWire
 import Synchronization
 import Testing

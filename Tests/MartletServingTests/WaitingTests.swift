@@ -1,5 +1,6 @@
 import Foundation
 import MartletServing
+import MartletTesting
 import MartletWire
 import Testing
 

@@ -3,6 +3,7 @@ import MartletModels
 import MartletNN
 import MartletServing
 import MartletTensor
+import MartletTesting
 import MartletWire
 import Testing
 
@@ -13,12 +14,11 @@ private let compute = ComputeThread()
     private static func withBundle<Result>(
         _ name: String, _ type: ScalarType, _ body: (URL, any LanguageModel) throws -> Result
     ) throws -> Result {
-        let folder = FileManager.default.temporaryDirectory.appending(path: "packing-\(UUID().uuidString)")
-        defer { try? FileManager.default.removeItem(at: folder) }
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        try LanguageBundle.save(
-            TinyLanguageModel.make(name), config: TinyLanguageModel.config(name), type: type, to: folder)
-        return try body(folder, LanguageBundle.load(folder).model)
+        try withScratch { folder in
+            try LanguageBundle.save(
+                TinyLanguageModel.make(name), config: TinyLanguageModel.config(name), type: type, to: folder)
+            return try body(folder, LanguageBundle.load(folder).model)
+        }
     }
 
     /// With experts, tied weights, rows and columns exchanged, and stored in 16 bits.

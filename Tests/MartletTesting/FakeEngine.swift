@@ -105,6 +105,11 @@ package final class FakeConnection: Sendable {
 
     package func close() { shutdown(descriptor, Int32(SHUT_RDWR)) }
 
+    /// A replica that has loaded.
+    package func sayReady() async throws {
+        try await request(.ready(ReplicaReady(signature: Signature(), loadSeconds: 0.1, residentBytes: 1)))
+    }
+
     /// The reply's head; a failure is thrown.
     @discardableResult
     package func request(_ request: EngineRequest) async throws -> [UInt8] {

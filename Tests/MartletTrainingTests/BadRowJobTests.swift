@@ -1,6 +1,7 @@
 import Foundation
 import MartletData
 import MartletModels
+import MartletTesting
 import MartletTraining
 import MartletWire
 import Testing
@@ -61,7 +62,7 @@ import Testing
     func `M12: a text to learn from`(tokenizer: String) throws {
         let scratch = try Scratch()
         let good = Array("the swift is small\n".utf8)
-        let path = try scratch.write("poem.txt", Data(good + [0xFF, 0x0A] + good + [0x61, 0xFE, 0x0A] + good))
+        let path = try scratch.write("poem.txt", good + [0xFF, 0x0A] + good + [0x61, 0xFE, 0x0A] + good)
         let job = try Job(
             "name: poem\ndata: {source: poem.txt}\nmodel: {architecture: gpt, layers: 1, heads: 1, width: 8, context: 4, "
                 + "tokenizer: \(tokenizer)}\ntraining: {steps: 1}\n", files: ["poem.txt": path])

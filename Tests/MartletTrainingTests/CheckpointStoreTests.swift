@@ -1,5 +1,6 @@
 import Foundation
 import MartletTensor
+import MartletTesting
 import MartletTraining
 import MartletWire
 import Testing

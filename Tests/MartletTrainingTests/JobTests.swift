@@ -2,17 +2,15 @@ import Foundation
 import MartletData
 import MartletModels
 import MartletTensor
+import MartletTesting
 import MartletTraining
 import MartletWire
 import Testing
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
-/// What a training job does besides training: it stops early, weighs classes, folds, refuses and explains.
+/// What a training job does besides training: it stops early, tells divergence, weighs classes, folds, refuses and
+/// explains.
 @Suite struct JobTests {
-    private static let line = """
+    static let line = """
         name: line
         data:
           source: line.csv
@@ -22,53 +20,12 @@ import Testing
         training: {epochs: 5, batch_size: 8, optimizer: {type: sgd, learning_rate: 0.01}}
         """
 
-    private static func lineTable(rows: Int = 64, scale: Double = 1) -> String {
+    static func lineTable(rows: Int = 64, scale: Double = 1) -> String {
         "x,y\n"
             + (0..<rows).map { index in
                 let x = Double(index) / Double(rows) - 0.5
                 return "\(scale * x),\(scale * (3 * x + 1 + (index % 3 == 0 ? 0.01 : 0)))\n"
             }.joined()
-    }
-
-    @Test func `a loss that is no number fails with step and cause and keeps the last finite checkpoint`() throws {
-        let job = try Job(
-            Self.line,
-            ["training.optimizer.learning_rate=1e6", "training.checkpoint={every: 1 steps, keep: 2}"],
-            data: ["line.csv": Self.lineTable(scale: 100)])
-        let error = try #require(
-            expectFault(.diverged, ["step ", "learning_rate", "clip_norm", "last finite checkpoint"]) {
-                _ = try job.finish()
-            })
-        #expect(error.message.contains("1000000"))
-        try onCompute {
-            let found = try #require(try CheckpointStore(directory: job.directory + "/checkpoints", keep: 2).newest())
-            #expect(found.state.step >= 1)
-            for (name, tensor) in found.tensors where tensor.scalarType.isFloatingPoint {
-                #expect(try tensor.array(of: Float.self).allSatisfy { $0.isFinite }, "\(name)")
-            }
-        }
-        #expect(!FileManager.default.fileExists(atPath: job.bundle))
-    }
-
-    @Test func `weights that left the numbers at an epoch's end are told as divergence too`() throws {
-        // One step an epoch: the training loss is finite, then the weights are not.
-        let job = try Job(
-            Self.line, ["training.optimizer.learning_rate=1e38", "training.batch_size=1000"],
-            data: ["line.csv": Self.lineTable(scale: 1000)])
-        expectFault(.diverged, ["step 1", "learning_rate"]) { _ = try job.finish() }
-    }
-
-    @Test(.timeLimit(.minutes(2))) func `a classifier whose weights left the numbers ends too`() throws {
-        let text = """
-            name: labels
-            data: {source: mixed.csv, split: {train: 0.5, validation: 0.5, test: 0, seed: 1}}
-            inputs: {a: number, b: number}
-            outputs: {label: category}
-            combiner: {layers: [16, 16], activation: none}
-            training: {epochs: 3, batch_size: 1000, optimizer: {type: sgd, learning_rate: 1e38}}
-            """
-        let job = try Job(text, data: ["mixed.csv": mixedTable(rows: 60)])
-        expectFault(.diverged, ["the loss of the validation rows", "step 1", "learning_rate"]) { _ = try job.finish() }
     }
 
     @Test func `without rows nothing is measured`() throws {
@@ -85,96 +42,6 @@ import Testing
             }
         }
     }
-
-    @Test func `without validation rows the last step's weights are checked all the same`() throws {
-        let job = try Job(
-            Self.line,
-            [
-                "training.optimizer.learning_rate=1e38", "training.batch_size=1000", "training.steps=1",
-                "data.split={train: 1, validation: 0, test: 0}",
-            ], data: ["line.csv": Self.lineTable(scale: 1000)])
-        expectFault(.diverged, ["step 1", "learning_rate"]) { _ = try job.finish() }
-        #expect(!FileManager.default.fileExists(atPath: job.bundle))
-    }
-
-    private static let overfit = """
-        name: overfit
-        data:
-          source: mixed.csv
-          split: {train: 0.1, validation: 0.6, test: 0.3, seed: 3}
-        inputs: {a: number, b: number}
-        outputs: {y: {type: number, normalize: none}}
-        combiner: {layers: [64, 64], activation: tanh}
-        training:
-          epochs: 400
-          batch_size: 4
-          optimizer: {type: adam, learning_rate: 0.02}
-          early_stopping: {metric: validation.loss, patience: 4}
-          checkpoint: {every: 1000 steps, keep: 1}
-        evaluation: {require: {r2: ">= 0.1"}}
-        """
-
-    @Test func `early stopping gives the best epoch's weights`() throws {
-        let told = Told()
-        let job = try Job(Self.overfit, data: ["mixed.csv": mixedTable(rows: 120)])
-        let card = try job.finish(told)
-        let losses = told.events.filter { $0.key.hasPrefix("epoch-") }
-            .map { ($0.data["step"]?.int ?? 0, $0.data["validation"]?["loss"]?.double ?? .nan) }
-        #expect(losses.count < 400)
-        let best = try #require(losses.min { $0.1 < $1.1 })
-        #expect(losses.count - 4 == (losses.firstIndex { $0.0 == best.0 } ?? -1) + 1)
-        #expect(told.event("best") != nil)
-        #expect(card.stepsTrained == best.0)
-        #expect(card.metrics["validation"]?["loss"] == best.1)
-    }
-
-    @Test(arguments: [0.0, 0.3, 0.8])
-    func `early stopping is the same after a kill, whichever checkpoint is left`(left: Double) throws {
-        let job = try Job(
-            Self.overfit, ["training.checkpoint={every: 1 steps, keep: 1000}"],
-            data: ["mixed.csv": mixedTable(rows: 120)])
-        let told = Told()
-        let card = try job.finish(told)
-        let weights = try job.weights
-        let checkpoints = job.directory + "/checkpoints"
-        let steps = try FileManager.default.contentsOfDirectory(atPath: checkpoints)
-            .compactMap { Int($0.dropFirst(5)) }.sorted()
-        #expect(steps.count > 8)
-        for step in steps.dropFirst(Int(left * Double(steps.count))) {
-            try FileManager.default.removeItem(atPath: checkpoints + "/step-\(step)")
-        }
-        try FileManager.default.removeItem(atPath: job.bundle)
-        let again = Told()
-        let second = try job.finish(again)
-        #expect(again.keys("resumed-").count == (left == 0 ? 0 : 1))
-        #expect(try job.weights == weights)
-        #expect(second.metrics == card.metrics && second.stepsTrained == card.stepsTrained)
-        for event in again.events where event.key.hasPrefix("epoch-") { #expect(told.event(event.key) == event) }
-    }
-
-    #if os(Linux)
-        @Test(.enabled(if: geteuid() == 0, "mounting a small disk takes root"))
-        func `a disk that fills during a checkpoint stops the job, which goes on when there is room`() throws {
-            let table = ["mixed.csv": mixedTable(rows: 120)]
-            let settings = ["training.checkpoint={every: 1 steps, keep: 1000}"]
-            let undisturbed = try Job(Self.overfit, settings, data: table)
-            let card = try undisturbed.finish()
-            let job = try Job(Self.overfit, settings, data: table)
-            guard mount("tmpfs", job.directory, "tmpfs", 0, "size=512k") == 0 else { return }
-            defer { umount(job.directory) }
-            expectFault(.storageFull, ["the disk is full"]) { _ = try job.finish() }
-            let left = try FileManager.default.contentsOfDirectory(atPath: job.directory + "/checkpoints")
-            #expect(left.count > 1)
-            #expect(left.allSatisfy { $0.hasPrefix("step-") })
-            guard mount("tmpfs", job.directory, "tmpfs", UInt(MS_REMOUNT), "size=64m") == 0 else { return }
-            let told = Told()
-            let resumed = try job.finish(told)
-            #expect(told.keys("resumed-").count == 1)
-            #expect(told.keys("damaged-").isEmpty)
-            #expect(resumed.metrics == card.metrics)
-            #expect(try job.weights == undisturbed.weights)
-        }
-    #endif
 
     @Test func `a truth value is measured as it is answered`() throws {
         let table = "x,warm\n" + (0..<60).map { "\($0 - 30),\($0 % 10 < 8 ? $0 >= 30 : $0 < 30)\n" }.joined()
@@ -193,23 +60,6 @@ import Testing
         #expect(card.confusion["warm.test"]?.counts.flatMap { $0 }.reduce(0, +) == 30)
     }
 
-    @Test(arguments: ["flipped", "missing"])
-    func `a damaged best checkpoint costs the best weights, not the job`(damage: String) throws {
-        let job = try Job(Self.overfit, data: ["mixed.csv": mixedTable(rows: 120)])
-        let card = try job.finish()
-        let folder = job.directory + "/checkpoints/step-\(card.stepsTrained)"
-        if damage == "flipped" {
-            try Data("{}".utf8).write(to: URL(filePath: folder + "/manifest.json"))
-        } else {
-            try FileManager.default.removeItem(atPath: folder)
-        }
-        try FileManager.default.removeItem(atPath: job.bundle)
-        let told = Told()
-        let second = try job.finish(told)
-        #expect(told.event("best-damaged")?.type == "warning")
-        #expect(second.stepsTrained > card.stepsTrained)
-    }
-
     @Test func `checkpoints of another recipe are told and replaced`() throws {
         let table = ["line.csv": Self.lineTable()]
         let job = try Job(Self.line, data: table)
@@ -224,22 +74,6 @@ import Testing
         _ = try other.finish(told)
         #expect(told.event("other-recipe")?.type == "warning")
         #expect(try other.weights == weights)
-    }
-
-    @Test func `early stopping may watch a metric that should rise, and refuses one that is not measured`() throws {
-        let table = ["mixed.csv": mixedTable(rows: 120)]
-        let told = Told()
-        let card = try Job(Self.overfit, ["training.early_stopping.metric=validation.r2"], data: table).finish(told)
-        let scores = told.events.filter { $0.key.hasPrefix("epoch-") }.compactMap {
-            $0.data["validation"]?["r2"]?.double
-        }
-        #expect(card.metrics["validation"]?["r2"] == scores.max())
-        expectFault(.invalidRecipe, ["validation.accuracy", "validation.loss"]) {
-            _ = try Job(Self.overfit, ["training.early_stopping.metric=validation.accuracy"], data: table).finish()
-        }
-        expectFault(.invalidRecipe, ["early_stopping", "data.split.validation"]) {
-            _ = try Job(Self.overfit, ["data.split={train: 0.7, validation: 0, test: 0.3}"], data: table).finish()
-        }
     }
 
     @Test func `balanced class weights count every class the same`() throws {

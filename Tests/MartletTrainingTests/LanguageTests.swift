@@ -2,6 +2,7 @@ import Foundation
 import MartletData
 import MartletModels
 import MartletTensor
+import MartletTesting
 import MartletTraining
 import MartletWire
 import Testing

@@ -2,6 +2,7 @@ import Foundation
 import MartletData
 import MartletModels
 import MartletTensor
+import MartletTesting
 import MartletTraining
 import MartletWire
 import Testing
@@ -240,8 +241,8 @@ extension Scratch {
                 }
             }
         }
-        try write("pictures/train-images-idx3-ubyte", Data(header([count, side, side]) + pixels))
-        try write("pictures/train-labels-idx1-ubyte", Data(header([count]) + labels))
+        try write("pictures/train-images-idx3-ubyte", header([count, side, side]) + pixels)
+        try write("pictures/train-labels-idx1-ubyte", header([count]) + labels)
         return folder
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import MartletData
 import MartletTensor
+import MartletTesting
 import MartletTraining
 import MartletWire
 import Synchronization

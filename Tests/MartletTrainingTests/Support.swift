@@ -3,6 +3,7 @@ import MartletData
 import MartletModels
 import MartletNN
 import MartletTensor
+import MartletTesting
 import MartletTraining
 import MartletWire
 import Synchronization
@@ -20,43 +21,7 @@ func onCompute<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result
     }
 }
 
-/// Folders of fixtures that live as long as the process, which no `deinit` removes.
-enum RemovedAtExit {
-    private static let folders = Mutex<[String]>([])
-
-    static func add(_ folder: String) {
-        folders.withLock { folders in
-            if folders.isEmpty { atexit { RemovedAtExit.removeAll() } }
-            folders.append(folder)
-        }
-    }
-
-    private static func removeAll() {
-        for folder in folders.withLock({ $0 }) { try? FileManager.default.removeItem(atPath: folder) }
-    }
-}
-
-/// A folder of its own for one test.
-final class Scratch: Sendable {
-    let path: String
-
-    init() throws {
-        path = NSTemporaryDirectory() + "martlet-training-" + UUID().uuidString
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-
-    @discardableResult
-    func write(_ name: String, _ text: String) throws -> String { try write(name, Data(text.utf8)) }
-
-    @discardableResult
-    func write(_ name: String, _ data: Data) throws -> String {
-        let file = path + "/" + name
-        try data.write(to: URL(fileURLWithPath: file))
-        return file
-    }
-
+extension Scratch {
     func prepare(_ recipe: Recipe, _ files: [String]) throws -> PreparedData {
         try DataPipeline.prepare(
             recipe, sources: ResolvedSources(all: files), cacheDirectory: path + "/cache-" + UUID().uuidString)
@@ -81,9 +46,6 @@ final class Told: Sendable {
     private let collected = Mutex<[JobEvent]>([])
     private let asked = Mutex(0)
     private let phase = Mutex("")
-    /// Every phase that the job went through, in order.
-    private let seen = Mutex<[String]>([])
-    var phases: [String] { seen.withLock { $0 } }
     private let kept = Mutex<[TunedCheckpoint]>([])
     /// The models that graders ask.
     typealias Models = @Sendable (ModelQuestions, () throws -> Void) throws -> ModelAnswers
@@ -103,13 +65,7 @@ final class Told: Sendable {
     {
         JobLink(
             event: { event in self.collected.withLock { $0.append(event) } },
-            progress: { progress in
-                let isNew = self.phase.withLock { phase in
-                    defer { phase = progress.phase }
-                    return phase != progress.phase
-                }
-                if isNew { self.seen.withLock { $0.append(progress.phase) } }
-            },
+            progress: { progress in self.phase.withLock { $0 = progress.phase } },
             stop: {
                 guard stopPhase.isEmpty || self.phase.withLock({ $0 }) == stopPhase else { return nil }
                 return stop(
@@ -166,28 +122,6 @@ struct Job: Sendable {
 
     var bundle: String { directory + "/bundle" }
     var weights: Data { get throws { try Data(contentsOf: URL(filePath: bundle + "/model.safetensors")) } }
-}
-
-/// What `body` throws, with its message holding every one of `parts`.
-@discardableResult
-func expectFault(
-    _ code: MartletError.Code, _ parts: [String], _ location: SourceLocation = #_sourceLocation,
-    _ body: () throws -> Void
-) -> MartletError? {
-    do {
-        try body()
-    } catch let error as MartletError {
-        #expect(error.code == code, "\(error.message)", sourceLocation: location)
-        for part in parts {
-            #expect(error.message.contains(part), "'\(part)' is not in: \(error.message)", sourceLocation: location)
-        }
-        return error
-    } catch {
-        Issue.record(error, sourceLocation: location)
-        return nil
-    }
-    Issue.record("nothing was thrown", sourceLocation: location)
-    return nil
 }
 
 func isClose(_ actual: Double, _ expected: Double, rtol: Double = 1e-5, atol: Double) -> Bool {

@@ -1,4 +1,5 @@
 import Foundation
+import MartletTesting
 import MartletTraining
 import MartletWire
 import Testing

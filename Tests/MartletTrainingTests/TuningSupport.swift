@@ -3,6 +3,7 @@ import MartletData
 import MartletModels
 import MartletNN
 import MartletTensor
+import MartletTesting
 import MartletTraining
 import MartletWire
 import Testing

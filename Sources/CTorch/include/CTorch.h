@@ -78,7 +78,6 @@ ct_error ct_op_call(
 
 // Tensors.
 
-void ct_tensor_retain(ct_tensor tensor);
 void ct_tensor_release(ct_tensor tensor);
 int32_t ct_tensor_rank(ct_tensor tensor);
 const int64_t *ct_tensor_sizes(ct_tensor tensor);
@@ -107,8 +106,6 @@ ct_error ct_tensor_set_requires_grad(ct_tensor tensor, bool value);
 ct_tensor ct_tensor_grad(ct_tensor tensor);
 // Replaces the accumulated gradient; NULL clears it.
 ct_error ct_tensor_set_grad(ct_tensor tensor, ct_tensor grad);
-// Gradients of many tensors at once: owned, NULL where there is none.
-void ct_tensor_grads(const ct_tensor *tensors, int32_t count, ct_tensor *grads);
 void ct_tensor_clear_grads(const ct_tensor *tensors, int32_t count);
 ct_error ct_backward(ct_tensor root, ct_tensor grad, bool retain_graph);
 // Gradients of `root` with respect to `inputs`, without touching their accumulated ones; NULL where unused.
@@ -128,9 +125,6 @@ ct_error ct_set_deterministic(bool enabled);
 bool ct_deterministic(void);
 ct_error ct_set_threads(int32_t count);
 int32_t ct_threads(void);
-void ct_set_mkldnn(bool enabled);
-bool ct_mkldnn(void);
-bool ct_cuda_available(void);
 int32_t ct_cuda_count(void);
 // Bytes held by tensors now and at most, by libtorch's own account; false where it keeps none (the CPU).
 bool ct_memory(int64_t device, int64_t *current, int64_t *peak);

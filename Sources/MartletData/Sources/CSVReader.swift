@@ -1,12 +1,6 @@
 import Foundation
 import MartletWire
 
-/// Limits of every source that is made of lines.
-enum TextLimits {
-    static let rowBytes = 64 << 20
-    static let columns = 100_000
-}
-
 /// Reads a CSV row by row (RFC 4180, with any delimiter and line end); memory is one row and a buffer.
 ///
 /// Cells point into the buffer and live until the next row.
@@ -323,38 +317,5 @@ final class CSVReader: RowReader {
             .invalidData,
             "\(file), line \(row.line): the bytes \(bytes.joined(separator: " ")) are not UTF-8; set data.csv.encoding "
                 + "(gb18030, utf-16, latin1), or save the file as UTF-8", param: "data.csv.encoding")
-    }
-}
-
-/// A walk over UTF-8 (RFC 3629) that allocates nothing.
-enum UTF8Check {
-    /// The place of the first byte that is not UTF-8, or nil.
-    static func firstFault(_ bytes: UnsafeBufferPointer<UInt8>) -> Int? {
-        var p = 0
-        let count = bytes.count
-        while p < count {
-            let byte = bytes[p]
-            if byte < 0x80 {
-                p += 1
-                continue
-            }
-            let length: Int
-            let low: UInt8
-            let high: UInt8
-            switch byte {
-            case 0xC2...0xDF: (length, low, high) = (2, 0x80, 0xBF)
-            case 0xE0: (length, low, high) = (3, 0xA0, 0xBF)
-            case 0xED: (length, low, high) = (3, 0x80, 0x9F)
-            case 0xE1...0xEF: (length, low, high) = (3, 0x80, 0xBF)
-            case 0xF0: (length, low, high) = (4, 0x90, 0xBF)
-            case 0xF1...0xF3: (length, low, high) = (4, 0x80, 0xBF)
-            case 0xF4: (length, low, high) = (4, 0x80, 0x8F)
-            default: return p
-            }
-            guard p + length <= count, bytes[p + 1] >= low, bytes[p + 1] <= high else { return p }
-            for offset in 2..<max(2, length) where bytes[p + offset] & 0xC0 != 0x80 { return p }
-            p += length
-        }
-        return nil
     }
 }

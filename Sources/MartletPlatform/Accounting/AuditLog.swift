@@ -41,10 +41,7 @@ public final class AuditLog: Sendable {
         try principal.require(.auditor)
         let limit = max(1, min(limit, 1000))
         let project = principal.role == .admin ? nil : principal.project
-        var rows = try await store.audit(project: project, before: before, limit: limit + 1)
-        let hasMore = rows.count > limit
-        if hasMore { rows.removeLast() }
-        return Page(data: rows, hasMore: hasMore)
+        return Page(try await store.audit(project: project, before: before, limit: limit + 1), limit: limit)
     }
 
     /// Walks the whole chain.

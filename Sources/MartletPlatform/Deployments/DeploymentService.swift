@@ -203,9 +203,6 @@ public actor DeploymentService {
         return groups.compactMap { $0 }.first { $0.reference == reference && $0.report != nil }?.report?.serving
     }
 
-    /// Deployments with their replicas, of every project, for `/metrics`.
-    public func snapshot() -> [DeploymentInfo] { entries.values.map(info) }
-
     // MARK: Look-ups
 
     func entry(_ name: String, _ principal: Principal) async throws -> (Router.Key, Entry) {

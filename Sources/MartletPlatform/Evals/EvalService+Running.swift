@@ -70,7 +70,7 @@ extension EvalService {
             do {
                 guard let eval = try await store.eval(run.evalID, projectID: run.projectID) else { return }
                 let definition = try eval.definition()
-                let data = try EvalDataSource(run.info.dataSource.value, definition: definition)
+                let data = try EvalDataSource(run.info.dataSource, definition: definition)
                 if run.state == .queued {
                     try await loadItems(of: run, data, definition)
                     try Task.checkCancellation()

@@ -35,8 +35,8 @@ public actor EvalService {
         let eval = StoredEval(
             id: id, projectID: principal.project, createdAt: now, updatedAt: now,
             info: .init(
-                name: name ?? id, metadata: metadata, dataSourceConfig: VerbatimJSON(dataSourceConfig),
-                testingCriteria: VerbatimJSON(testingCriteria)))
+                name: name ?? id, metadata: metadata, dataSourceConfig: dataSourceConfig,
+                testingCriteria: testingCriteria))
         try await environment.audit.record("eval.create", on: id, by: principal)
         try await store.insert(eval)
         return eval
@@ -117,7 +117,7 @@ public actor EvalService {
             createdAt: environment.clock.now(),
             info: .init(
                 name: name ?? id, model: data.sampling?.model ?? "", metadata: metadata,
-                dataSource: VerbatimJSON(dataSource)))
+                dataSource: dataSource))
         try await environment.audit.record("eval.run", on: "\(eval.id) \(id)", by: principal)
         var gate = gate
         gate?.runID = id
@@ -233,9 +233,9 @@ public actor EvalService {
 
 extension StoredEval {
     func definition() throws -> EvalDefinition {
-        try EvalDefinition(dataSourceConfig: info.dataSourceConfig.value, testingCriteria: info.testingCriteria.value)
+        try EvalDefinition(dataSourceConfig: info.dataSourceConfig, testingCriteria: info.testingCriteria)
     }
 
     /// `data_source_config` as the API shows it.
-    package var shownDataSourceConfig: JSON { EvalDefinition.shown(config: info.dataSourceConfig.value) }
+    package var shownDataSourceConfig: JSON { EvalDefinition.shown(config: info.dataSourceConfig) }
 }

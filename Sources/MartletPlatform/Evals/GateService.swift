@@ -109,7 +109,7 @@ public final class GateService: Sendable {
     ) async throws -> StoredGate {
         let eval = try await evals.show(gate, param: "gate", by: principal)
         _ = try Self.threshold(of: eval)
-        guard let source = try await store.newestSamplingRun(ofEval: eval.id)?.info.dataSource.value,
+        guard let source = try await store.newestSamplingRun(ofEval: eval.id)?.info.dataSource,
             case .object(var dataSource) = source
         else {
             throw MartletError(

@@ -111,12 +111,10 @@ public final class FileService: Sendable {
         if let after, try await store.file(after, projectID: principal.project, at: .distantPast) == nil {
             throw Self.unknown(after, param: "after")
         }
-        var files = try await store.files(
+        let found = try await store.files(
             projectID: principal.project, purpose: purpose, after: after, limit: limit + 1,
             isNewestFirst: isNewestFirst, at: clock.now())
-        let hasMore = files.count > limit
-        if hasMore { files.removeLast() }
-        return Page(data: files, hasMore: hasMore)
+        return Page(found, limit: limit)
     }
 
     /// Throws the same `notFound` for an unknown id and for another project's, and writes the latter down.

@@ -159,7 +159,7 @@ public final class UploadService: Sendable {
         _ parts: [UploadPartInfo]
     ) async throws -> (stored: (hash: String, byteCount: Int), md5: String) {
         let writer = try files.blobs.writer()
-        var digest = MD5()
+        var digest = ContentHash(.md5)
         for part in parts {
             guard let file = FileHandle(forReadingAtPath: try files.blobs.path(of: part.hash)) else {
                 throw MartletError(.internal, "the bytes of '\(part.id)' are not on disk; send the part again")

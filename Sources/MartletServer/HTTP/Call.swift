@@ -18,9 +18,6 @@ public struct Call: Sendable {
     /// Whether the client leaves, for long answers.
     let departure = Departure.current
 
-    /// Milliseconds since the request arrived.
-    var elapsedMilliseconds: UInt64 { (DispatchTime.now().uptimeNanoseconds &- arrival) / 1_000_000 }
-
     /// Who asks. Throws `unauthenticated` on a route that let everyone in.
     func caller() throws -> Principal {
         guard let identity else { throw Authentication.missing }
@@ -47,22 +44,9 @@ public struct Call: Sendable {
     /// A value of the query, decoded.
     func query(_ name: String) -> String? { queryItems.first { $0.name == name }?.value }
 
-    /// The values of `name[key]=value`, as clients write an object.
-    func queryObject(_ name: String) -> [String: String] {
-        let values = queryItems.compactMap { item in Self.key(of: item.name, in: name).map { ($0, item.value) } }
-        return Dictionary(values, uniquingKeysWith: { first, _ in first })
-    }
-
-    private static func key(of item: String, in name: String) -> String? {
-        guard item.hasPrefix(name + "["), item.hasSuffix("]") else { return nil }
-        return String(item.dropFirst(name.count + 1).dropLast())
-    }
-
-    /// Refuses queries that the route does not know. `name[*]` allows an object. Throws `invalidRequest`.
+    /// Refuses queries that the route does not know. Throws `invalidRequest`.
     func checkQuery(_ allowed: String...) throws {
-        let objects = allowed.filter { $0.hasSuffix("[*]") }.map { String($0.dropLast(3)) }
         for (key, _) in queryItems where !allowed.contains(key) {
-            guard !objects.contains(where: { !(Self.key(of: key, in: $0) ?? "").isEmpty }) else { continue }
             let known = allowed.isEmpty ? "none are taken here" : "known are \(allowed.joined(separator: ", "))"
             throw MartletError(
                 .invalidRequest, "'\(key.prefix(60))' is not a query parameter here; \(known)",

@@ -39,15 +39,15 @@ public final class LanguageServer: Sendable {
         var textLength: Int { sourceLength ?? contextLength }
     }
 
-    private let name: String
-    private let text: LanguageText
-    private let bounds: Bounds
-    private let adapters: AdapterLibrary?
+    let name: String
+    let text: LanguageText
+    let bounds: Bounds
+    let adapters: AdapterLibrary?
     private let inbox = LanguageInbox()
     private let lastID = Atomic<UInt64>(0)
     private let preparing = Atomic<Int>(0)
     private let preparation: OperationQueue
-    private let constraints: ConstraintLibrary
+    let constraints: ConstraintLibrary
     /// Requests that are being read, with whether they were cancelled meanwhile.
     private let unread = Mutex<[RequestID: Bool]>([:])
 
@@ -176,7 +176,8 @@ public final class LanguageServer: Sendable {
                 case .text(let text): try self.text.encode(text, request.addSpecialTokens)
                 case .chat(let messages, let tools):
                     try self.text.encode(
-                        rendered(messages.value.array ?? [], tools.value.array ?? []), request.addSpecialTokens)
+                        rendered(messages.wrappedValue.array ?? [], tools.wrappedValue.array ?? []),
+                        request.addSpecialTokens)
                 }
             done(.success(TokenizeReply(tokens: tokens, contextLength: bounds.textLength)))
         }
@@ -229,116 +230,6 @@ public final class LanguageServer: Sendable {
             defer { preparing.subtract(1, ordering: .relaxed) }
             do { try body() } catch { failed(ServingFailure.wire(error)) }
         }
-    }
-
-    private func plan(
-        _ request: GenerationRequest, id: RequestID, arrived: UInt64,
-        emit: @escaping @Sendable (Result<GenerationEvent, MartletError>) -> Void
-    ) throws -> GenerationPlan {
-        guard bounds.generates else {
-            throw MartletError(
-                .invalidRequest, "\(name) makes vectors of texts and no text; ask it at /v1/embeddings", param: "model")
-        }
-        let settings = try SamplingSettings(
-            request, defaults: text.sampling, endTokens: text.vocabulary.endTokens,
-            vocabularyCount: bounds.vocabularyCount)
-        guard request.choiceCount >= 1 else {
-            throw MartletError(.invalidRequest, "n is \(request.choiceCount); ask for 1 or more", param: "n")
-        }
-        let prompt = try tokens(of: request.prompt)
-        guard !prompt.isEmpty else {
-            throw MartletError(.invalidRequest, "the prompt has no tokens; give some text", param: "prompt")
-        }
-        let room: Int
-        if let sourceLength = bounds.sourceLength {
-            guard prompt.count <= sourceLength else { throw tooLong(prompt.count, Self.param(request.prompt)) }
-            guard !request.echo else {
-                throw MartletError(
-                    .invalidRequest, "echo is not supported by \(name): its answer does not go on with the prompt",
-                    param: "echo")
-            }
-            room = bounds.contextLength
-        } else {
-            guard prompt.count < bounds.contextLength else { throw tooLong(prompt.count, Self.param(request.prompt)) }
-            room = bounds.contextLength - prompt.count
-        }
-        let wanted = request.maxTokens ?? room
-        guard wanted >= 1 || (wanted == 0 && request.echo) else {
-            throw MartletError(.invalidRequest, "max_tokens is \(wanted); ask for 1 or more", param: "max_tokens")
-        }
-        var plan = GenerationPlan(
-            id: id, prompt: prompt, choiceCount: request.choiceCount, maxTokens: min(wanted, room),
-            settings: settings, stops: request.stop, ignoresEnd: request.ignoreEnd,
-            echo: request.echo ? try echoed(request.prompt, prompt) : nil, tenant: request.tenant,
-            owner: request.owner,
-            deadline: MonotonicTime.deadline(request.deadlineMicroseconds, from: arrived), arrived: arrived, emit: emit)
-        plan.readsSource = bounds.sourceLength != nil
-        plan.dropsFirstSpace = text.dropsFirstSpace
-        plan.isBackground = request.isBackground
-        try constraints.apply(request, to: &plan)
-        plan.adapter = try request.adapter.map(lease)
-        return plan
-    }
-
-    private func lease(_ reference: AdapterReference) throws -> AdapterLease {
-        guard let adapters else {
-            throw MartletError(.invalidRequest, "\(name) is served without adapters", param: "model")
-        }
-        return try adapters.lease(reference)
-    }
-
-    private func tokens(of prompt: GenerationRequest.Prompt) throws -> [Int32] {
-        switch prompt {
-        case .text(let text): try encode(text, special: true, param: "prompt")
-        case .tokens(let tokens): try checked(tokens, param: "prompt")
-        case .chat(let messages, let tools):
-            try encode(rendered(messages, tools), special: false, param: "messages")
-        }
-    }
-
-    private func rendered(_ messages: [JSON], _ tools: [JSON]) throws -> String {
-        guard let render = text.render else {
-            throw MartletError(
-                .invalidRequest,
-                "\(name) has no chat template; use /v1/completions, or import the model with its template",
-                param: "messages")
-        }
-        return try render(messages, tools)
-    }
-
-    private func encode(_ text: String, special: Bool, param: String) throws -> [Int32] {
-        // A token stands for 128 bytes at the most in any vocabulary that is used; what is longer cannot fit.
-        let bytes = text.utf8.count
-        guard bytes / 128 <= bounds.textLength else { throw tooLong(bytes / 128, param) }
-        return try checked(self.text.encode(text, special), param: param)
-    }
-
-    private func checked(_ tokens: [Int], param: String) throws -> [Int32] {
-        try tokens.map { token in
-            guard token >= 0, token < bounds.vocabularyCount else {
-                throw MartletError(
-                    .invalidRequest, "\(param) has token \(token); the model has 0 to \(bounds.vocabularyCount - 1)",
-                    param: param)
-            }
-            return Int32(token)
-        }
-    }
-
-    private func echoed(_ prompt: GenerationRequest.Prompt, _ tokens: [Int32]) throws -> String {
-        if case .text(let text) = prompt { return text }
-        return try text.decode(tokens.map { Int($0) })
-    }
-
-    private static func param(_ prompt: GenerationRequest.Prompt) -> String {
-        if case .chat = prompt { "messages" } else { "prompt" }
-    }
-
-    private func tooLong(_ count: Int, _ param: String) -> MartletError {
-        MartletError(
-            .contextLengthExceeded,
-            "this model's maximum context length is \(bounds.textLength) tokens, and your \(param) has \(count) or "
-                + "more; shorten it",
-            param: param)
     }
 
     private var leaving: MartletError {

@@ -14,19 +14,6 @@ public struct ToolCallFormat: Sendable, Equatable {
     /// Whether the format has a way to write several calls.
     public var allowsSeveral: Bool
 
-    public init(
-        begin: String, end: String, open: String, close: String, separator: String, argumentsKey: String,
-        allowsSeveral: Bool
-    ) {
-        self.begin = begin
-        self.end = end
-        self.open = open
-        self.close = close
-        self.separator = separator
-        self.argumentsKey = argumentsKey
-        self.allowsSeveral = allowsSeveral
-    }
-
     /// Hermes and Qwen 2.5 and 3: `<tool_call>` around each call.
     public static let hermes = ToolCallFormat(
         begin: "", end: "", open: "<tool_call>\n", close: "\n</tool_call>", separator: "\n", argumentsKey: "arguments",

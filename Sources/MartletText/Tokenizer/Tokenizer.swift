@@ -210,9 +210,4 @@ public final class Tokenizer: Sendable {
         guard let decoder else { return String(decoding: Array(texts.joined(separator: [0x20])), as: UTF8.self) }
         return String(decoding: Array(decoder.apply(texts).joined()), as: UTF8.self)
     }
-
-    /// A decoder for tokens that come one at a time.
-    public func streamDecoder(skipSpecialTokens: Bool = true) -> StreamDecoder {
-        StreamDecoder(self, skipSpecialTokens: skipSpecialTokens)
-    }
 }

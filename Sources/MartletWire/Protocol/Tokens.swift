@@ -29,18 +29,20 @@ public struct DetokenizeReply: Codable, Sendable, Equatable {
 }
 
 /// JSON that crosses the wire as text, so that its objects keep the order of their keys: templates and schemas show it.
+@propertyWrapper
 public struct VerbatimJSON: Codable, Sendable, Equatable {
-    public var value: JSON
+    public var wrappedValue: JSON
 
-    public init(_ value: JSON) { self.value = value }
+    public init(wrappedValue: JSON) { self.wrappedValue = wrappedValue }
 
     public init(from decoder: any Decoder) throws {
-        let text = try decoder.singleValueContainer().decode(String.self)
-        value = try JSONParser.parse(text, limits: .trusted)
+        // Tasks and jobs of an older version hold the value itself.
+        let value = try JSON(from: decoder)
+        wrappedValue = try value.string.map { try JSONParser.parse($0, limits: .trusted) } ?? value
     }
 
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
-        try container.encode(value.serialized())
+        try container.encode(wrappedValue.serialized())
     }
 }

@@ -8,7 +8,6 @@ enum RecipeSchema {
     private static let count = Schema.integer(0...Int.max)
     private static let nonNegative = Schema.number(0...Double.greatestFiniteMagnitude)
     private static let fraction = Schema.number(0...1)
-    private static let anyNumber = Schema.number(-Double.greatestFiniteMagnitude...Double.greatestFiniteMagnitude)
 
     static let recipe = Schema.Section(
         "recipe", Recipe(),

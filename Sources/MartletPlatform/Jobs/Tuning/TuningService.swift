@@ -60,14 +60,12 @@ public final class TuningService: Sendable {
     ) async throws -> (jobs: [TuningJob], hasMore: Bool) {
         try principal.require(.developer)
         if let after { _ = try await stored(after, param: "after", by: principal) }
-        var found = try await store.tuningJobs(
+        let found = try await store.tuningJobs(
             projectID: principal.project, after: after, limit: limit + 1, metadata: metadata,
             withoutMetadata: withoutMetadata)
-        let hasMore = found.count > limit
-        if hasMore { found.removeLast() }
         var result: [TuningJob] = []
-        for job in found { result.append(try await described(job)) }
-        return (result, hasMore)
+        for job in found.prefix(limit) { result.append(try await described(job)) }
+        return (result, found.count > limit)
     }
 
     public func cancel(_ id: String, by principal: Principal) async throws -> TuningJob {
@@ -93,10 +91,7 @@ public final class TuningService: Sendable {
         of id: String, before: Int? = nil, limit: Int = 20, by principal: Principal
     ) async throws -> Page<JobEventInfo> {
         _ = try await stored(id, by: principal)
-        var events = try await store.newestEvents(ofJob: id, before: before, limit: limit + 1)
-        let hasMore = events.count > limit
-        if hasMore { events.removeLast() }
-        return Page(data: events, hasMore: hasMore)
+        return Page(try await store.newestEvents(ofJob: id, before: before, limit: limit + 1), limit: limit)
     }
 
     /// Newest first; `after` is the id of the last checkpoint of the page before.
@@ -104,10 +99,7 @@ public final class TuningService: Sendable {
         of id: String, after: String? = nil, limit: Int = 10, by principal: Principal
     ) async throws -> Page<TunedCheckpointInfo> {
         _ = try await stored(id, by: principal)
-        var checkpoints = try await store.checkpoints(ofJob: id, after: after, limit: limit + 1)
-        let hasMore = checkpoints.count > limit
-        if hasMore { checkpoints.removeLast() }
-        return Page(data: checkpoints, hasMore: hasMore)
+        return Page(try await store.checkpoints(ofJob: id, after: after, limit: limit + 1), limit: limit)
     }
 
     /// Throws the same `notFound` for an unknown id, for another project's and for a job of another kind.

@@ -147,7 +147,7 @@ enum EvalAnswers {
         [
             "object": "eval", "id": .string(eval.id), "name": .string(eval.info.name),
             "created_at": JSON(eval.createdAt), "data_source_config": eval.shownDataSourceConfig,
-            "testing_criteria": eval.info.testingCriteria.value, "metadata": eval.info.metadata ?? [:],
+            "testing_criteria": eval.info.testingCriteria, "metadata": eval.info.metadata ?? [:],
         ]
     }
 
@@ -161,7 +161,7 @@ enum EvalAnswers {
         return [
             "object": "eval.run", "id": .string(run.id), "eval_id": .string(run.evalID),
             "name": .string(run.info.name), "created_at": JSON(run.createdAt), "status": .string(run.state.rawValue),
-            "model": .string(run.info.model), "data_source": run.info.dataSource.value, "error": error,
+            "model": .string(run.info.model), "data_source": run.info.dataSource, "error": error,
             "metadata": run.info.metadata ?? [:], "report_url": .string(call.url(path)),
             "result_counts": [
                 "total": JSON(total), "errored": count(.error), "failed": count(.fail), "passed": count(.pass),

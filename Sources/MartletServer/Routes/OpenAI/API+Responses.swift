@@ -105,7 +105,7 @@ extension API {
             throw MartletError(.internal, "a response's prompt is no chat; report this")
         }
         let input = TokenizeRequest.Input.chat(
-            VerbatimJSON(.array(messages)), tools: VerbatimJSON(.array(tools)))
+            VerbatimJSON(wrappedValue: .array(messages)), tools: VerbatimJSON(wrappedValue: .array(tools)))
         let reply = try await platform.deployments.tokenize(
             model: prepared.model, request: TokenizeRequest(input: input, addSpecialTokens: true), by: call.caller())
         return .document(["object": "response.input_tokens", "input_tokens": JSON(reply.tokens.count)])

@@ -17,7 +17,8 @@ struct TokenRoutes {
         } else if fields.value("messages") != nil {
             let messages = try ChatMessages.read(&fields)
             let tools = try ToolFields(&fields).described
-            input = .chat(VerbatimJSON(.array(messages)), tools: VerbatimJSON(.array(tools)))
+            input = .chat(
+                VerbatimJSON(wrappedValue: .array(messages)), tools: VerbatimJSON(wrappedValue: .array(tools)))
         } else {
             throw fields.fault("prompt", "is missing; give a prompt or messages")
         }

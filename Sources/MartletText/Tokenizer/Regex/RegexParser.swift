@@ -5,9 +5,9 @@ import MartletWire
 struct RegexParser {
     private let pattern: [UInt32]
     private let source: String
-    private var position = 0
-    private var ignoresCase = false
-    private var depth = 0
+    var position = 0
+    var ignoresCase = false
+    var depth = 0
 
     static let depthLimit = 32
     static let repeatLimit = 1000
@@ -32,18 +32,18 @@ struct RegexParser {
         return node
     }
 
-    private func refuse(_ what: String) -> MartletError {
+    func refuse(_ what: String) -> MartletError {
         MartletError(
             .unsupportedFormat,
             "the pattern '\(source)' has \(what) at character \(position), which the tokenizer's matcher does not take; "
                 + "use a tokenizer with a simpler pattern")
     }
 
-    private func peek(_ offset: Int = 0) -> Unicode.Scalar? {
+    func peek(_ offset: Int = 0) -> Unicode.Scalar? {
         position + offset < pattern.count ? Unicode.Scalar(pattern[position + offset]) : nil
     }
 
-    private mutating func take(_ text: String) -> Bool {
+    mutating func take(_ text: String) -> Bool {
         let scalars = text.unicodeScalars.map { $0.value }
         guard position + scalars.count <= pattern.count,
             pattern[position..<position + scalars.count].elementsEqual(scalars)
@@ -194,169 +194,5 @@ struct RegexParser {
         guard let look else { return node }
         guard case .character(let set) = node else { throw refuse("a look-around at more than one character") }
         return .look(set, ahead: look.ahead, negated: look.negated)
-    }
-
-    private func literal(_ code: UInt32) -> CharacterClass {
-        var set = CharacterClass()
-        add(code...code, to: &set)
-        return set
-    }
-
-    private func add(_ range: ClosedRange<UInt32>, to set: inout CharacterClass) {
-        set.ranges.append(range)
-        guard ignoresCase, range.count <= 0x400 else { return }
-        for code in range { set.ranges += RegexCase.variants(of: code).map { $0...$0 } }
-    }
-
-    private mutating func set() throws -> CharacterClass {
-        depth += 1
-        defer { depth -= 1 }
-        guard depth <= Self.depthLimit else { throw refuse("sets nested deeper than \(Self.depthLimit)") }
-        position += 1
-        var set = CharacterClass()
-        set.isNegated = take("^")
-        var isFirst = true
-        while true {
-            guard let next = peek() else { throw refuse("a '[' without its ']'") }
-            if next == "]", !isFirst {
-                position += 1
-                return set
-            }
-            isFirst = false
-            if next == "[" {
-                if peek(1) == ":" { throw refuse("a POSIX class") }
-                let inner = try self.set()
-                if inner.isNegated {
-                    guard inner.ranges.isEmpty else { throw refuse("a negated set within a set") }
-                    set.categories.formUnion(inner.categories.complement)
-                } else {
-                    set.categories.formUnion(inner.categories)
-                    set.ranges += inner.ranges
-                }
-                continue
-            }
-            if next == "&", peek(1) == "&" { throw refuse("an intersection of sets") }
-            var low = next.value
-            if next == "\\" {
-                var single = CharacterClass()
-                try escape(into: &single)
-                guard single.categories.isEmpty, let only = single.ranges.first else {
-                    set.categories.formUnion(single.categories)
-                    continue
-                }
-                low = only.lowerBound
-            } else {
-                position += 1
-            }
-            var high = low
-            if peek() == "-", let end = peek(1), end != "]", end != "[" {
-                position += 1
-                if end == "\\" {
-                    var single = CharacterClass()
-                    try escape(into: &single)
-                    guard single.categories.isEmpty, let only = single.ranges.first else {
-                        throw refuse("a range that ends in a class")
-                    }
-                    high = only.lowerBound
-                } else {
-                    position += 1
-                    high = end.value
-                }
-            }
-            guard low <= high else { throw refuse("a range out of order") }
-            add(low...high, to: &set)
-        }
-    }
-
-    private mutating func escape(into set: inout CharacterClass) throws {
-        position += 1
-        guard let kind = peek() else { throw refuse("a '\\' at its end") }
-        position += 1
-        switch kind {
-        case "s": set.categories = .space
-        case "S": set.categories = CategorySet.space.complement
-        case "d": set.categories = .named("Nd")
-        case "D": set.categories = CategorySet.named("Nd").complement
-        case "w": set.categories = .word
-        case "W": set.categories = CategorySet.word.complement
-        case "p", "P": set.categories = try property(negated: kind == "P")
-        case "n": add(0x0A...0x0A, to: &set)
-        case "r": add(0x0D...0x0D, to: &set)
-        case "t": add(0x09...0x09, to: &set)
-        case "f": add(0x0C...0x0C, to: &set)
-        case "v": add(0x0B...0x0B, to: &set)
-        case "a": add(0x07...0x07, to: &set)
-        case "e": add(0x1B...0x1B, to: &set)
-        case "u":
-            let code = try hexadecimal(4...4)
-            add(code...code, to: &set)
-        case "x":
-            let code: UInt32
-            if take("{") {
-                code = try hexadecimal(1...6)
-                guard take("}") else { throw refuse("a '\\x{' without its '}'") }
-            } else {
-                code = try hexadecimal(1...2)
-                guard code < 0x80 else { throw refuse("a byte that is no character") }
-            }
-            add(code...code, to: &set)
-        default:
-            guard !kind.properties.isAlphabetic, !(0x30...0x39).contains(kind.value) else {
-                position -= 1
-                throw refuse("the escape '\\\(kind)'")
-            }
-            add(kind.value...kind.value, to: &set)
-        }
-    }
-
-    private mutating func hexadecimal(_ counts: ClosedRange<Int>) throws -> UInt32 {
-        var digits = ""
-        while digits.count < counts.upperBound, let next = peek(), next.isASCII, next.properties.isASCIIHexDigit {
-            digits.unicodeScalars.append(next)
-            position += 1
-        }
-        guard digits.count >= counts.lowerBound, let code = UInt32(digits, radix: 16), Unicode.Scalar(code) != nil
-        else {
-            throw refuse("an escape that is no character")
-        }
-        return code
-    }
-
-    private mutating func property(negated: Bool) throws -> CategorySet {
-        guard take("{") else { throw refuse("a '\\p' without '{'") }
-        let isInverse = take("^")
-        var name = ""
-        while let next = peek(), next != "}" {
-            name.unicodeScalars.append(next)
-            position += 1
-        }
-        let set = CategorySet.named(Self.longNames[name] ?? name)
-        guard take("}"), !set.isEmpty else { throw refuse("the property '\(name)'") }
-        return negated != isInverse ? set.complement : set
-    }
-
-    private static let longNames = [
-        "Letter": "L", "Mark": "M", "Number": "N", "Punctuation": "P", "Symbol": "S", "Separator": "Z", "Other": "C",
-    ]
-}
-
-/// The scalars that differ from another only in case.
-enum RegexCase {
-    static func variants(of code: UInt32) -> [UInt32] {
-        guard let scalar = Unicode.Scalar(code) else { return [] }
-        var found: Set<UInt32> = []
-        func add(_ mapped: String) {
-            if mapped.unicodeScalars.count == 1, let only = mapped.unicodeScalars.first { found.insert(only.value) }
-        }
-        add(scalar.properties.lowercaseMapping)
-        add(scalar.properties.uppercaseMapping)
-        // Capitals and signs whose small letter is an ordinary one.
-        let folds: [UInt32: [UInt32]] = [
-            0x73: [0x17F], 0x53: [0x17F], 0x17F: [0x73, 0x53], 0x6B: [0x212A], 0x4B: [0x212A], 0x212A: [0x6B, 0x4B],
-            0xE5: [0x212B], 0xC5: [0x212B], 0x212B: [0xE5, 0xC5],
-        ]
-        found.formUnion(folds[code] ?? [])
-        found.remove(code)
-        return found.sorted()
     }
 }

@@ -68,24 +68,6 @@ extension AlignedText {
     func matches(of literal: [UInt8]) -> [Range<Int>] { Self.matches(of: literal, in: bytes) }
 
     static func matches(of literal: [UInt8], in bytes: [UInt8]) -> [Range<Int>] {
-        guard let first = literal.first, bytes.count >= literal.count else { return [] }
-        var found: [Range<Int>] = []
-        var index = 0
-        bytes.withUnsafeBufferPointer { bytes in
-            let last = bytes.count - literal.count
-            while index <= last {
-                if bytes[index] == first {
-                    var offset = 1
-                    while offset < literal.count, bytes[index + offset] == literal[offset] { offset += 1 }
-                    if offset == literal.count {
-                        found.append(index..<index + literal.count)
-                        index += literal.count
-                        continue
-                    }
-                }
-                index += 1
-            }
-        }
-        return found
+        TextPattern.literal(literal).matches(in: bytes)
     }
 }
