@@ -80,7 +80,7 @@ import Testing
             let place = try #require(bytes.firstRange(of: length + Array(old.utf8)))
             bytes.replaceSubrange(place, with: length + Array(new.utf8))
         }
-        try Self.scratch { scratch in
+        try withScratch { scratch in
             let (file, target) = (scratch.appending(path: "omega.gguf"), scratch.appending(path: "bundle"))
             try Data(bytes).write(to: file)
             #expect(try onCompute { try ModelImport.run(from: file, to: target) }.hasTokenizer)

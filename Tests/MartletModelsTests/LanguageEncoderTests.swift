@@ -2,6 +2,7 @@ import Foundation
 import MartletModels
 import MartletNN
 import MartletTensor
+import MartletTesting
 import MartletWire
 import Testing
 
