@@ -19,8 +19,11 @@ package final class FakeEngine: Sendable {
             exec sleep 600
 
             """
-        try script.write(toFile: program, atomically: true, encoding: .utf8)
-        chmod(program, 0o700)
+        // Closed on exec: a program that another test starts now would hold it open for writing as long as it runs.
+        let file = Glibc.open(program, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o700)
+        let written = write(file, script, script.utf8.count)
+        Glibc.close(file)
+        guard written == script.utf8.count else { throw POSIXError(.EIO) }
         waitUntilNobodyWrites()
     }
 
