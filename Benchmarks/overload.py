@@ -115,12 +115,23 @@ def p99(values):
     return sorted(values)[int(0.99 * (len(values) - 1))] if values else 0.0
 
 
+def rate(times):
+    """Things a second. Requests that began together end together, so time is taken between one and the same one of a
+    later round of `QUEUE`."""
+    rounds = (len(times) - 1) // QUEUE
+    if rounds < 1:
+        raise SystemExit(f"error: {len(times)} answers are too few to measure; give --seconds more")
+    spans = [times[i + rounds * QUEUE] - times[i] for i in range(len(times) - rounds * QUEUE)]
+    return rounds * QUEUE * len(spans) / sum(spans)
+
+
 def told(results, begin, end):
-    """Answers a second that ended between two moments, the p99 of their first tokens, that of refusals, and how many."""
-    answers = [r for r in results if r[0] == 200 and begin <= r[3] < end]
-    refused = [r[2] for r in results if r[0] == 503]
-    return {"answers": len(answers) / (end - begin), "first": p99([r[1] for r in answers]), "refusal": p99(refused),
-            "refused": len(refused)}
+    """Answers a second that ended between two moments; of the requests since the first one the p99 of the first token and
+    of a refusal, and how many were refused."""
+    answers = [r for r in results if r[0] == 200]
+    refused = [r[2] for r in results if r[0] == 503 and r[3] - r[2] >= begin]
+    return {"answers": rate(sorted(r[3] for r in answers if begin <= r[3] < end)),
+            "first": p99([r[1] for r in answers if r[3] - r[2] >= begin]), "refusal": p99(refused), "refused": len(refused)}
 
 
 def closed(key, seconds):
@@ -161,12 +172,12 @@ def measure(pairs, seconds):
         with running(language.serve_command(home), stderr=subprocess.DEVNULL,
                      env=dict(os.environ, MARTLET_REPLICA_QUEUE_LIMIT=str(QUEUE))) as process:
             language.wait_for("ours", "/health/ready", "", process)
-            peak = closed(key, 5)["answers"]
+            peak = closed(key, seconds)["answers"]
             for pair, factor in itertools.product(range(pairs), FACTORS):
                 # In alternating order: the machine's own speed changes from minute to minute.
                 for side in ("peak", "load") if pair % 2 == 0 else ("load", "peak"):
                     if side == "peak":
-                        peak = closed(key, seconds / 2)["answers"]
+                        peak = closed(key, 3 * seconds / 4)["answers"]
                         peaks[factor].append(peak)
                     else:
                         found[factor].append(poisson(key, factor * peak, seconds))
