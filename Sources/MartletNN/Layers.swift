@@ -42,13 +42,6 @@ public final class Dropout: Layer {
     public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor { try forward.dropout(x, p) }
 }
 
-/// All dimensions after the first made one: [B, ..] → [B, ·].
-public final class Flatten: Layer {
-    public init() {}
-
-    public func callAsFunction(_ x: Tensor, _ forward: Forward) throws -> Tensor { try x.flatten() }
-}
-
 extension Activation {
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
         switch self {

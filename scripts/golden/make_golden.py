@@ -86,12 +86,7 @@ def layers():
     c.layer("conv1d", nn.Conv1d(3, 4, 3, stride=2, padding=1, dilation=2), rand(2, 3, 11))
     c.layer("conv2d", nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2), rand(2, 4, 7, 6))
     c.layer("conv2d_plain", nn.Conv2d(1, 3, 3, bias=False), rand(2, 1, 6, 6))
-    c.layer("max_pool1d", nn.MaxPool1d(2), rand(2, 3, 9))
     c.layer("max_pool2d", nn.MaxPool2d(3, stride=2, padding=1), rand(2, 3, 7, 8))
-    c.layer("avg_pool2d", nn.AvgPool2d(3, stride=2, padding=1), rand(2, 3, 7, 8))
-    c.layer("adaptive_avg_pool2d", nn.AdaptiveAvgPool2d((3, 2)), rand(2, 3, 7, 5))
-    c.layer("global_mean", Function(lambda x: x.mean((2, 3))), rand(2, 3, 4, 5))
-    c.layer("global_max", Function(lambda x: x.amax((2, 3))), rand(2, 3, 4, 5))
     moments = ["running_mean", "running_var", "num_batches_tracked"]
     c.layer("batch_norm1d", nn.BatchNorm1d(4), rand(6, 4), after=moments)
     c.layer("batch_norm2d", nn.BatchNorm2d(3), rand(4, 3, 5, 5), after=moments)
@@ -104,7 +99,6 @@ def layers():
     c.layer("group_norm", nn.GroupNorm(2, 6), rand(3, 6, 4))
     c.layer("rms_norm", nn.RMSNorm(6, eps=1e-6), rand(3, 2, 6))
     c.layer("embedding", nn.Embedding(7, 4, padding_idx=2), torch.tensor([[0, 2, 6], [2, 0, 0]]))
-    c.layer("flatten", nn.Flatten(), rand(2, 3, 4))
     for name, f in {
         "relu": F.relu, "gelu": F.gelu, "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"), "sigmoid": torch.sigmoid,
         "tanh": torch.tanh, "silu": F.silu, "elu": F.elu, "leaky_relu": F.leaky_relu, "softplus": F.softplus,
