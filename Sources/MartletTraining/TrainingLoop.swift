@@ -67,24 +67,12 @@ struct TrainingLoop {
     mutating func run() throws -> JobLink.Stop? {
         var lastSave = clock.now
         var lastTick = clock.now
-        let watchesBest = recipe.training.earlyStopping != nil
         while unmeasuredLoss != nil || !session.isDone && !isOutOfPatience {
             let loss: Double
-            if let known = unmeasuredLoss {
-                loss = known
-                unmeasuredLoss = nil
-            } else {
-                let rows: Int
-                do {
-                    (loss, rows) = try session.step()
-                } catch let stopped as JobStopped {
-                    if stopped.how == .pause { try save() }
-                    return stopped.how
-                }
-                lossSum += loss * Double(rows)
-                lossCount += Double(rows)
-                rowsTrained += rows
-                reporter.count(rows: rows, loss: loss)
+            do {
+                loss = try nextLoss()
+            } catch let stopped as JobStopped {
+                return try stop(stopped.how)
             }
             var improved = false
             var report = StepReport(
@@ -93,57 +81,81 @@ struct TrainingLoop {
                 do {
                     (improved, report.validation) = try finishEpoch()
                 } catch let stopped as JobStopped {
-                    unmeasuredLoss = loss
-                    if stopped.how == .pause { try save() }
-                    return stopped.how
+                    return try stop(stopped.how, before: loss)
                 }
             }
             do {
                 try afterStep?(report)
             } catch let stopped as JobStopped {
                 // An epoch's end was measured and counted: it is reached again from the newest checkpoint.
-                if stopped.how == .pause, !report.isEpochEnd {
-                    unmeasuredLoss = loss
-                    try save()
-                }
-                return stopped.how
+                return report.isEpochEnd ? stopped.how : try stop(stopped.how, before: loss)
             }
             if reporter.isDue {
-                let now = clock.now
-                secondsTrained += lastTick.duration(to: now).seconds
-                lastTick = now
+                countTime(since: &lastTick)
                 reporter.report()
-                if let stop = link.stop() {
-                    if stop == .pause { try save() }
-                    return stop
-                }
+                if let how = link.stop() { return try stop(how) }
             }
-            let isDue =
-                switch interval {
-                case .seconds(let seconds): reporter.looked && lastSave.duration(to: clock.now).seconds >= seconds
-                case .steps(let count): session.stepsDone % count == 0
-                case .epochs(let count): session.isEpochStart && session.epoch % count == 0
-                }
-            // The best is kept; where nothing depends on it, not more often than every five seconds.
-            let isBestDue = improved && (watchesBest || lastSave.duration(to: clock.now).seconds >= 5)
-            if isDue || isBestDue {
+            if isSaveDue(improved, since: lastSave) {
                 try save()
                 lastSave = clock.now
             }
         }
-        secondsTrained += lastTick.duration(to: clock.now).seconds
+        countTime(since: &lastTick)
         try save()
-        if watchesBest, let best, best.step != session.stepsDone {
-            do {
-                let (_, tensors) = try store.read(best.step)
-                try session.restore(tensors, steps: best.step)
-                event("best", "the best weights are those after step \(best.step); they are kept")
-            } catch let error as MartletError where error.code == .invalidData {
-                // A trained model is worth more than a failed job.
-                warn("best-damaged", "\(error.message); the last weights are used instead of the best")
-            }
-        }
+        try goBackToTheBest()
         return nil
+    }
+
+    /// Of the next step, or of the one that is done and was not measured.
+    private mutating func nextLoss() throws -> Double {
+        if let known = unmeasuredLoss {
+            unmeasuredLoss = nil
+            return known
+        }
+        let (loss, rows) = try session.step()
+        lossSum += loss * Double(rows)
+        lossCount += Double(rows)
+        rowsTrained += rows
+        reporter.count(rows: rows, loss: loss)
+        return loss
+    }
+
+    /// A paused run keeps its steps, with the last one's loss where it is still to be measured.
+    private mutating func stop(_ how: JobLink.Stop, before loss: Double? = nil) throws -> JobLink.Stop {
+        unmeasuredLoss = loss ?? unmeasuredLoss
+        if how == .pause { try save() }
+        return how
+    }
+
+    private mutating func countTime(since last: inout ContinuousClock.Instant) {
+        let now = clock.now
+        secondsTrained += last.duration(to: now).seconds
+        last = now
+    }
+
+    private func isSaveDue(_ improved: Bool, since last: ContinuousClock.Instant) -> Bool {
+        let isDue =
+            switch interval {
+            case .seconds(let seconds): reporter.looked && last.duration(to: clock.now).seconds >= seconds
+            case .steps(let count): session.stepsDone % count == 0
+            case .epochs(let count): session.isEpochStart && session.epoch % count == 0
+            }
+        // The best is kept; where nothing depends on it, not more often than every five seconds.
+        return isDue || improved && (watchesBest || last.duration(to: clock.now).seconds >= 5)
+    }
+
+    private var watchesBest: Bool { recipe.training.earlyStopping != nil }
+
+    private mutating func goBackToTheBest() throws {
+        guard watchesBest, let best, best.step != session.stepsDone else { return }
+        do {
+            let (_, tensors) = try store.read(best.step)
+            try session.restore(tensors, steps: best.step)
+            event("best", "the best weights are those after step \(best.step); they are kept")
+        } catch let error as MartletError where error.code == .invalidData {
+            // A trained model is worth more than a failed job.
+            warn("best-damaged", "\(error.message); the last weights are used instead of the best")
+        }
     }
 
     private var isOutOfPatience: Bool {
@@ -235,7 +247,7 @@ struct TrainingLoop {
                 "validation": try JSON(encoding: measured),
             ]
             improved = try judge(measured)
-        } else if recipe.training.earlyStopping != nil {
+        } else if watchesBest {
             throw MartletError(
                 .invalidRecipe,
                 "training.early_stopping watches the validation rows, but there are none; give data.split.validation a share"

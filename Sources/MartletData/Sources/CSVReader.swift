@@ -231,20 +231,27 @@ final class CSVReader: RowReader {
                 )
             }
         }
+        return try finish(row, base, end: p, lines: lines, isASCII: seen < 0x80)
+    }
+
+    /// Takes the cells of a row that was read to its end.
+    private func finish(
+        _ row: Row, _ base: UnsafeMutablePointer<UInt8>, end: Int, lines: Int, isASCII: Bool
+    ) throws -> Step {
         row.line = line
         let start = position
-        position = p
+        position = end
         line += lines
-        if seen >= 0x80, dialect.encoding == .utf8 { try validate(row, base, from: start, to: p) }
+        if !isASCII, dialect.encoding == .utf8 { try validate(row, base, from: start, to: end) }
         for index in escaped { unescape(&row.cells[index]) }
         if row.cells.count == 1, row.cells[0].count == 0 { return .blank }
         if let columnCount, row.cells.count != columnCount {
-            row.excerpt = (nil, Self.start(base, start, p))
+            row.excerpt = (nil, Self.start(base, start, end))
             throw MartletError(
                 .invalidData,
                 "\(file), line \(row.line): the row has \(row.cells.count) cells where the header has \(columnCount) "
                     + "columns; mend the row, or quote cells that hold the delimiter "
-                    + "'\(String(decoding: [delimiter], as: UTF8.self))'")
+                    + "'\(String(decoding: [dialect.delimiter], as: UTF8.self))'")
         }
         return .row
     }

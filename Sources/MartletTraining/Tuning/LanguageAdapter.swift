@@ -56,30 +56,12 @@ public final class LanguageAdapter: Module {
                 let isOutput = isShared || name == "lm_head"
                 if let target {
                     unused.remove(target)
-                    guard !isShared, !group.isRouted else {
-                        throw MartletError(
-                            .invalidRecipe,
-                            "adapter.targets names '\(target)', "
-                                + (isShared
-                                    ? "whose weight is the embedding's too; leave it out"
-                                    : "which \(name) is too, a layer of an expert, and adapters of those are not served; leave "
-                                        + "it out or name whole layers"),
-                            param: "adapter.targets")
-                    }
+                    try Self.check(target, name, isShared: isShared, isRouted: group.isRouted)
                 }
                 if group.isRouted { routedEnds.insert(Self.end(of: name)) }
                 var addition: LowRank?
                 if target != nil || config.targets.isEmpty && !isOutput && !group.isRouted {
-                    let (outputs, inputs) = (layer.weight.value.size(0), layer.weight.value.size(1))
-                    guard config.rank <= min(outputs, inputs) else {
-                        throw MartletError(
-                            .invalidRecipe,
-                            "adapter.rank is \(config.rank), and \(name) has \(inputs) inputs and \(outputs) outputs; give a "
-                                + "rank of at most \(min(outputs, inputs))", param: "adapter.rank")
-                    }
-                    let made = try LowRank(
-                        inputs, outputs, rank: config.rank, scale: config.alpha / Double(config.rank),
-                        dropout: config.dropout)
+                    let made = try Self.addition(to: layer, name, config)
                     found.append((name, made))
                     addition = made
                 }
@@ -106,13 +88,43 @@ public final class LanguageAdapter: Module {
         }
         additions = found
         isTransposed = found.contains { model.checkpoint.isTransposed($0.0 + ".weight") }
+        targets = config.targets.isEmpty ? Self.ends(of: found.map(\.0), routed: routedEnds) : config.targets
+    }
+
+    /// Throws where a recipe's target is a layer that has no addition of its own.
+    private static func check(_ target: String, _ name: String, isShared: Bool, isRouted: Bool) throws {
+        guard isShared || isRouted else { return }
+        throw MartletError(
+            .invalidRecipe,
+            "adapter.targets names '\(target)', "
+                + (isShared
+                    ? "whose weight is the embedding's too; leave it out"
+                    : "which \(name) is too, a layer of an expert, and adapters of those are not served; leave "
+                        + "it out or name whole layers"),
+            param: "adapter.targets")
+    }
+
+    private static func addition(to layer: Linear, _ name: String, _ config: Config) throws -> LowRank {
+        let (outputs, inputs) = (layer.weight.value.size(0), layer.weight.value.size(1))
+        guard config.rank <= min(outputs, inputs) else {
+            throw MartletError(
+                .invalidRecipe,
+                "adapter.rank is \(config.rank), and \(name) has \(inputs) inputs and \(outputs) outputs; give a "
+                    + "rank of at most \(min(outputs, inputs))", param: "adapter.rank")
+        }
+        return try LowRank(
+            inputs, outputs, rank: config.rank, scale: config.alpha / Double(config.rank), dropout: config.dropout)
+    }
+
+    /// The last parts of names. PEFT matches ends of names: one that experts have too is written out.
+    private static func ends(of names: [String], routed: Set<String>) -> [String] {
         var ends: [String] = []
-        for (name, _) in found {
-            // PEFT matches ends of names: one that experts have too is written out.
-            let end = routedEnds.contains(Self.end(of: name)) ? name : Self.end(of: name)
+        for name in names {
+            let last = Self.end(of: name)
+            let end = routed.contains(last) ? name : last
             if !ends.contains(end) { ends.append(end) }
         }
-        targets = config.targets.isEmpty ? ends : config.targets
+        return ends
     }
 
     private static func end(of name: String) -> String { name.split(separator: ".").last.map(String.init) ?? name }
