@@ -99,15 +99,51 @@ def test_M03_broken_safetensors_are_refused(server, folder, kind):
     refused(server, folder, "model.safetensors")
 
 
-def test_M03_an_index_names_only_what_is_in_the_folder(server, folder):
-    names = [name for name in split((folder / "model.safetensors").read_bytes())[0] if name != "__metadata__"]
-    for target in ("missing.safetensors", "../model/model.safetensors", "/etc/passwd"):
-        (folder / "model.safetensors.index.json").write_text(
-            json.dumps({"metadata": {}, "weight_map": {name: target for name in names}}))
-        moved = folder / "model.safetensors"
-        if moved.exists():
-            moved.rename(folder / "moved.safetensors")
-        refused(server, folder)
+def sharded(folder):
+    """Cuts the weights in two files; the index of which tensor is where."""
+    header, data = split((folder / "model.safetensors").read_bytes())
+    names = sorted((name for name in header if name != "__metadata__"), key=lambda name: header[name]["data_offsets"])
+    index = {}
+    for number, part in enumerate((names[:5], names[5:]), 1):
+        start, end = header[part[0]]["data_offsets"][0], header[part[-1]]["data_offsets"][1]
+        own = {name: {**header[name], "data_offsets": [place - start for place in header[name]["data_offsets"]]}
+               for name in part}
+        file = f"model-0000{number}-of-00002.safetensors"
+        (folder / file).write_bytes(joined(own, data[start:end]))
+        index |= dict.fromkeys(part, file)
+    (folder / "model.safetensors").unlink()
+    return index
+
+
+def test_M03_a_sharded_folder_is_taken_whole_and_from_nowhere_else(server, folder, tmp_path):
+    index = sharded(folder)
+
+    def write(names):
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+
+    write(index)
+    server.json("models", "import", str(folder), "--name", "sharded")
+    server.run("models", "delete", "sharded", "--force")
+    last = folder / "model-00002-of-00002.safetensors"
+    whole = last.read_bytes()
+    last.write_bytes(whole[:-1000])
+    refused(server, folder, last.name)
+    last.write_bytes(whole)
+    # What is named is there, and would be good.
+    outside = tmp_path / "outside.safetensors"
+    outside.write_bytes(whole)
+    for target, reason in [("missing.safetensors", "not in the folder"), ("../outside.safetensors", "same folder"),
+                           (str(outside), "same folder"), ("/etc/passwd", "same folder")]:
+        write({name: target if file == last.name else file for name, file in index.items()})
+        refused(server, folder, reason)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_embedding_is_refused(server, folder):
+    count = json.loads((folder / "config.json").read_text())["vocab_size"]
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["added_tokens"].append({**tokenizer["added_tokens"][-1], "id": count, "content": "<|past|>"})
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    refused(server, folder, "<|past|>", str(count))
 
 
 def text(value):
@@ -200,9 +236,10 @@ def test_M11_code_in_a_folder_is_not_run_but_reported(server, folder, tmp_path):
 
 def test_M13_an_adapter_fits_its_base_or_is_refused(server, tmp_path):
     refused(server, write_adapter(tmp_path / "alone", "someone/tiny"), "base")
-    refused(server, write_adapter(tmp_path / "wide", "someone/tiny", width=48), options=("--base", "tiny"))
-    refused(server, write_adapter(tmp_path / "other", "someone/tiny"), options=("--base", "nobody"))
-    refused(server, write_adapter(tmp_path / "rows", "someone/tiny"), options=("--base", "flowers"))
+    refused(server, write_adapter(tmp_path / "wide", "someone/tiny", width=48), "not for this base",
+            options=("--base", "tiny"))
+    for base in ("nobody", "flowers"):
+        refused(server, write_adapter(tmp_path / base, "someone/tiny"), base, options=("--base", base))
     server.json("models", "import", str(write_adapter(tmp_path / "good", "someone/tiny")), "--name", "added", "--base", "tiny")
     fields = {"ignore_eos": True, "max_tokens": 12, "logprobs": True}
     base, tuned = chat(server, fields).json, chat(server, {"model": "added", **fields}).json

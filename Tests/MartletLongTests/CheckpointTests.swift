@@ -60,6 +60,34 @@ extension LongTests {
             }
         }
 
+        @Test(
+            .enabled(if: access(strace, X_OK) == 0, "strace is not installed"),
+            arguments: [("fsync", 9), ("fsync", 20), ("rename", 3)])
+        func J05_anErrorOfTheDiskPausesTheJobAndItGoesOnToTheSameBits(call: String, number: Int) async throws {
+            try await Self.withInjection { home in
+                try home.addBirds()
+                let quiet = try home.detach(Self.recipe)
+                #expect(try home.finished(quiet)["state"]?.string == "succeeded")
+                let expected = try home.fingerprint("birds@1")
+                try home.write("inject", "\(call):error=EIO:when=\(number)")
+                let id = try home.detach(Self.recipe)
+                let paused = try waitUntil("the pause", seconds: 60) {
+                    let job = try home.job(id)
+                    return job["state"]?.string == "paused" ? job : Optional.none
+                }
+                #expect(paused["error"]?["code"]?.string == "storage_full", "\(paused["error"] ?? .null)")
+                #expect(paused["error"]?["message"]?.string?.contains("input/output error") == true)
+                let folder = "\(home.home)/run/jobs/\(id)/checkpoints"
+                let kept = try FileManager.default.contentsOfDirectory(atPath: folder)
+                #expect(!kept.isEmpty && kept.allSatisfy { $0.hasPrefix("step-") }, "\(kept)")
+                try home.json("jobs", "resume", id)
+                let job = try home.finished(id, seconds: 120)
+                #expect(job["state"]?.string == "succeeded", "\(job["error"] ?? .null)")
+                let found = try home.fingerprint(try #require(job["model"]?.string))
+                #expect(found.weights == expected.weights && found.metrics == expected.metrics)
+            }
+        }
+
         @Test func J02_twentyFiveKillsEndWithTheSameBits() async throws {
             try await TestHome.with { home in
                 // 36,000 steps: the last kill is to come many reports of progress before the end.

@@ -8,7 +8,7 @@ import Testing
 
 /// Encoders, and encoders with decoders, give what transformers gives with the same config and weights.
 @Suite struct LanguageEncoderTests {
-    private static let texts = [(5, 0), (23, 100), (60, 40)]
+    private static let texts = [(5, 0), (23, 100), (60, 40), (1, 70), (17, 3), (300, 20)]
 
     private static func text(_ length: Int, _ start: Int) -> [Int] {
         Array(LanguageGolden.prompt(start + length).dropFirst(start))
@@ -16,7 +16,7 @@ import Testing
 
     static let encoders = ["bert", "bert-masked", "bert-classes", "bert-answers", "roberta", "roberta-classes"]
 
-    @Test(arguments: encoders) func `three texts side by side give what each gives alone in transformers`(
+    @Test(arguments: encoders) func `texts side by side give what each gives alone in transformers`(
         _ name: String
     ) throws {
         try onCompute {
@@ -44,7 +44,7 @@ import Testing
                 try check("start_logits") { try model.answers(part, forward).select(1, 0) }
                 try check("end_logits") { try model.answers(part, forward).select(1, 1) }
             }
-            #expect(try model.pool(hidden, lengths: lengths, .mean).shape == [3, 60])
+            #expect(try model.pool(hidden, lengths: lengths, .mean).shape == [Self.texts.count, 60])
         }
     }
 
@@ -177,6 +177,19 @@ import Testing
                 let expected = try golden.expected.tensor("greedy").array(of: Int.self)
                 #expect(tokens.dropFirst().map { Int($0) } == expected && expected.count == 64)
             }
+        }
+    }
+
+    /// Whoever asks for a sign of life while a long source is read gets it there.
+    @Test func `L07: each layer that begins is told`() throws {
+        try onCompute {
+            let model = try LanguageGolden("t5").withFolder { try T5.load($0) }
+            var begun = 0
+            let source = try Tensor.inference { try model.source([9, 17, 5]) { begun += 1 } }
+            #expect(begun == 2)
+            let answer = T5.Answer(source)
+            _ = try Tensor.inference { try model.hidden([([0], answer)]) { begun += 1 } }
+            #expect(begun == 2 + 3)
         }
     }
 

@@ -2,6 +2,7 @@ import Foundation
 import MartletModels
 import MartletNN
 import MartletTensor
+import MartletTesting
 import MartletWire
 import Testing
 
@@ -24,7 +25,7 @@ struct LanguageGolden {
     func weights() throws -> [(String, Tensor)] {
         try #require(json("shapes.json").object).map { name, shape in
             let shape = try #require(shape.array).compactMap(\.int)
-            return (name, try Tensor(LanguageGolden.weight(name, shape), shape: shape))
+            return (name, try Tensor(DrawnWeights.weight(name, shape), shape: shape))
         }
     }
 
@@ -50,34 +51,6 @@ struct LanguageGolden {
 
     private func json(_ file: String) throws -> JSON {
         try JSONParser.parse(Data(contentsOf: folder.appending(path: file)))
-    }
-
-    private static func weight(_ name: String, _ shape: [Int]) -> [Float] {
-        let scale = shape.count > 1 ? 0.2 : 0.1
-        let parts = name.split(separator: ".")
-        let isNorm =
-            shape.count == 1 && ((parts.count > 1 && parts[parts.count - 2].contains("norm")) || name.contains(".ln_"))
-        let shift: Double = isNorm && name.hasSuffix("weight") ? 1 : 0
-        return uniform(name, shape.reduce(1, *)).map { Float($0 * scale + shift) }
-    }
-
-    /// Numbers of -1 up to 1 from a name and their places.
-    static func uniform(_ name: String, _ count: Int) -> [Double] {
-        let base = UInt64(checksum(name)) << 32
-        return (0..<count).map { index in
-            var z = (base &+ UInt64(index) &+ 1) &* 0x9E37_79B9_7F4A_7C15
-            z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            z ^= z >> 31
-            return Double(z >> 40) / Double(1 << 23) - 1
-        }
-    }
-
-    /// CRC-32 as in zlib.
-    private static func checksum(_ text: String) -> UInt32 {
-        ~text.utf8.reduce(UInt32.max) { sum, byte in
-            (0..<8).reduce(sum ^ UInt32(byte)) { sum, _ in sum & 1 == 1 ? sum >> 1 ^ 0xEDB8_8320 : sum >> 1 }
-        }
     }
 }
 

@@ -48,6 +48,7 @@ extension ProcessTests {
                 kill(stopped, SIGSTOP)
                 try waitUntil("ready=false", seconds: 6, every: 0.05) {
                     try home.get("/api/v1/deployments/birds")["ready"]?.bool == false
+                        && home.http().get("/v2/models/birds/ready").status == 503
                 }
                 try waitUntil("another replica", seconds: 10, every: 0.05) {
                     try home.get("/api/v1/deployments/birds")["ready"]?.bool == true

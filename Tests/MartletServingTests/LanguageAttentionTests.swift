@@ -1,6 +1,5 @@
 import MartletModels
 import MartletNN
-import MartletNN
 import MartletServing
 import MartletTensor
 import MartletWire
@@ -10,7 +9,7 @@ private let compute = ComputeThread()
 
 @Suite struct LanguageAttentionTests {
     /// Runs sequences through a paged cache in the given parts; the logits of each sequence's tokens.
-    private static func paged(
+    static func paged(
         _ model: any LanguageModel, _ sequences: [[Int32]], parts: [[Int]], pageCount: Int = 200
     ) throws -> [Tensor] {
         try Tensor.inference {
@@ -45,7 +44,7 @@ private let compute = ComputeThread()
         }
     }
 
-    private static func parts(_ count: Int, _ size: Int) -> [Int] {
+    static func parts(_ count: Int, _ size: Int) -> [Int] {
         stride(from: 0, to: count, by: size).map { min(size, count - $0) }
     }
 

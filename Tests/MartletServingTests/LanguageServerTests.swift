@@ -261,13 +261,27 @@ private let compute = ComputeThread()
         }
     }
 
+    /// The answer is ended from the heartbeat: were that to wait for the answer's end, it would be whole.
     @Test("L07: the heartbeat comes while an answer is computed") func theHeartbeatComesWhileAnAnswerIsComputed()
         async throws
     {
         let served = try ServedModel(options: Self.exact())
-        let long = served.started(.tokens(prompt(10), max: 480))
-        await withCheckedContinuation { continuation in served.server.ping { continuation.resume() } }
-        served.server.cancel(long.id)
+        let server = served.server
+        let first = served.started(.tokens(prompt(8), max: 1)).id
+        let asked = Atomic<Bool>(false)
+        let usage: GenerationUsage = try await withCheckedThrowingContinuation { continuation in
+            server.generate(.tokens(prompt(10), max: 480)) { event in
+                switch event {
+                case .success(.text):
+                    guard !asked.exchange(true, ordering: .relaxed) else { return }
+                    server.ping { server.cancel(first + 1) }
+                case .success(.done(let usage)): continuation.resume(returning: usage)
+                case .success: break
+                case .failure(let error): continuation.resume(throwing: error)
+                }
+            }
+        }
+        #expect(usage.completionTokens > 0 && usage.completionTokens < 400)
     }
 
     /// A pass of many layers over a long prompt: the signs of life come as its layers begin. Where they came between

@@ -3,6 +3,7 @@ import MartletModels
 import MartletNN
 import MartletServing
 import MartletTensor
+import MartletTesting
 import MartletText
 import MartletWire
 import Synchronization
@@ -24,6 +25,27 @@ enum TinyLanguageModel {
         try model.initialize(seed: 7)
         try model.setTrainable(false)
         return model
+    }
+
+    /// With the weights that the golden values were made with.
+    static func golden(_ name: String) throws -> any LanguageModel {
+        let shapes = try JSONParser.parse(Data(contentsOf: folder.appending(path: "\(name)/shapes.json"))).object ?? [:]
+        let weights = try shapes.map { tensor, shape in
+            let shape = (shape.array ?? []).compactMap(\.int)
+            return (tensor, try Tensor(DrawnWeights.weight(tensor, shape), shape: shape))
+        }
+        return try withScratch { scratch in
+            try config(name).data.write(to: scratch.appending(path: "config.json"))
+            try SafeTensors.write(weights, to: scratch.appending(path: "model.safetensors").path)
+            let model = try LanguageBundle.load(scratch).model
+            try model.setTrainable(false)
+            return model
+        }
+    }
+
+    /// What transformers gave with them: logits of the last tokens of prompts, and a greedy continuation.
+    static func expected(_ name: String) throws -> SafeTensors {
+        try SafeTensors(path: folder.appending(path: "\(name)/expected.safetensors").path)
     }
 
     static func config(_ name: String) throws -> JSON {
@@ -89,7 +111,8 @@ final class ServedModel: Sendable {
     private let gate = DispatchSemaphore(value: 0)
 
     init(
-        _ name: String = "llama", _ changes: JSONObject = [:], options: LoadedLanguageModel.Options = .init(),
+        _ name: String = "llama", _ changes: JSONObject = [:], isGolden: Bool = false,
+        options: LoadedLanguageModel.Options = .init(),
         text: LanguageText? = nil, held: Bool = false, waiting: Int = .max
     ) throws {
         let compute = ComputeThread()
@@ -99,7 +122,7 @@ final class ServedModel: Sendable {
         Thread.detachNewThread {
             try? compute.run {
                 do {
-                    let model = try TinyLanguageModel.make(name, changes)
+                    let model = try isGolden ? TinyLanguageModel.golden(name) : TinyLanguageModel.make(name, changes)
                     let text = text ?? ByteTokens.text(count: model.geometry.vocabularyCount)
                     let loaded = try LoadedLanguageModel(model, vocabulary: text.vocabulary, options: options)
                     var bounds = LanguageServer.Bounds(

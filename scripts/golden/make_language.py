@@ -150,7 +150,7 @@ def others():
         decoder(name, AutoModelForCausalLM.from_config(transformers.GPT2Config(**gpt2, **more)))
 
 
-TEXTS = ((5, 0), (23, 100), (60, 40))
+TEXTS = ((5, 0), (23, 100), (60, 40), (1, 70), (17, 3), (300, 20))
 
 
 def text(length, start):
@@ -159,7 +159,7 @@ def text(length, start):
 
 def encoders():
     shape = dict(vocab_size=VOCABULARY, hidden_size=60, intermediate_size=88, num_hidden_layers=2,
-                 num_attention_heads=5, max_position_embeddings=128)
+                 num_attention_heads=5, max_position_embeddings=320)
     for name, cls, config in (
             ("bert", "BertModel", transformers.BertConfig), ("bert-masked", "BertForMaskedLM", transformers.BertConfig),
             ("bert-classes", "BertForSequenceClassification", transformers.BertConfig),
