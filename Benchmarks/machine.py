@@ -30,11 +30,16 @@ def warn_if_busy():
 
 def output_of(command, env=None, cwd=None):
     """The last line that a command prints; its errors where it fails."""
+    return lines_of(command, env, cwd)[-1]
+
+
+def lines_of(command, env=None, cwd=None):
+    """What a command prints; its errors where it fails, or prints nothing."""
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=dict(os.environ, **(env or {})))
     lines = done.stdout.strip().splitlines()
     if done.returncode != 0 or not lines:
         sys.exit(f"error: {' '.join(command)} ended with {done.returncode}:\n{done.stderr.strip()[-2000:]}")
-    return lines[-1]
+    return lines
 
 
 def recipe(name):

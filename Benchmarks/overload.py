@@ -1,114 +1,34 @@
 """A server beyond its capacity: the 100M-parameter Llama under requests that come whether it has room or not.
 
-The requests are written and read here on plain sockets: the generator shares the machine with the server, and an HTTP
-client of some comfort takes a millisecond of a processor for each refusal, which then shows as the server's loss.
+The load comes from a small program (`overload.c`): it shares the machine with the server, and what it takes shows as the
+server's loss.
 """
 import itertools
 import os
-import random
-import selectors
-import socket
 import subprocess
 import tempfile
-import time
 
 import language
 import machine
 from serving import running
 
 PROMPT, NEW = 64, 32
-QUEUE = 32
+# Sequences that are computed side by side, the project's own figure; as many may wait for their place, so that none
+# stays empty until the next request happens to come.
+RUNNING = 32
+QUEUE = 2 * RUNNING
 FACTORS = [2, 5, 20]
 # What the project promises: answers a second against the peak, and how fast a refusal comes.
 SERVED, REFUSED_SECONDS = 0.95, 0.050
-TOKENS = [str(token).encode() for token in range(300, 31000)]
-# No two prompts begin alike, so none is found in the cache; that the rest is the same costs the generator less.
-DRAWN = 8
-REST = b",".join(TOKENS[:PROMPT - DRAWN])
-# A connection that waited this long is not used again: the server may be closing it.
-IDLE_SECONDS = 5
-# Nothing at all came for so long: the server hangs.
-SILENT_SECONDS = 60
+GENERATOR = os.path.join(machine.ROOT, ".deps", "bench-overload")
 SEEDS = itertools.count()
 
 
-class Connection:
-    """One request at a time; its answer's status and times."""
-
-    def __init__(self):
-        self.socket = socket.create_connection(("127.0.0.1", language.PORTS["ours"]))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.idle_since = 0.0
-
-    def send(self, request):
-        self.begin, self.first, self.received = time.perf_counter(), None, b""
-        self.socket.sendall(request)
-
-    def read(self):
-        """Takes what has come; whether the answer is whole."""
-        data = self.socket.recv(65536)
-        if not data:
-            raise SystemExit("error: an answer was cut off")
-        now = time.perf_counter()
-        self.received += data
-        if self.first is None and b"data: " in self.received:
-            self.first = now - self.begin
-        head, end, body = self.received.partition(b"\r\n\r\n")
-        if not end:
-            return False
-        fields = dict(line.lower().split(b":", 1) for line in head.split(b"\r\n")[1:])
-        if b"content-length" in fields:
-            whole = len(body) >= int(fields[b"content-length"])
-        else:
-            whole = body.endswith(b"0\r\n\r\n")
-        if whole:
-            self.status, self.seconds, self.end = int(head[9:12]), now - self.begin, now
-            if self.status == 503 and b"retry-after" not in fields:
-                raise SystemExit("error: a refusal without Retry-After")
-            if self.status not in (200, 503) or (self.status == 200 and b"data: [DONE]" not in body):
-                raise SystemExit(f"error: answered {self.status}, or a stream was cut off")
-        return whole
-
-
-class Load:
-    """Sends requests of its own drawing over connections that it keeps, and collects the answers."""
-
-    def __init__(self, key):
-        self.draw = random.Random(next(SEEDS))
-        self.head = (f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
-                     "Content-Type: application/json\r\nContent-Length: ").encode()
-        self.selector, self.idle = selectors.DefaultSelector(), []
-        # status, seconds to the first token, seconds to the end, the moment of the end
-        self.results = []
-
-    def send(self):
-        body = (b'{"model":"llama","max_tokens":%d,"temperature":0,"stream":true,"ignore_eos":true,"prompt":[%s,%s]}'
-                % (NEW, b",".join(self.draw.choices(TOKENS, k=DRAWN)), REST))
-        connection = self.idle.pop() if self.idle else None
-        if connection is None or time.perf_counter() - connection.idle_since > IDLE_SECONDS:
-            connection = Connection()
-        connection.send(b"%s%d\r\n\r\n%s" % (self.head, len(body), body))
-        self.selector.register(connection.socket, selectors.EVENT_READ, connection)
-
-    def collect(self, seconds):
-        """Reads what comes within so many seconds; how many answers are whole."""
-        done = 0
-        for event, _ in self.selector.select(max(0, seconds)):
-            connection = event.data
-            if connection.read():
-                self.selector.unregister(connection.socket)
-                connection.idle_since = connection.end
-                self.idle.append(connection)
-                self.results.append((connection.status, connection.first, connection.seconds, connection.end))
-                done += 1
-        return done
-
-    def finish(self):
-        while self.selector.get_map():
-            before = time.perf_counter()
-            self.collect(SILENT_SECONDS)
-            if time.perf_counter() - before >= SILENT_SECONDS:
-                raise SystemExit(f"error: nothing came for {SILENT_SECONDS} s, and answers are missing")
+def load(key, seconds, *kind):
+    """The answers to a load: status, seconds to the first token, seconds to the end, the moment of the end."""
+    numbers = [language.PORTS["ours"], next(SEEDS), PROMPT, NEW, seconds, *kind]
+    lines = machine.lines_of([GENERATOR, *map(str, numbers)], env={"BENCH_KEY": key})
+    return [(int(status), *map(float, times)) for status, *times in map(str.split, lines)]
 
 
 def p99(values):
@@ -117,12 +37,12 @@ def p99(values):
 
 def rate(times):
     """Things a second. Requests that began together end together, so time is taken between one and the same one of a
-    later round of `QUEUE`."""
-    rounds = (len(times) - 1) // QUEUE
+    later round of `RUNNING`."""
+    rounds = (len(times) - 1) // RUNNING
     if rounds < 1:
         raise SystemExit(f"error: {len(times)} answers are too few to measure; give --seconds more")
-    spans = [times[i + rounds * QUEUE] - times[i] for i in range(len(times) - rounds * QUEUE)]
-    return rounds * QUEUE * len(spans) / sum(spans)
+    spans = [times[i + rounds * RUNNING] - times[i] for i in range(len(times) - rounds * RUNNING)]
+    return rounds * RUNNING * len(spans) / sum(spans)
 
 
 def told(results, begin, end):
@@ -136,32 +56,17 @@ def told(results, begin, end):
 
 def closed(key, seconds):
     """The peak: as many requests as the queue holds, never more."""
-    load, begin = Load(key), time.perf_counter()
-    for _ in range(QUEUE):
-        load.send()
-    while time.perf_counter() < begin + seconds:
-        for _ in range(load.collect(begin + seconds - time.perf_counter())):
-            load.send()
-    load.finish()
-    return told(load.results, begin + seconds / 4, begin + seconds)
+    return told(load(key, seconds, "closed", QUEUE), seconds / 4, seconds)
 
 
 def poisson(key, rate, seconds):
     """Requests at random moments, `rate` a second."""
-    load, begin = Load(key), time.perf_counter()
-    following = begin
-    while following < begin + seconds:
-        while time.perf_counter() < following:
-            load.collect(following - time.perf_counter())
-        load.send()
-        following += load.draw.expovariate(rate)
-    load.finish()
-    return told(load.results, begin + seconds / 4, begin + seconds)
+    return told(load(key, seconds, "poisson", rate), seconds / 4, seconds)
 
 
 def measure(pairs, seconds):
     language.make_model()
-    print(f"\n100M Llama beyond its capacity, prompts of {PROMPT} and answers of {NEW} tokens, {QUEUE} may wait")
+    print(f"\n100M Llama beyond its capacity, prompts of {PROMPT} and answers of {NEW} tokens, {RUNNING} run and {QUEUE - RUNNING} wait")
     peaks, found = {factor: [] for factor in FACTORS}, {factor: [] for factor in FACTORS}
     with tempfile.TemporaryDirectory() as home:
         machine.output_of([machine.MARTLET, "--home", home, "--json", "models", "import", os.path.join(language.MODEL, "hf"),

@@ -48,6 +48,11 @@ extension JSON {
     /// `text` as a JSON string, quotes included.
     public static func quote(_ text: String, to out: inout String) {
         out += "\""
+        defer { out += "\"" }
+        if !mayNeedEscapes(text) {
+            out += text
+            return
+        }
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\"": out += "\\\""
@@ -61,6 +66,12 @@ extension JSON {
             default: out.unicodeScalars.append(scalar)
             }
         }
-        out += "\""
+    }
+
+    /// Whether a byte of `text` stands for, or begins, a character that JSON strings do not take as it is.
+    private static func mayNeedEscapes(_ text: String) -> Bool {
+        text.utf8.withContiguousStorageIfAvailable { bytes in
+            bytes.contains { $0 < 0x20 || $0 == 0x22 || $0 == 0x5C || $0 == 0x7F || $0 == 0xE2 }
+        } ?? true
     }
 }

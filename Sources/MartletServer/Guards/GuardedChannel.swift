@@ -32,6 +32,8 @@ struct GuardedChannel: ServerChildChannel {
     }
 
     func handle(value: Value, logger: Logger) async {
-        await Departure.$current.withValue(value.departure) { await base.handle(value: value.base, logger: logger) }
+        await withTaskExecutorPreference(EventLoopTasks(value.channel.eventLoop)) {
+            await Departure.$current.withValue(value.departure) { await base.handle(value: value.base, logger: logger) }
+        }
     }
 }

@@ -14,6 +14,9 @@ package final class LogWriter: Sendable {
     private let byteLimit: Int
     private let state = Mutex(State())
     private let queue = DispatchQueue(label: "log")
+    private let hurry = DispatchSemaphore(value: 0)
+    /// Under load lines leave in batches: a thread that wakes for each costs more than the line.
+    private static let pause = DispatchTimeInterval.milliseconds(100)
 
     package init(descriptor: Int32, byteLimit: Int = 4 << 20) {
         self.descriptor = descriptor
@@ -38,6 +41,7 @@ package final class LogWriter: Sendable {
     /// Waits until what was put is written, for a second at most.
     package func flush() {
         let written = DispatchSemaphore(value: 0)
+        hurry.signal()
         queue.async { written.signal() }
         _ = written.wait(timeout: .now() + 1)
     }
@@ -55,6 +59,7 @@ package final class LogWriter: Sendable {
                 let note: JSON = ["level": "error", "message": "lines of the log were lost", "count": JSON(lostCount)]
                 write(Array((note.serialized() + "\n").utf8))
             }
+            _ = hurry.wait(timeout: .now() + Self.pause)
         }
     }
 

@@ -47,7 +47,23 @@ final class Gateway: Sendable {
         var error: String?
     }
 
+    /// Called on the connection's event loop, where only what is quick stays.
     func respond(to request: Request, writer: consuming ResponseWriter) async throws {
+        let path = request.head.path ?? "/"
+        let match = table.match(request.method.rawValue, path.prefix { $0 != "?" })
+        if case .route(let index, _) = match, table.routes[index].isQuick, !Self.hasLargeBody(request) {
+            return try await respond(to: request, match, writer: writer)
+        }
+        var writer = Optional(writer)
+        try await withTaskExecutorPreference(globalConcurrentExecutor) {
+            guard let writer = writer.take() else { return }
+            try await respond(to: request, match, writer: writer)
+        }
+    }
+
+    private func respond(
+        to request: Request, _ match: RouteTable.Match, writer: consuming ResponseWriter
+    ) async throws {
         let arrival = DispatchTime.now().uptimeNanoseconds
         let requestID = self.requestID(of: request)
         var outcome = Outcome()
@@ -59,7 +75,7 @@ final class Gateway: Sendable {
         if request.headers[.expect]?.lowercased() == "100-continue", !limits.refusesAny(byteCount: request.announced) {
             try await writer.writeInformationalHead(HTTPResponse(status: .continue))
         }
-        var response = await answer(request, requestID: requestID, arrival: arrival, &outcome)
+        var response = await answer(request, match, requestID: requestID, arrival: arrival, &outcome)
         response.headers[.requestID] = requestID
         response.headers[.date] = dates.now
         if request.head.path?.hasPrefix("/v1/") ?? false {
@@ -74,14 +90,14 @@ final class Gateway: Sendable {
     }
 
     private func answer(
-        _ request: Request, requestID: String, arrival: UInt64, _ outcome: inout Outcome
+        _ request: Request, _ match: RouteTable.Match, requestID: String, arrival: UInt64, _ outcome: inout Outcome
     ) async -> Response {
         let path = request.head.path ?? "/"
         let bare = path.prefix { $0 != "?" }
         var dialect: Route.Dialect = path.hasPrefix("/v2") ? .openInference : .native
         do {
             try hosts.check(host: request.head.authority, origin: request.headers[.origin])
-            switch table.match(request.method.rawValue, bare) {
+            switch match {
             case .none:
                 throw NotOffered.error(request.method.rawValue, bare)
                     ?? MartletError(
@@ -144,9 +160,9 @@ final class Gateway: Sendable {
         return requestPrefix + String(requestCount.add(1, ordering: .relaxed).newValue, radix: 16)
     }
 
-    /// Whether an answer that did not read the body had better close than wait for the rest.
+    /// Whether the body takes long to read: an answer that did not had better close than wait for the rest.
     private static func hasLargeBody(_ request: Request) -> Bool {
-        if request.headers[.transferEncoding] != nil { return true }
+        if request.headers[.transferEncoding] != nil || request.headers[.contentEncoding] != nil { return true }
         return request.announced > 64 << 10
     }
 }

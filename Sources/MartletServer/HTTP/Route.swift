@@ -48,17 +48,21 @@ public struct Route: Sendable {
     public let summary: String
     /// Whether a success is worth a line in the log at the usual level.
     public let isLogged: Bool
+    /// Whether small requests are answered on the connection's event loop: the handler computes nothing and waits for
+    /// no disk.
+    let isQuick: Bool
     let handler: Handler
 
     public init(
         _ method: HTTPRequest.Method, _ path: String, _ policy: Policy, _ summary: String, isLogged: Bool = true,
-        _ handler: @escaping Handler
+        isQuick: Bool = false, _ handler: @escaping Handler
     ) {
         self.method = method
         self.path = path
         self.policy = policy
         self.summary = summary
         self.isLogged = isLogged
+        self.isQuick = isQuick
         self.handler = handler
     }
 

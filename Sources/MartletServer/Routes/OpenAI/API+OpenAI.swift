@@ -19,12 +19,12 @@ extension API {
             Route(.delete, "/v1/models/{model}", .developers, "Delete a model that nothing needs.") { call in
                 try await OpenAIModels(platform: platform).delete(call)
             },
-            Route(.post, "/v1/chat/completions", .inference, "Answer a chat, whole or as a stream.", isLogged: false) {
+            Route(.post, "/v1/chat/completions", .inference, "Answer a chat, whole or as a stream.", isLogged: false, isQuick: true) {
                 call in
                 try call.checkQuery()
                 return try await answer(call, TextRequests(platform: platform).chat(await textBody(call)))
             },
-            Route(.post, "/v1/completions", .inference, "Go on with texts, whole or as a stream.", isLogged: false) {
+            Route(.post, "/v1/completions", .inference, "Go on with texts, whole or as a stream.", isLogged: false, isQuick: true) {
                 call in
                 try call.checkQuery()
                 return try await answer(call, TextRequests(platform: platform).completion(await textBody(call)))

@@ -9,7 +9,7 @@ extension API {
     var responseRoutes: [Route] {
         let base = "/v1/responses"
         return [
-            Route(.post, base, .inference, "Answer a conversation, whole or as a stream.", isLogged: false) { call in
+            Route(.post, base, .inference, "Answer a conversation, whole or as a stream.", isLogged: false, isQuick: true) { call in
                 try call.checkQuery()
                 let (body, by) = (try await textBody(call, unless: "background"), try call.caller())
                 let request = try await TextRequests(platform: platform).response(body, by: by)
