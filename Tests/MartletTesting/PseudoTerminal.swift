@@ -14,11 +14,11 @@ public final class PseudoTerminal: Sendable {
 
     /// Starts `arguments[0]` as the leader of a session whose terminal this is. Throws `HarnessError`.
     public init(_ arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment) throws {
-        let terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)
-        var name = [CChar](repeating: 0, count: 128)
-        guard terminal >= 0, grantpt(terminal) == 0, unlockpt(terminal) == 0,
-            ptsname_r(terminal, &name, name.count) == 0
-        else {
+        // As the C library's `posix_openpt`, `unlockpt`, `ptsname` and `POSIX_SPAWN_SETSID`, which Swift does not see.
+        let (unlock, nameNumber, newSession) = (UInt(0x4004_5431), UInt(0x8004_5430), Int16(0x80))
+        let terminal = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
+        var (isLocked, number): (CInt, CInt) = (0, 0)
+        guard terminal >= 0, ioctl(terminal, unlock, &isLocked) == 0, ioctl(terminal, nameNumber, &number) == 0 else {
             close(terminal)
             throw HarnessError("there is no terminal: \(String(cString: strerror(errno)))")
         }
@@ -27,13 +27,13 @@ public final class PseudoTerminal: Sendable {
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         // The first terminal that a session's leader opens becomes the session's.
-        posix_spawn_file_actions_addopen(&actions, 0, name, O_RDWR, 0)
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/pts/\(number)", O_RDWR, 0)
         posix_spawn_file_actions_adddup2(&actions, 0, 1)
         posix_spawn_file_actions_adddup2(&actions, 0, 2)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSID))
+        posix_spawnattr_setflags(&attributes, newSession)
 
         var child: pid_t = 0
         let texts = arguments.map { strdup($0) } + [nil]

@@ -66,7 +66,11 @@ private final class InterruptKey: Sendable {
     /// Nil where the system gives no pipe.
     init?() {
         var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC | O_NONBLOCK) == 0 else { return nil }
+        guard pipe(&ends) == 0 else { return nil }
+        for end in ends {
+            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+        }
         self.ends = (ends[0], ends[1])
     }
 
