@@ -3,7 +3,7 @@ import MartletWire
 
 /// The texts that a language model learns from, one after another, as often as they are asked for.
 ///
-/// A text file is one document; a table and JSON lines have one in each row's `column`.
+/// A text file is one document, unless it is empty; a table and JSON lines have one in each row's `column`.
 public struct Documents {
     /// A text, or a part of a long one that ends where a line does.
     public struct Part {
@@ -38,6 +38,9 @@ public struct Documents {
     public var givenSplits: Set<Split> { Set(table.parts.compactMap(\.split)) }
 
     public var sourceNames: [String] { table.parts.map(\.name) }
+
+    /// What a person should hear of files without a text; nil where each has one.
+    public var emptyRemark: String? { table.emptyRemark }
 
     /// Rows without a text are left out. Where bad rows are collected, the pass goes on after one and throws the first at
     /// its end.

@@ -132,7 +132,14 @@ final class FeatureFitter {
             setScales()
         case .boolean: feature.counts = booleans
         case .category: setCategories()
-        case .text, .sequence: setVocabulary()
+        case .text, .sequence:
+            setVocabulary()
+            guard feature.role == .input || !feature.categories.isEmpty else {
+                throw MartletError(
+                    .invalidData,
+                    "column '\(feature.columns[0])' has no label in any training row; give rows with labels",
+                    param: feature.columns[0])
+            }
         }
         return feature
     }

@@ -87,7 +87,7 @@ public struct TokenData: Sendable {
             if part.isLast, let end { try append(end) }
         }
         var sequences = try writers.map { TokenSequence(try $0.finish()) }
-        var remarks: [String] = []
+        var remarks = documents.emptyRemark.map { [$0] } ?? []
         let total = sequences[0].count
         for (index, share) in [(2, config.test), (1, config.validation)] where share > 0 && sequences[index].count == 0
         {

@@ -49,7 +49,9 @@ public struct MartletServer: Sendable {
     public func run(started: @escaping @Sendable (String) -> Void = { _ in }) async throws {
         let logger = Logger(label: "martlet.http") { _ in SwiftLogNoOpLogHandler() }
         let gateway = gateway, limits = limits, platform = platform, address = address
-        var builder = HTTPServerBuilder { responder in GuardedChannel(limits: limits, responder: responder) }
+        var builder = HTTPServerBuilder { responder in
+            GuardedChannel(limits: limits, gateway: gateway, responder: responder)
+        }
         if let tls = address.tls { builder = try .tls(builder, tlsConfiguration: tls) }
         let server = try builder.buildServer(
             configuration: ServerConfiguration(

@@ -29,6 +29,7 @@ struct TrainingLoop {
     private var lossCount = 0.0
     private var best: CheckpointState.Best?
     private var epochsWithoutImprovement = 0
+    private var toldOfNoLabels = false
     /// The step of the newest checkpoint.
     private var savedStep: Int?
     /// As the checkpoint's.
@@ -116,6 +117,7 @@ struct TrainingLoop {
         lossSum += loss * Double(rows)
         lossCount += Double(rows)
         rowsTrained += rows
+        if rows == 0 { tellOfNoLabels() }
         reporter.count(rows: rows, loss: loss)
         return loss
     }
@@ -195,6 +197,17 @@ struct TrainingLoop {
                     data: ["then": try JSON(encoding: state.environment), "now": try JSON(encoding: environment)]))
         }
         event("resumed-\(state.step)", "training goes on after step \(state.step)")
+    }
+
+    /// Once, of the first of such steps.
+    private mutating func tellOfNoLabels() {
+        guard !toldOfNoLabels else { return }
+        toldOfNoLabels = true
+        warn(
+            "no-labels",
+            "the rows of step \(session.stepsDone) have no label to learn from, so it changed nothing, as will others like it; "
+                + "leave such rows out, or raise training.batch_size"
+        )
     }
 
     private func warn(_ key: String, _ message: String) {

@@ -115,6 +115,22 @@ import Testing
         }
     }
 
+    @Test(arguments: [("lora_alpha", "16"), ("use_rslora", 1), ("alpha_pattern", [1])] as [(String, JSON)])
+    func `a wrong value is told with the name of its file`(_ key: String, _ value: JSON) throws {
+        try onCompute {
+            try Self.withAdapter("llama") { adapter, golden in
+                var config = try #require(golden.config.object)
+                config[key] = value
+                try JSON.object(config).data.write(to: adapter.appending(path: "adapter_config.json"))
+                _ = try LanguageGolden("llama").withFolder { base in
+                    expectFault(.invalidData, ["'\(key)' of adapter_config.json is"]) {
+                        _ = try ModelImport.run(from: adapter, to: adapter.appending(path: "bundle"), base: base)
+                    }
+                }
+            }
+        }
+    }
+
     @Test func `a base for what is no adapter is refused`() throws {
         try LanguageGolden("llama").withFolder { folder in
             let target = folder.appending(path: "bundle")

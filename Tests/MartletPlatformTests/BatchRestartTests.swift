@@ -68,11 +68,18 @@ struct BatchRestartTests {
     }
 
     private func begin(_ platform: Platform, _ text: String, _ principal: Principal) async throws -> String {
+        try await create(platform, upload(platform, text, principal), principal)
+    }
+
+    private func upload(_ platform: Platform, _ text: String, _ principal: Principal) async throws -> String {
         let incoming = try platform.files.begin(by: principal)
         try incoming.append(Array(text.utf8))
-        let file = try await platform.files.create(incoming, filename: "in.jsonl", purpose: .batch, by: principal)
+        return try await platform.files.create(incoming, filename: "in.jsonl", purpose: .batch, by: principal).id
+    }
+
+    private func create(_ platform: Platform, _ file: String, _ principal: Principal) async throws -> String {
         let request = BatchService.Request(
-            inputFile: file.id, endpoint: "/v1/chat/completions", metadata: nil, fileSeconds: nil)
+            inputFile: file, endpoint: "/v1/chat/completions", metadata: nil, fileSeconds: nil)
         return try await platform.batches.create(request, by: principal).batch.id
     }
 
@@ -135,6 +142,55 @@ struct BatchRestartTests {
                 #expect(Set((done + left).compactMap { $0["custom_id"]?.string }).count == 2000)
             }
         }
+    }
+
+    @Test("A batch whose input file lost its bytes fails with the error's name", arguments: ["gone", "cut"])
+    func lostInput(_ loss: String) async throws {
+        try await withHome { home in
+            let executor = Executor(pause: .milliseconds(1))
+            try await withPlatform(home, executor) { platform, admin in
+                let file = try await upload(platform, Self.lines(3), admin)
+                try Self.lose(try await platform.files.content(of: file, by: admin).localPath, loss)
+                let id = try await create(platform, file, admin)
+                try await eventually { try await platform.batches.show(id, by: admin).batch.state.isFinal }
+                let view = try await platform.batches.show(id, by: admin)
+                #expect(view.batch.state == .failed && view.batch.info.times["failed"] != nil)
+                let fault = try #require(view.batch.info.errors.first)
+                #expect(fault.code == "input_file_lost" && fault.param == "input_file_id")
+                #expect(fault.message.contains(file) && fault.message.contains("upload it again"), "\(fault.message)")
+                #expect(executor.answered.withLock { $0.isEmpty })
+            }
+        }
+    }
+
+    @Test("Lines whose file lost its bytes over a restart fail, and the batch ends") func lostInputOfARunningBatch()
+        async throws
+    {
+        try await withHome { home in
+            let executor = Executor(pause: .milliseconds(4))
+            var id = "", path = ""
+            try await withPlatform(home, executor) { platform, admin in
+                let file = try await upload(platform, Self.lines(400), admin)
+                path = try await platform.files.content(of: file, by: admin).localPath
+                id = try await create(platform, file, admin)
+                try await eventually { executor.answered.withLock { $0.count } >= 30 }
+            }
+            try Self.lose(path, "gone")
+            try await withPlatform(home, executor) { platform, admin in
+                try await eventually { try await platform.batches.show(id, by: admin).batch.state.isFinal }
+                let view = try await platform.batches.show(id, by: admin)
+                #expect(view.batch.state == .completed)
+                #expect(view.tally.completed >= 20 && view.tally.failed > 0)
+                #expect(view.tally.completed + view.tally.failed == 400)
+                let failed = try await output(platform, view.batch.info.errorFile, admin)
+                #expect(failed.allSatisfy { $0["response"]?["body"]?["error"]?["code"] == "input_file_lost" })
+            }
+        }
+    }
+
+    private static func lose(_ path: String, _ loss: String) throws {
+        if loss == "gone" { return try FileManager.default.removeItem(atPath: path) }
+        #expect(chmod(path, 0o600) == 0 && truncate(path, 100) == 0)
     }
 
     @Test func anEvalsRunGoesOnAndJudgesEachItemOnce() async throws {

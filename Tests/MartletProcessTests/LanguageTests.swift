@@ -130,6 +130,37 @@ extension ProcessTests {
             }
         }
 
+        @Test func aCharacterModelIsTalkedWithInItsOwnLetters() async throws {
+            try await TestHome.with { home in
+                func train(_ name: String, _ line: String) throws {
+                    try home.write("\(name).txt", String(repeating: line, count: 40))
+                    let recipe = try home.write(
+                        "\(name).yaml",
+                        """
+                        name: \(name)
+                        data: {source: \(name).txt, split: {train: 0.9, validation: 0.1, test: 0}}
+                        model: {architecture: gpt, layers: 1, heads: 1, width: 8, context: 64, tokenizer: characters}
+                        training: {steps: 2, batch_size: 2, optimizer: {type: adamw, learning_rate: 0.01}}
+                        """)
+                    try home.json("train", recipe)
+                }
+                // Neither capitals nor a colon nor a line's end.
+                try train("letters", "the swift is small and the tree is tall ")
+                let input = "the sea\nthe Zoo\nthe tree\n"
+                let said = try home.run("chat", "letters", input: input)
+                #expect(said.code == 65 && said.errors.contains("each message alone"), "\(said.errors)")
+                #expect(said.errors.contains("the text has 'Z', which the tokenizer does not know"))
+                #expect(said.output.split(separator: "\n").count == 2, "\(said.output.debugDescription)")
+                let turns = try #require(try home.run("chat", "letters", "--json", input: input).json().array)
+                #expect(turns.count == 2 && turns.allSatisfy { $0["completion_tokens"]?.int ?? 0 > 0 })
+
+                try train("dialogue", "User: the sea\nAssistant: the tree\n")
+                let others = try home.run("chat", "dialogue", input: "the sea\nthe Zoo\n")
+                #expect(others.code == 65 && others.errors.contains("'Z'"), "\(others.errors)")
+                #expect(!others.errors.contains("each message alone") && others.errors.contains("tokens/s"))
+            }
+        }
+
         @Test func foldersAreTakenAsTheyAreKept() async throws {
             try await TestHome.with { home in
                 // Behind a link, with each file a link, as the cache of Hugging Face's tools has them.

@@ -156,6 +156,13 @@ struct OpenAIAnswerTests {
             var special = chat
             special["add_special_tokens"] = true
             #expect(try await fake.post("/tokenize", .object(special)).json()["tokens"] == [1, 2, 3])
+            var both = chat
+            both["prompt"] = "abc"
+            let refused = try await fake.post("/tokenize", .object(both))
+            #expect(refused.status == 400)
+            let error = try refused.json()["error"]
+            #expect(error?["param"] == "prompt")
+            #expect(error?["message"] == "'prompt' and 'messages' are both given; give one of the two")
             let text = try await fake.post("/detokenize", ["model": "tiny", "tokens": [1, 2]]).json()
             #expect(text == ["prompt": "2 tokens of tiny"])
         }

@@ -31,6 +31,9 @@ struct OverloadTests {
             // Tests that compute may keep this one from its turn for a minute.
             let (more, isClosed) = await socket.read(seconds: 120, until: "}")
             text += more
+            if text.hasPrefix("HTTP/1.1 100"), let end = text.range(of: "\r\n\r\n") {
+                text.removeSubrange(..<end.upperBound)
+            }
             let parts = text.components(separatedBy: "\r\n\r\n")
             let (head, body) = (parts[0].lowercased(), parts.dropFirst().joined())
             let length = head.components(separatedBy: "content-length: ").last?.prefix { $0.isNumber }
@@ -95,6 +98,90 @@ struct OverloadTests {
             func sum(_ name: String) -> Int { rows.reduce(0) { $0 + ($1[name]?.int ?? 0) } }
             let answered = 1 + gates.count * (Self.places + 1)
             #expect(sum("requests") == answered && sum("completion_tokens") == 2 * answered)
+        }
+    }
+
+    @Test("what there is no room for is told so in the same words, however it comes")
+    func whatThereIsNoRoomForIsToldSoInTheSameWords() async throws {
+        let gate = Gate()
+        let answer: OpenAIFake.Answer = { request, exchange in
+            if case .chat(let messages, _) = request.prompt, messages.first?["content"] == "wait" {
+                try await gate.pass()
+            }
+            try await OpenAIFake.say("Hel", "lo")(request, exchange)
+        }
+        try await OpenAIFake.with(answer, configure: { $0.replicaQueueLimit = 1 }) { fake in
+            #expect(try await fake.post("/v1/chat/completions", OpenAIFake.chat()).status == 200)
+            let before = fake.asked.frameCount
+            let first = try RawSocket(port: fake.live.port)
+            first.send(Self.request(fake, OpenAIFake.chat(["messages": [["role": "user", "content": "wait"]]])))
+            try await eventually { fake.asked.frameCount == before + 1 }
+
+            let plain = Self.request(fake, OpenAIFake.chat())
+            let long = OpenAIFake.chat([
+                "messages": [["role": "user", "content": .string(String(repeating: "x", count: 1 << 17))]]
+            ])
+            let parts = plain.components(separatedBy: "\r\n\r\n")
+            let length = "Content-Length: \(parts[1].utf8.count)"
+            func with(_ header: String) -> String {
+                plain.replacingOccurrences(of: length, with: length + "\r\n" + header)
+            }
+            let forms = [
+                "plain": plain, "large": Self.request(fake, long), "kept": with("Connection: keep-alive"),
+                "closed": with("Connection: close"), "asked": with("Expect: 100-continue"),
+                "in chunks": parts[0].replacingOccurrences(of: length, with: "Transfer-Encoding: chunked")
+                    + "\r\n\r\n\(String(parts[1].utf8.count, radix: 16))\r\n\(parts[1])\r\n0\r\n\r\n",
+            ]
+            let varying = ["x-request-id", "date", "openai-processing-ms", "connection"]
+            func told(_ answer: (head: String, body: String)) -> [String] {
+                let lines = answer.head.components(separatedBy: "\r\n")
+                return lines.filter { line in !varying.contains { line.hasPrefix($0 + ":") } }.sorted() + [answer.body]
+            }
+            var words: [String]?
+            for (form, text) in forms.sorted(by: { $0.key < $1.key }) {
+                let socket = try RawSocket(port: fake.live.port)
+                socket.send(text)
+                let answer = await Self.answer(socket)
+                #expect(answer.head.hasPrefix("http/1.1 503"), "\(form): \(answer)")
+                for name in varying.dropLast() { #expect(answer.head.contains("\r\n\(name): "), "\(form), \(name)") }
+                words = words ?? told(answer)
+                #expect(told(answer) == words, "\(form)")
+            }
+            // In pieces, and the next one before the answer to the first.
+            let slow = try RawSocket(port: fake.live.port)
+            let cut = plain.utf8.count - 40
+            slow.send(String(plain.prefix(cut)))
+            try await Task.sleep(for: .milliseconds(50))
+            slow.send(String(plain.dropFirst(cut)) + plain)
+            var both = ""
+            while both.components(separatedBy: "HTTP/1.1 503").count < 3 || !both.hasSuffix("}") {
+                let (more, isClosed) = await slow.read(seconds: 120, until: "}")
+                both += more
+                if more.isEmpty || isClosed { break }
+            }
+            for one in both.components(separatedBy: "HTTP/1.1 ").dropFirst() {
+                let halves = one.components(separatedBy: "\r\n\r\n")
+                #expect(told(("http/1.1 " + halves[0].lowercased(), halves.dropFirst().joined())) == words)
+            }
+            // What else is wrong with a request is said first, as ever.
+            let stranger = plain.replacingOccurrences(of: fake.live.adminKey, with: "mk_stranger")
+            for (text, status) in [
+                (stranger, 401), (plain.replacingOccurrences(of: "Host: 127.0.0.1", with: "Host: evil.example"), 403),
+                (plain.replacingOccurrences(of: "completions HTTP", with: "completions?x=1 HTTP"), 400),
+            ] {
+                let socket = try RawSocket(port: fake.live.port)
+                socket.send(text)
+                #expect(await Self.answer(socket).head.hasPrefix("http/1.1 \(status)"))
+            }
+            #expect(fake.asked.frameCount == before + 1)
+            let metrics = try await fake.live.ask(.GET, "/metrics").text
+            #expect(
+                metrics.contains("route=\"/v1/chat/completions\",status=\"503\"} \(forms.count + 2)"), "all are counted"
+            )
+            gate.open()
+            #expect(await Self.answer(first).head.hasPrefix("http/1.1 200"))
+            slow.send(plain)
+            #expect(await Self.answer(slow).head.hasPrefix("http/1.1 200"))
         }
     }
 

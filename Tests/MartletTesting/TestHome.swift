@@ -66,7 +66,7 @@ public final class TestHome {
     }
 
     /// $MARTLET, or `martlet` beside the running test program.
-    private static func findProgram() throws -> String {
+    public static func findProgram() throws -> String {
         let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
         let beside = (own as NSString).deletingLastPathComponent + "/martlet"
         // `swift test` runs the tests through a helper of the toolchain; its argument names the bundle.

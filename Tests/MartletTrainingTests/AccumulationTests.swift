@@ -79,6 +79,18 @@ import Testing
         }
     }
 
+    @Test func `a step without a label is told, and data without any is refused`() throws {
+        func job(_ lengths: [Int]) throws -> Job {
+            let text = Self.text(", batch_size: 2, epochs: 2").replacingOccurrences(of: "WEIGHTS", with: "none")
+            return try Job(text, data: ["tags.csv": Self.table(lengths)])
+        }
+        let told = Told()
+        _ = try job([3, 2, 0, 0, 4, 5]).finish(told)
+        let warnings = told.events.filter { $0.type == "warning" }
+        #expect(warnings.count == 1 && warnings[0].message.contains("step 2 have no label"), "\(warnings)")
+        expectFault(.invalidData, ["'tags'", "no label in any training row"]) { _ = try job([0, 0, 0, 0]).finish() }
+    }
+
     @Test func `an adapter's step in parts has the loss of all its tokens`() throws {
         func curve(_ more: String) throws -> [Double] {
             let lines = [1, 2, 30, 3, 25, 1, 18, 2].map { count in

@@ -40,6 +40,28 @@ import Testing
         return try onCompute { try TrainJob(task, link: told.link()).run() }
     }
 
+    @Test func `an empty text in a folder of texts is left out of the training`() throws {
+        let (scratch, told) = (try Scratch(), Told())
+        for (name, text) in [("a", Self.rhymes), ("b", ""), ("c", Self.rhymes)] {
+            try scratch.write("rhymes/\(name).txt", text)
+        }
+        let tree = try RecipeReader.read(
+            text: Self.text.replacingOccurrences(of: "rhymes.txt", with: "rhymes"), file: "recipe.yaml",
+            settings: ["training.steps=2"]
+        ).tree
+        let task = TrainTask(
+            jobID: "job", recipe: tree,
+            datasets: [
+                DatasetMount(
+                    reference: "rhymes", resolved: "rhymes@1", contentHash: "h", path: scratch.path + "/rhymes")
+            ], directory: scratch.path + "/job", share: MachineShare(threads: 1))
+        guard case .finished = try onCompute({ try TrainJob(task, link: told.link()).run() }) else {
+            throw MartletError(.internal, "the job did not finish")
+        }
+        #expect(told.event("data")?.message.contains("of 2 texts") == true)
+        #expect(told.events.contains { $0.message == "1 file is empty and is left out: b.txt" })
+    }
+
     private static func weights(_ scratch: Scratch) throws -> Data {
         try Data(contentsOf: URL(fileURLWithPath: scratch.path + "/job/bundle/model.safetensors"))
     }

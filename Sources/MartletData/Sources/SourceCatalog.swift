@@ -29,7 +29,11 @@ enum SourceCatalog {
         for (split, paths) in groups {
             for path in paths { parts += try self.parts(path, split: split, csv: csv) }
         }
-        return try Table(parts: parts, watch: watch)
+        let empty = parts.filter(\.isEmpty)
+        if let first = empty.first, empty.count == parts.count {
+            throw MartletError(.invalidData, "the file '\(first.name)' is empty; give one row a line")
+        }
+        return try Table(parts: parts.filter { !$0.isEmpty }, emptyNames: empty.map(\.name), watch: watch)
     }
 
     private static func parts(_ path: String, split: Split?, csv: CSVConfig) throws -> [TablePart] {
@@ -66,12 +70,15 @@ enum SourceCatalog {
                 try JSONLinesReader(path: path, table: $0)
             }
         case .text:
-            let encoding = try textEncoding(path, csv)
-            return TablePart(
+            let sample = try ByteStream(path: path).read(upTo: 1 << 16)
+            let encoding = try textEncoding(sample, csv)
+            var part = TablePart(
                 name: name, columns: [TextReader.column], format: "text", text: (path, encoding)
             ) { _ in
                 try TextReader(path: path, encoding: encoding)
             }
+            part.isEmpty = sample.isEmpty
+            return part
         case .idx: return try idx(path)
         case .image:
             throw MartletError(
@@ -79,12 +86,7 @@ enum SourceCatalog {
         }
     }
 
-    private static func textEncoding(_ path: String, _ csv: CSVConfig) throws -> TextEncoding {
-        let sample = try ByteStream(path: path).read(upTo: 1 << 16)
-        guard !sample.isEmpty else {
-            throw MartletError(
-                .invalidData, "the file '\((path as NSString).lastPathComponent)' is empty; give one row a line")
-        }
+    private static func textEncoding(_ sample: [UInt8], _ csv: CSVConfig) throws -> TextEncoding {
         if let name = csv.encoding { return try TextEncoding.named(name, sample: sample) }
         return TextEncoding.infer(sample, isWhole: sample.count < 1 << 16)
     }

@@ -39,6 +39,8 @@ struct TablePart {
     var dialect: CSVDialect? = nil
     /// The file and its encoding, where it can be read as a whole text.
     var text: (path: String, encoding: TextEncoding)? = nil
+    /// Whether it is a text file without a byte: others are read without it.
+    var isEmpty = false
     /// Starts at the first row, with cells in the order of the given columns.
     var open: ([String]) throws -> any RowReader
 }
@@ -48,10 +50,13 @@ struct Table {
     let parts: [TablePart]
     let columns: [String]
     let watch: ReadingWatch
+    /// Files without a byte, which are no parts.
+    private let emptyNames: [String]
     private let places: [String: Int]
 
-    init(parts: [TablePart], watch: ReadingWatch = ReadingWatch()) throws {
+    init(parts: [TablePart], emptyNames: [String] = [], watch: ReadingWatch = ReadingWatch()) throws {
         self.watch = watch
+        self.emptyNames = emptyNames
         guard let first = parts.first else {
             throw MartletError(
                 .invalidData, "there is no data to read; give files or folders in data.source", param: "data.source")
@@ -75,6 +80,14 @@ struct Table {
         }
         self.columns = columns
         places = Dictionary(columns.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// What a person should hear of the files without a byte; nil where there are none.
+    var emptyRemark: String? {
+        guard !emptyNames.isEmpty else { return nil }
+        let shown = emptyNames.prefix(5).joined(separator: ", ") + (emptyNames.count > 5 ? ", …" : "")
+        let counted = emptyNames.count == 1 ? "1 file is empty and is" : "\(emptyNames.count) files are empty and are"
+        return "\(counted) left out: \(shown)"
     }
 
     /// The place of a column. Throws `invalidRecipe` that names the nearest column.

@@ -19,7 +19,8 @@ public struct AdapterFolder {
         guard FileManager.default.fileExists(atPath: file.path) else {
             throw MartletError(.notFound, "the folder has no \(AdapterFolder.configName)")
         }
-        let config = try ModelConfig(ModelFolder.json(file, limit: ModelFolder.jsonLimit))
+        let config = try ModelConfig(
+            ModelFolder.json(file, limit: ModelFolder.jsonLimit), file: AdapterFolder.configName)
         let refuse = { (what: String) in
             MartletError(.unsupportedFormat, "\(what) of \(AdapterFolder.configName) is not supported; only LoRA is")
         }

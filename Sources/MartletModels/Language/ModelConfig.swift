@@ -2,7 +2,8 @@ import Foundation
 import MartletNN
 import MartletWire
 
-/// A Hugging Face `config.json`, read key by key: what is missing, of another type or out of bounds is named.
+/// A Hugging Face `config.json`, or a file of its kind, read key by key: what is missing, of another type or out of bounds
+/// is named.
 public struct ModelConfig: Sendable {
     /// The most layers that a config may ask for.
     static let layerLimit = 2_000
@@ -10,12 +11,15 @@ public struct ModelConfig: Sendable {
     static let sizeLimit = 1 << 30
 
     public let json: JSON
+    /// The file's name, for messages.
+    private let file: String
 
-    public init(_ json: JSON) throws {
+    public init(_ json: JSON, file: String = "config.json") throws {
         guard json.object != nil else {
-            throw MartletError(.invalidData, "config.json holds \(json.kind), not an object")
+            throw MartletError(.invalidData, "\(file) holds \(json.kind), not an object")
         }
         self.json = json
+        self.file = file
     }
 
     /// The class that the weights are of, such as `LlamaForCausalLM`; nil where the config names none.
@@ -33,7 +37,7 @@ public struct ModelConfig: Sendable {
     func size(_ key: String, _ fallback: Int? = nil) throws -> Int {
         guard let value = value(key) else {
             if let fallback { return fallback }
-            throw MartletError(.invalidData, "config.json lacks '\(key)'")
+            throw MartletError(.invalidData, "\(file) lacks '\(key)'")
         }
         guard let number = value.int, number > 0, number <= ModelConfig.sizeLimit else {
             throw wrong(key, value, "a whole number from 1 to \(ModelConfig.sizeLimit)")
@@ -45,7 +49,7 @@ public struct ModelConfig: Sendable {
         let count = try size(key, fallback)
         guard count <= ModelConfig.layerLimit else {
             throw MartletError(
-                .invalidData, "'\(key)' of config.json is \(count); at most \(ModelConfig.layerLimit) are supported")
+                .invalidData, "'\(key)' of \(file) is \(count); at most \(ModelConfig.layerLimit) are supported")
         }
         return count
     }
@@ -53,7 +57,7 @@ public struct ModelConfig: Sendable {
     func number(_ key: String, _ fallback: Double? = nil) throws -> Double {
         guard let value = value(key) else {
             if let fallback { return fallback }
-            throw MartletError(.invalidData, "config.json lacks '\(key)'")
+            throw MartletError(.invalidData, "\(file) lacks '\(key)'")
         }
         guard let number = value.double, number.isFinite else { throw wrong(key, value, "a number") }
         return number
@@ -74,14 +78,14 @@ public struct ModelConfig: Sendable {
     func part(_ key: String) throws -> ModelConfig? {
         guard let value = value(key) else { return nil }
         guard value.object != nil else { throw wrong(key, value, "an object") }
-        return try ModelConfig(value)
+        return try ModelConfig(value, file: file)
     }
 
     /// What norms add before they divide: a number from 0 on.
     func epsilon(_ key: String, _ fallback: Double) throws -> Double {
         let value = try number(key, fallback)
         guard value >= 0 else {
-            throw MartletError(.invalidData, "'\(key)' of config.json is \(value); it is a number from 0 on")
+            throw MartletError(.invalidData, "'\(key)' of \(file) is \(value); it is a number from 0 on")
         }
         return value
     }
@@ -90,7 +94,7 @@ public struct ModelConfig: Sendable {
     func probability(_ key: String, _ fallback: Double) throws -> Double {
         let value = try number(key, fallback)
         guard value >= 0, value < 1 else {
-            throw MartletError(.invalidData, "'\(key)' of config.json is \(value); it is a probability below 1")
+            throw MartletError(.invalidData, "'\(key)' of \(file) is \(value); it is a probability below 1")
         }
         return value
     }
@@ -98,7 +102,7 @@ public struct ModelConfig: Sendable {
     /// The deviation of the first weights.
     func initializerRange() throws -> Double {
         let std = try number("initializer_range", 0.02)
-        guard std >= 0 else { throw MartletError(.invalidData, "'initializer_range' of config.json is \(std)") }
+        guard std >= 0 else { throw MartletError(.invalidData, "'initializer_range' of \(file) is \(std)") }
         return std
     }
 
@@ -124,11 +128,11 @@ public struct ModelConfig: Sendable {
     func unsupported(_ what: String) -> MartletError {
         MartletError(
             .unsupportedFormat,
-            "\(what) in the config.json of \(architecture ?? modelType ?? "this model") is not supported")
+            "\(what) in the \(file) of \(architecture ?? modelType ?? "this model") is not supported")
     }
 
     private func wrong(_ key: String, _ value: JSON, _ wanted: String) -> MartletError {
         MartletError(
-            .invalidData, "'\(key)' of config.json is \(value.serialized().prefix(40)); it takes \(wanted)")
+            .invalidData, "'\(key)' of \(file) is \(value.serialized().prefix(40)); it takes \(wanted)")
     }
 }

@@ -6,14 +6,27 @@ final class LineFile: Sendable {
     private let descriptor: Int32
     private static let chunkBytes = 1 << 18
 
-    init(path: String) throws {
+    /// - Throws: `notFound` where it is not there or has not all of its `byteCount` bytes, which another try would not
+    ///   mend; `internal` where it cannot be opened now.
+    init(path: String, byteCount: Int) throws {
         descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
-            throw MartletError(.internal, "the content of an uploaded file is gone; restore a backup")
+            guard errno == ENOENT else {
+                throw MartletError(.internal, "an uploaded file cannot be opened; check the home's permissions")
+            }
+            throw Self.lost("is gone")
+        }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, Int(status.st_size) == byteCount else {
+            throw Self.lost("has \(status.st_size) of its \(byteCount) bytes")
         }
     }
 
     deinit { close(descriptor) }
+
+    private static func lost(_ what: String) -> MartletError {
+        MartletError(.notFound, "the content of the uploaded file \(what); upload it again, or restore a backup")
+    }
 
     /// The bytes of one line.
     func read(at place: Int, count: Int) throws -> [UInt8] {

@@ -25,12 +25,12 @@ struct WorkFiles: Sendable {
         return file
     }
 
-    /// The content behind a tree of one file.
+    /// The content behind a tree of one file. Throws `notFound` where it is lost.
     func open(tree hash: String) async throws -> LineFile {
         guard let stored = try await store.files(ofTree: hash).first else {
-            throw MartletError(.internal, "the content of an uploaded file is not registered; restore a backup")
+            throw MartletError(.notFound, "the content of the uploaded file is not registered; upload it again")
         }
-        return try LineFile(path: try blobs.path(of: stored.hash))
+        return try LineFile(path: try blobs.path(of: stored.hash), byteCount: stored.byteCount)
     }
 
     /// Lines on their way into a new file.

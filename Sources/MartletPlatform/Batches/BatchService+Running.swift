@@ -58,12 +58,25 @@ extension BatchService {
 
     /// Off the actor: a large file takes seconds.
     private nonisolated func readLines(of batch: StoredBatch) async throws -> BatchReader.Findings {
-        let file = try await environment.files.open(tree: batch.treeHash)
+        let file: LineFile
+        do {
+            file = try await environment.files.open(tree: batch.treeHash)
+        } catch let error as MartletError where error.code == .notFound {
+            var findings = BatchReader.Findings()
+            findings.faults = [
+                .init(
+                    code: Self.lostFile, line: nil, message: "\(batch.info.inputFile): \(error.message)",
+                    param: "input_file_id")
+            ]
+            return findings
+        }
         try await environment.store.deleteLines(ofBatch: batch.id)
         let reader = BatchReader(
             endpoint: batch.info.endpoint, lineByteLimit: environment.configuration.bodyLimitBytes)
         return try await reader.read(file) { try await environment.store.insert($0, ofBatch: batch.id) }
     }
+
+    private static let lostFile = "input_file_lost"
 
     private func accept(_ findings: BatchReader.Findings, _ id: String) async throws {
         guard var batch = runs[id]?.batch, batch.state == .validating else { throw CancellationError() }
@@ -95,11 +108,16 @@ extension BatchService {
         let work = WorkRun<StoredBatchLine>.Work(
             load: { try await store.waitingLines(ofBatch: id, after: $0, limit: $1) },
             perform: { line, tries in
-                let bytes = try await content.value.read(at: line.place, count: line.byteCount)
-                let body = try JSONParser.parse(bytes)["body"] ?? [:]
                 let tab = UsageTab()
-                let reply = await executor.execute(
-                    InnerRequest(path: batch.info.endpoint, body: body, principal: principal.paying(on: tab)))
+                let reply: InnerReply
+                do {
+                    let bytes = try await content.value.read(at: line.place, count: line.byteCount)
+                    let body = try JSONParser.parse(bytes)["body"] ?? [:]
+                    reply = await executor.execute(
+                        InnerRequest(path: batch.info.endpoint, body: body, principal: principal.paying(on: tab)))
+                } catch let error as MartletError where error.code == .notFound {
+                    reply = Self.lost(error)
+                }
                 // What was asked of a model that was told to stop is not its answer.
                 guard !Task.isCancelled else { return .dropped }
                 if WorkPace.isWorthAnother(reply, tries: tries) { return WorkPace.isHeld(reply) ? .held : .busy }
@@ -128,6 +146,14 @@ extension BatchService {
             guard (try? await clock.sleep(.seconds(left))) != nil else { return }
             await run.handle(.timeOver)
         }
+    }
+
+    /// What a line gets whose content is gone: no other try would find it.
+    private static func lost(_ error: MartletError) -> InnerReply {
+        let fault: JSON = [
+            "message": .string(error.message), "type": "server_error", "param": nil, "code": .string(lostFile),
+        ]
+        return InnerReply(status: 500, body: ["error": fault], requestID: "")
     }
 
     private func forget(_ id: String) {

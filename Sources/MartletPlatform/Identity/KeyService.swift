@@ -21,6 +21,8 @@ public final class KeyService: Sendable {
     private struct Known {
         var principal: Principal
         var expiresAt: Date?
+
+        func isCurrent(_ now: Date) -> Bool { expiresAt.map { $0 > now } ?? true }
     }
     /// By the key's hash. A revocation takes its key out; 4,096 at most.
     private let known = Mutex<[String: Known]>([:])
@@ -41,7 +43,7 @@ public final class KeyService: Sendable {
         let hash = key.hash
         let now = clock.now()
         if let found = known.withLock({ $0[hash] }) {
-            guard found.expiresAt.map({ $0 > now }) ?? true else { throw refusal }
+            guard found.isCurrent(now) else { throw refusal }
             return found.principal
         }
         guard let stored = try await store.key(id: key.id), isEqualInConstantTime(stored.hash, hash),
@@ -59,6 +61,13 @@ public final class KeyService: Sendable {
             throw refusal
         }
         return principal
+    }
+
+    /// Who holds this key, where it was looked up before and is good; nil says nothing.
+    public func remembered(_ key: String) -> Principal? {
+        guard let hash = APIKey(key)?.hash, let found = known.withLock({ $0[hash] }), found.isCurrent(clock.now())
+        else { return nil }
+        return found.principal
     }
 
     /// What became of a key that work in the background was begun with; nil while it is good, and where that cannot be

@@ -1,3 +1,4 @@
+import HTTPTypes
 import Hummingbird
 import MartletPlatform
 import MartletWire
@@ -13,11 +14,16 @@ struct Authentication: Sendable {
 
     /// Throws `unauthenticated`, with the same words for unknown, revoked and expired keys.
     func identify(_ request: Request) async throws -> Principal {
-        try await keys.authenticate(Self.secret(in: request))
+        try await keys.authenticate(Self.secret(in: request.headers))
     }
 
-    static func secret(in request: Request) throws -> String {
-        guard let header = request.headers[.authorization] else { throw missing }
+    /// Who asks, where that is known without a look at the disk.
+    func remembered(_ headers: HTTPFields) -> Principal? {
+        (try? Self.secret(in: headers)).flatMap(keys.remembered)
+    }
+
+    static func secret(in headers: HTTPFields) throws -> String {
+        guard let header = headers[.authorization] else { throw missing }
         let scheme = "bearer "
         guard header.count > scheme.count, header.count <= 512, header.prefix(scheme.count).lowercased() == scheme
         else {

@@ -12,9 +12,11 @@ struct GuardedChannel: ServerChildChannel {
     }
     private let base: HTTP1Channel
     private let limits: ServerLimits
+    private let gateway: Gateway
 
-    init(limits: ServerLimits, responder: @escaping HTTPChannelHandler.Responder) {
+    init(limits: ServerLimits, gateway: Gateway, responder: @escaping HTTPChannelHandler.Responder) {
         self.limits = limits
+        self.gateway = gateway
         base = HTTP1Channel(
             responder: responder,
             configuration: .init(
@@ -28,7 +30,13 @@ struct GuardedChannel: ServerChildChannel {
         let departure = Departure()
         return channel.eventLoop.makeCompletedFuture {
             try channel.pipeline.syncOperations.addHandler(ConnectionGuard(limits: limits, departure: departure))
-        }.flatMap { base.setup(channel: channel, logger: logger) }.map { Value(base: $0, departure: departure) }
+        }.flatMap { base.setup(channel: channel, logger: logger) }.flatMapThrowing { value in
+            // Behind what counts open requests, so that a server that stops finishes these too.
+            let pipeline = channel.pipeline.syncOperations
+            let connection = try pipeline.handler(type: HTTPConnectionStateHandler.self)
+            try pipeline.addHandler(EarlyRefusal(gateway), position: .after(connection))
+            return Value(base: value, departure: departure)
+        }
     }
 
     func handle(value: Value, logger: Logger) async {

@@ -53,6 +53,10 @@ struct BodyReader {
 }
 
 extension Request {
+    var announced: Int { headers.announced }
+}
+
+extension HTTPFields {
     /// Bytes of the body by `Content-Length`; 0 where there is none.
-    var announced: Int { headers[.contentLength].flatMap { Int($0) } ?? 0 }
+    var announced: Int { self[.contentLength].flatMap { Int($0) } ?? 0 }
 }

@@ -15,6 +15,7 @@ public struct Call: Sendable {
     let arrival: UInt64
     /// Who asks; nil only on routes for everyone.
     let identity: Principal?
+    let admission: Route.Admission?
     /// Whether the client leaves, for long answers.
     let departure = Departure.current
 
@@ -82,19 +83,10 @@ public struct Call: Sendable {
         try await BodyReader(limits: limits).read(request)
     }
 
-    /// The body as JSON, read strictly. Throws `invalidRequest`, `tooLarge`.
+    /// The body as JSON, read strictly. Throws `invalidRequest`, `tooLarge`, and what the route's admission throws.
     func json() async throws -> JSON {
-        try parsed(try await body())
-    }
-
-    /// The body as JSON. `check` hears the name of the model that it asks, where it is simply there, before the rest is
-    /// read; not where the body says `true` under `exception`. Throws `invalidRequest`, `tooLarge`, and what `check` throws.
-    func json(checkingModel check: (String) throws -> Void, unless exception: String? = nil) async throws -> JSON {
         let buffer = try await body()
-        try buffer.withUnsafeReadableBytes { bytes in
-            if let exception, ModelName.isTrue(exception, in: bytes) { return }
-            if let model = ModelName.peek(bytes) { try check(model) }
-        }
+        if let admission, let identity { try buffer.withUnsafeReadableBytes { try admission(identity, $0) } }
         return try parsed(buffer)
     }
 

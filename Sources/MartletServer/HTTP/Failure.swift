@@ -17,6 +17,12 @@ package enum Failure {
     }
 
     static func response(_ error: MartletError, dialect: Route.Dialect) -> Response {
+        Response(
+            status: .init(code: error.httpStatus), headers: headers(error),
+            body: .init(byteBuffer: ByteBuffer(string: body(error, dialect: dialect))))
+    }
+
+    static func headers(_ error: MartletError) -> HTTPFields {
         var headers: HTTPFields = [.contentType: "application/json"]
         if error.code == .insufficientQuota {
             // It takes a person, or another month.
@@ -31,9 +37,7 @@ package enum Failure {
             headers[.shouldRetry] = "false"
         }
         if error.code == .unauthenticated { headers[.wwwAuthenticate] = "Bearer" }
-        return Response(
-            status: .init(code: error.httpStatus), headers: headers,
-            body: .init(byteBuffer: ByteBuffer(string: body(error, dialect: dialect))))
+        return headers
     }
 
     package static func body(_ error: MartletError, dialect: Route.Dialect) -> String {

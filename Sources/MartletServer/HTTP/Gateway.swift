@@ -9,15 +9,15 @@ import Synchronization
 final class Gateway: Sendable {
     let table: RouteTable
     let metrics: ServerMetrics
-    private let authentication: Authentication
-    private let hosts: HostCheck
+    let authentication: Authentication
+    let hosts: HostCheck
     private let limits: ServerLimits
     private let log: RequestLog
     private let dates = SecondText(SecondText.http)
     private let requestCount = Atomic<UInt64>(0)
     private let requestPrefix: String
     /// Monotonic nanoseconds of the last request that was not about health, and requests being answered.
-    private let lastUse = Atomic<UInt64>(DispatchTime.now().uptimeNanoseconds)
+    let lastUse = Atomic<UInt64>(DispatchTime.now().uptimeNanoseconds)
     private let openCount = Atomic<Int>(0)
 
     init(
@@ -41,7 +41,7 @@ final class Gateway: Sendable {
     }
 
     /// What the log and the metrics need to know of a request.
-    private struct Outcome {
+    struct Outcome {
         var routeIndex: Int?
         var identity: Principal?
         var error: String?
@@ -51,7 +51,7 @@ final class Gateway: Sendable {
     func respond(to request: Request, writer: consuming ResponseWriter) async throws {
         let path = request.head.path ?? "/"
         let match = table.match(request.method.rawValue, path.prefix { $0 != "?" })
-        if case .route(let index, _) = match, table.routes[index].isQuick, !Self.hasLargeBody(request) {
+        if case .route(let index, _) = match, table.routes[index].isQuick, !Self.hasLargeBody(request.headers) {
             return try await respond(to: request, match, writer: writer)
         }
         var writer = Optional(writer)
@@ -65,7 +65,7 @@ final class Gateway: Sendable {
         to request: Request, _ match: RouteTable.Match, writer: consuming ResponseWriter
     ) async throws {
         let arrival = DispatchTime.now().uptimeNanoseconds
-        let requestID = self.requestID(of: request)
+        let requestID = self.requestID(request.headers)
         var outcome = Outcome()
         openCount.add(1, ordering: .relaxed)
         defer {
@@ -76,16 +76,11 @@ final class Gateway: Sendable {
             try await writer.writeInformationalHead(HTTPResponse(status: .continue))
         }
         var response = await answer(request, match, requestID: requestID, arrival: arrival, &outcome)
-        response.headers[.requestID] = requestID
-        response.headers[.date] = dates.now
-        if request.head.path?.hasPrefix("/v1/") ?? false {
-            let elapsed = (DispatchTime.now().uptimeNanoseconds &- arrival) / 1_000_000
-            response.headers[.processingMilliseconds] = String(elapsed)
-        }
-        if response.status.code >= 400, Self.hasLargeBody(request) { response.headers[.connection] = "close" }
+        addHeaders(to: &response.headers, path: request.head.path, requestID: requestID, arrival: arrival)
+        if response.status.code >= 400, Self.hasLargeBody(request.headers) { response.headers[.connection] = "close" }
         if request.method == .head { response = response.createHeadResponse() }
         let status = response.status.code
-        defer { finish(request, requestID: requestID, arrival: arrival, status: status, outcome) }
+        defer { finish(request.method, requestID: requestID, arrival: arrival, status: status, outcome) }
         try await writer.write(response: response.head, body: response.body)
     }
 
@@ -127,7 +122,7 @@ final class Gateway: Sendable {
                 return try await route.handler(
                     Call(
                         request: request, parameters: parameters, requestID: requestID, limits: limits,
-                        arrival: arrival, identity: outcome.identity))
+                        arrival: arrival, identity: outcome.identity, admission: route.admission))
             }
         } catch {
             let failure = Failure.known(error)
@@ -136,23 +131,32 @@ final class Gateway: Sendable {
         }
     }
 
-    private func finish(
-        _ request: Request, requestID: String, arrival: UInt64, status: Int, _ outcome: Outcome
+    func finish(
+        _ method: HTTPRequest.Method, requestID: String, arrival: UInt64, status: Int, _ outcome: Outcome
     ) {
         let microseconds = (DispatchTime.now().uptimeNanoseconds &- arrival) / 1000
         metrics.record(route: outcome.routeIndex, status: status, microseconds: microseconds)
         let route = outcome.routeIndex.map { table.routes[$0] }
         log.write(
             RequestLog.Line(
-                requestID: requestID, method: request.method.rawValue, route: route?.path ?? "", status: status,
+                requestID: requestID, method: method.rawValue, route: route?.path ?? "", status: status,
                 microseconds: microseconds, key: outcome.identity?.keyID, project: outcome.identity?.projectName,
                 error: outcome.error),
             status: status, isLogged: route?.isLogged ?? true)
     }
 
+    func addHeaders(to headers: inout HTTPFields, path: String?, requestID: String, arrival: UInt64) {
+        headers[.requestID] = requestID
+        headers[.date] = dates.now
+        if path?.hasPrefix("/v1/") ?? false {
+            let elapsed = (DispatchTime.now().uptimeNanoseconds &- arrival) / 1_000_000
+            headers[.processingMilliseconds] = String(elapsed)
+        }
+    }
+
     /// The client's own id where it is a modest one, else a new one.
-    private func requestID(of request: Request) -> String {
-        if let given = request.headers[.requestID], (1...128).contains(given.utf8.count),
+    func requestID(_ headers: HTTPFields) -> String {
+        if let given = headers[.requestID], (1...128).contains(given.utf8.count),
             given.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") })
         {
             return given
@@ -161,8 +165,8 @@ final class Gateway: Sendable {
     }
 
     /// Whether the body takes long to read: an answer that did not had better close than wait for the rest.
-    private static func hasLargeBody(_ request: Request) -> Bool {
-        if request.headers[.transferEncoding] != nil || request.headers[.contentEncoding] != nil { return true }
-        return request.announced > 64 << 10
+    static func hasLargeBody(_ headers: HTTPFields) -> Bool {
+        if headers[.transferEncoding] != nil || headers[.contentEncoding] != nil { return true }
+        return headers.announced > 64 << 10
     }
 }

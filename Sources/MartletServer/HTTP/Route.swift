@@ -38,6 +38,8 @@ public struct Route: Sendable {
         case openInference
     }
 
+    /// Throws what is answered instead.
+    public typealias Admission = @Sendable (_ caller: Principal, _ body: UnsafeRawBufferPointer) throws -> Void
     public typealias Handler = @Sendable (Call) async throws -> Response
 
     public let method: HTTPRequest.Method
@@ -51,11 +53,13 @@ public struct Route: Sendable {
     /// Whether small requests are answered on the connection's event loop: the handler computes nothing and waits for
     /// no disk.
     let isQuick: Bool
+    /// Refuses what there is no room for by the body as it came, before it is read further.
+    let admission: Admission?
     let handler: Handler
 
     public init(
         _ method: HTTPRequest.Method, _ path: String, _ policy: Policy, _ summary: String, isLogged: Bool = true,
-        isQuick: Bool = false, _ handler: @escaping Handler
+        isQuick: Bool = false, admission: Admission? = nil, _ handler: @escaping Handler
     ) {
         self.method = method
         self.path = path
@@ -63,6 +67,7 @@ public struct Route: Sendable {
         self.summary = summary
         self.isLogged = isLogged
         self.isQuick = isQuick
+        self.admission = admission
         self.handler = handler
     }
 

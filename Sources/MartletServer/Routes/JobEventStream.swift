@@ -20,7 +20,7 @@ struct JobEventStream: Sendable {
 
     init(_ call: Call, keys: KeyService) throws {
         self.keys = keys
-        secret = try Authentication.secret(in: call.request)
+        secret = try Authentication.secret(in: call.request.headers)
     }
 
     func response(_ updates: AsyncStream<JobUpdate>) -> Response {

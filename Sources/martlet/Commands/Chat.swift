@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import MartletWire
+import Synchronization
 
 struct Chat: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -9,6 +10,7 @@ struct Chat: AsyncParsableCommand {
             Each line is a message; the conversation goes on until /quit or the end of the input.
             A model without a chat template goes on with the conversation as plain text, and that is said.
             /reset forgets the conversation, /system TEXT sets the instructions, /help lists these commands.
+            Ctrl-C stops an answer, and at the prompt it leaves.
             """)
     @Argument(help: "The deployment or model.") var deployment: String
     @OptionGroup var options: GlobalOptions
@@ -30,15 +32,18 @@ struct ChatSession {
     private var messages: [JSON] = []
     private var system: String?
     private var turns: [JSON] = []
-    /// Whether the model has no chat template, and goes on with a dialogue in plain text.
-    private var isPlain = false
-    private let isInteractive = isatty(STDIN_FILENO) == 1
+    private var form = ChatStream.Form.template
+    private let input = ChatInput()
+    /// What was told of a line that the chat went on after.
+    private var told: MartletError?
+    private var isInteractive: Bool { input.isInteractive }
 
     private static let help = """
         /reset        forget the conversation
         /system TEXT  set the instructions and start again; without a text, remove them
         /help         this list
         /quit         leave
+        Ctrl-C        stop an answer; at the prompt, leave
         """
 
     init(stream: ChatStream, output: Output) {
@@ -48,39 +53,36 @@ struct ChatSession {
 
     mutating func run() async throws {
         if isInteractive { output.note("/help lists the commands, /quit leaves") }
-        var failure: MartletError?
-        while let line = next() {
+        while let line = input.next() {
             let text = line.trimmingCharacters(in: .whitespaces)
             guard !text.isEmpty else { continue }
             let command = text.split(maxSplits: 1, whereSeparator: \.isWhitespace).map(String.init)
             switch command[0] {
-            case "/quit", "/exit": return try end(failure)
+            case "/quit", "/exit": return try end()
             case "/help": output.note(Self.help)
             case "/reset": reset()
             case "/system":
                 system = command.count > 1 ? command[1].trimmingCharacters(in: .whitespaces) : nil
+                // It may have been what the model did not know.
+                if form == .lastMessage { form = .dialogue }
                 reset()
             case let word where word.hasPrefix("/") && !word.dropFirst().contains("/"):
                 output.note("there is no command '\(word)'; /help lists them")
             default:
                 do {
                     try await say(text)
-                } catch let error as MartletError where isInteractive {
+                } catch let error as MartletError where isInteractive || error.isOfUnknownText {
                     Console.error(error.message)
+                    if !isInteractive { told = told ?? error }
                 } catch let error as MartletError {
-                    failure = error
-                    return try end(failure)
+                    showTurns()
+                    throw error
                 }
             }
         }
         // The shell's own prompt begins a line.
         if isInteractive { Console.write("\n") }
-        try end(failure)
-    }
-
-    private func next() -> String? {
-        if isInteractive { Console.write("> ") }
-        return readLine()
+        try end()
     }
 
     private mutating func reset() {
@@ -93,20 +95,23 @@ struct ChatSession {
         let question: JSON = ["role": "user", "content": .string(text)]
         let instructions: [JSON] = system.map { [["role": "system", "content": .string($0)]] } ?? []
         let isJSON = output.isJSON
-        var hasText = false
+        let hasText = Atomic(false)
         let outcome: ChatStream.Outcome
         do {
             outcome = try await answer(instructions + messages + [question]) { piece in
                 guard !isJSON else { return }
-                hasText = true
+                hasText.store(true, ordering: .relaxed)
                 Self.show(Console.inert(piece))
             }
         } catch {
-            if hasText { Self.show("\n") }
+            if hasText.load(ordering: .relaxed) { Self.show("\n") }
             throw error
         }
         if !isJSON { Self.show("\n") }
-        messages += [question, ["role": "assistant", "content": .string(outcome.text)]]
+        // What was stopped before its first word was not said.
+        if !outcome.isStopped || !outcome.text.isEmpty {
+            messages += [question, ["role": "assistant", "content": .string(outcome.text)]]
+        }
         if isJSON {
             turns.append([
                 "role": "assistant", "content": .string(outcome.text), "finish_reason": .string(outcome.finish),
@@ -124,22 +129,32 @@ struct ChatSession {
         try? FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
     }
 
-    private mutating func answer(_ messages: [JSON], _ write: (String) -> Void) async throws -> ChatStream.Outcome {
-        if !isPlain {
+    /// The answer in the first form that the model can take.
+    private mutating func answer(
+        _ messages: [JSON], _ write: @escaping @Sendable (String) -> Void
+    ) async throws -> ChatStream.Outcome {
+        while true {
+            let (stream, form) = (stream, form)
             do {
-                return try await stream.ask(messages, write)
-            } catch let error as MartletError
-                where error.param == "messages" && error.message.contains("no chat template")
-            {
-                isPlain = true
+                return try await input.stoppable { try await stream.ask(messages, as: form, write) }
+            } catch let error as MartletError where form == .template && error.isOfMissingTemplate {
+                self.form = .dialogue
                 output.note("\(stream.model) has no chat template: it goes on with the conversation as plain text")
+            } catch let error as MartletError where form == .dialogue && error.isOfUnknownText {
+                // What the person wrote is theirs to mend; what stands around it is not.
+                try await stream.check(messages.last?["content"]?.string ?? "")
+                self.form = .lastMessage
+                output.note(
+                    "\(stream.model) does not know all characters of the conversation as plain text: it goes on with "
+                        + "each message alone")
             }
         }
-        return try await stream.goOn(messages, write)
     }
 
     /// `38 tokens, 81.2 tokens/s, first after 0.12 s`.
     private static func line(_ outcome: ChatStream.Outcome) -> String {
+        // How many tokens there were stands at an answer's end.
+        if outcome.isStopped { return "(stopped)" }
         var parts = [Format.count(outcome.completionTokens, "token")]
         if let speed = outcome.tokensPerSecond { parts.append(String(format: "%.1f tokens/s", speed)) }
         parts.append(String(format: "first after %.2f s", outcome.firstSeconds))
@@ -147,8 +162,20 @@ struct ChatSession {
         return "(" + parts.joined(separator: ", ") + ")"
     }
 
-    private func end(_ failure: MartletError?) throws {
-        if output.isJSON { print(JSON.array(turns).serialized(pretty: true)) }
-        if let failure { throw failure }
+    private func end() throws {
+        showTurns()
+        if let told { throw ExitCode(told.exitCode) }
     }
+
+    private func showTurns() {
+        if output.isJSON { print(JSON.array(turns).serialized(pretty: true)) }
+    }
+}
+
+extension MartletError {
+    /// Whether the model has no chat template.
+    fileprivate var isOfMissingTemplate: Bool { param == "messages" && message.contains("no chat template") }
+
+    /// Whether the model has no token for a part of the text.
+    fileprivate var isOfUnknownText: Bool { message.contains("the tokenizer does not know") }
 }

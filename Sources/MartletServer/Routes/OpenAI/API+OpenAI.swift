@@ -19,17 +19,22 @@ extension API {
             Route(.delete, "/v1/models/{model}", .developers, "Delete a model that nothing needs.") { call in
                 try await OpenAIModels(platform: platform).delete(call)
             },
-            Route(.post, "/v1/chat/completions", .inference, "Answer a chat, whole or as a stream.", isLogged: false, isQuick: true) {
-                call in
+            Route(
+                .post, "/v1/chat/completions", .inference, "Answer a chat, whole or as a stream.", isLogged: false,
+                isQuick: true, admission: room()
+            ) { call in
                 try call.checkQuery()
-                return try await answer(call, TextRequests(platform: platform).chat(await textBody(call)))
+                return try await answer(call, TextRequests(platform: platform).chat(await call.json()))
             },
-            Route(.post, "/v1/completions", .inference, "Go on with texts, whole or as a stream.", isLogged: false, isQuick: true) {
-                call in
+            Route(
+                .post, "/v1/completions", .inference, "Go on with texts, whole or as a stream.", isLogged: false,
+                isQuick: true, admission: room()
+            ) { call in
                 try call.checkQuery()
-                return try await answer(call, TextRequests(platform: platform).completion(await textBody(call)))
+                return try await answer(call, TextRequests(platform: platform).completion(await call.json()))
             },
-            Route(.post, "/v1/embeddings", .inference, "Texts to vectors.", isLogged: false) { call in
+            Route(.post, "/v1/embeddings", .inference, "Texts to vectors.", isLogged: false, admission: room()) {
+                call in
                 try await Embeddings(platform: platform).answer(call)
             },
             Route(.post, "/tokenize", .inference, "A text's or a chat's token ids.", isLogged: false) { call in
@@ -41,12 +46,13 @@ extension API {
         ]
     }
 
-    /// The body of a request for text, read only where its model has a place for it. What is for the background, which
-    /// waits for its place, says `true` under `exception`.
-    func textBody(_ call: Call, unless exception: String? = nil) async throws -> JSON {
-        let caller = try call.caller()
-        return try await call.json(
-            checkingModel: { try platform.deployments.checkRoom($0, by: caller) }, unless: exception)
+    /// Refuses requests whose model has no place for them. What is for the background, which waits for its place, says
+    /// `true` under `exception`.
+    func room(unless exception: String? = nil) -> Route.Admission {
+        { [platform] caller, body in
+            if let exception, ModelName.isTrue(exception, in: body) { return }
+            if let model = ModelName.peek(body) { try platform.deployments.checkRoom(model, by: caller) }
+        }
     }
 }
 

@@ -9,9 +9,12 @@ extension API {
     var responseRoutes: [Route] {
         let base = "/v1/responses"
         return [
-            Route(.post, base, .inference, "Answer a conversation, whole or as a stream.", isLogged: false, isQuick: true) { call in
+            Route(
+                .post, base, .inference, "Answer a conversation, whole or as a stream.", isLogged: false,
+                isQuick: true, admission: room(unless: "background")
+            ) { call in
                 try call.checkQuery()
-                let (body, by) = (try await textBody(call, unless: "background"), try call.caller())
+                let (body, by) = (try await call.json(), try call.caller())
                 let request = try await TextRequests(platform: platform).response(body, by: by)
                 guard request.request.isBackground else { return try await answer(call, request) }
                 let queued = request.queued

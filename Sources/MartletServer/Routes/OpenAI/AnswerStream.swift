@@ -37,7 +37,7 @@ struct AnswerStream: Sendable {
 
     init(_ call: Call, keys: KeyService, departure: Departure) throws {
         self.keys = keys
-        secret = try Authentication.secret(in: call.request)
+        secret = try Authentication.secret(in: call.request.headers)
         self.departure = departure
     }
 

@@ -54,8 +54,7 @@ struct Embeddings {
     func answer(_ call: Call) async throws -> Response {
         try call.checkQuery()
         let caller = try call.caller()
-        let request = try Request(
-            await call.json(checkingModel: { try platform.deployments.checkRoom($0, by: caller) }))
+        let request = try Request(await call.json())
         let deadline = try call.deadlineMicroseconds()
         let text = try await call.departure.whileClientStays {
             try await write(request, deadline: deadline, by: caller)

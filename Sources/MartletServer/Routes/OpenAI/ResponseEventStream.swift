@@ -15,7 +15,7 @@ struct ResponseEventStream: Sendable {
 
     init(_ call: Call, keys: KeyService) throws {
         self.keys = keys
-        secret = try Authentication.secret(in: call.request)
+        secret = try Authentication.secret(in: call.request.headers)
     }
 
     func response(_ log: ResponseLog, from number: Int) -> Response {

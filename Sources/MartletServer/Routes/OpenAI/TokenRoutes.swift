@@ -12,9 +12,13 @@ struct TokenRoutes {
         var fields = try RequestFields(try await call.json())
         let model = try fields.requiredString("model")
         let input: TokenizeRequest.Input
+        let hasMessages = fields.value("messages") != nil
         if let text = try fields.string("prompt") {
+            guard !hasMessages else {
+                throw fields.fault("prompt", "and '\(fields.param("messages"))' are both given; give one of the two")
+            }
             input = .text(text)
-        } else if fields.value("messages") != nil {
+        } else if hasMessages {
             let messages = try ChatMessages.read(&fields)
             let tools = try ToolFields(&fields).described
             input = .chat(
