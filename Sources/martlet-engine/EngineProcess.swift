@@ -117,7 +117,7 @@ enum EngineProcess {
             let serves: () -> Void
             var cacheBytes = 0
             var facts: [String: String]?
-            if signature.isLanguage, signature.language?.generates == false {
+            if signature.isLanguage, signature.language?.generates == false, try LanguageServer.holdsEncoder(task) {
                 let (model, server) = try LanguageServer.loadEncoder(task)
                 facts = [
                     "precision": model.format.rawValue, "context": String(model.contextLength),
@@ -139,6 +139,7 @@ enum EngineProcess {
                 let (model, server) = try LanguageServer.load(task)
                 cacheBytes = model.cacheBytes
                 facts = ["precision": model.format.rawValue, "context": String(model.contextLength)]
+                if model.pooling != .mean { facts?["pooling"] = model.pooling.rawValue }
                 facts?["logit_error"] = model.logitError.map { String(format: "%.2g", $0) }
                 control.serve(ReplicaServer(.language(server)))
                 serves = { server.run(model, gather: client.gather) }

@@ -153,6 +153,47 @@ def test_tools(client, choice):
         "role": "tool", "tool_call_id": call.id, "content": "42"}], tools=[TOOL], tool_choice="none")
 
 
+class LookUp(BaseModel):
+    bird: Literal["swift", "martin"]
+    far: bool
+
+
+@pytest.mark.parametrize("first", ["<", "{"])
+def test_tools_and_a_schema(client, first):
+    """What agent frameworks send: the answer is a call or a text of the schema, as the model begins."""
+    fields = {
+        "model": "tiny", "messages": MESSAGES, "response_format": Bird, "temperature": 1, "max_tokens": 128,
+        "tools": [openai.pydantic_function_tool(LookUp)], "parallel_tool_calls": False,
+        "logit_bias": {str(ord(first)): 100},
+    }
+
+    def check(choice):
+        if first == "<":
+            call = choice.message.tool_calls[0]
+            assert choice.finish_reason == "tool_calls" and not choice.message.content
+            assert call.function.name == "LookUp" and isinstance(call.function.parsed_arguments, LookUp)
+        else:
+            assert choice.finish_reason == "stop" and not choice.message.tool_calls
+            assert isinstance(choice.message.parsed, Bird)
+
+    check(client.chat.completions.parse(**fields).choices[0])
+    with client.chat.completions.stream(**fields) as stream:
+        check(stream.get_final_completion().choices[0])
+    made = client.chat.completions.parse(**fields, tool_choice="required")
+    assert made.choices[0].message.tool_calls[0].function.parsed_arguments
+
+
+def test_a_response_with_tools_and_a_schema(client):
+    made = client.responses.parse(
+        model="tiny", input="x", text_format=Bird, temperature=1,
+        tools=[{"type": "function", "name": "LookUp", "strict": True, "parameters": {
+            **LookUp.model_json_schema(), "additionalProperties": False}}])
+    calls = [item for item in made.output if item.type == "function_call"]
+    assert bool(calls) != isinstance(made.output_parsed, Bird)
+    for call in calls:
+        LookUp.model_validate_json(call.arguments)
+
+
 # Completions and embeddings
 
 

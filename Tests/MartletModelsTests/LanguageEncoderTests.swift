@@ -103,17 +103,34 @@ import Testing
         }
     }
 
-    @Test func `a writing model's folder with a pooling is told that it is left aside`() throws {
+    @Test func `a writing model's pooling is read, and one that there is not is told`() throws {
         try LanguageGolden("llama").withFolder { folder in
             let pooling = folder.appending(path: "1_Pooling")
             try FileManager.default.createDirectory(at: pooling, withIntermediateDirectories: true)
-            try Data("{}".utf8).write(to: pooling.appending(path: "config.json"))
-            let report = try onCompute { try ModelImport.run(from: folder, to: folder.appending(path: "bundle")) }
-            #expect(report.findings.contains { $0.contains("1_Pooling") })
+            for (name, kind) in [
+                ("pooling_mode_lasttoken", TextEncoder.Pooling.last), ("pooling_mode_max_tokens", .max),
+            ] {
+                try JSON.object([name: true]).data.write(to: pooling.appending(path: "config.json"))
+                let target = folder.appending(path: name)
+                let (report, bundle) = try onCompute {
+                    (try ModelImport.run(from: folder, to: target), try LanguageBundle.load(target).pooling)
+                }
+                #expect(try report.task == "generate" && report.findings == [Self.noTokenizer] && bundle.get() == kind)
+            }
+            try Data(#"{"pooling_mode_weightedmean_tokens":true}"#.utf8)
+                .write(to: pooling.appending(path: "config.json"))
+            let target = folder.appending(path: "bundle")
+            let (report, bundle) = try onCompute {
+                (try ModelImport.run(from: folder, to: target), try LanguageBundle.load(target).pooling)
+            }
+            #expect(report.findings.contains { $0.contains("weightedmean") && $0.contains("no vectors") })
+            #expect(throws: MartletError.self) { try bundle.get() }
         }
     }
 
-    @Test(arguments: ["t5", "t5-gated", "umt5"])
+    private static let noTokenizer = "there is no tokenizer.json: the model takes and gives token ids only"
+
+    @Test(arguments: ["t5", "t5-gated", "mt5", "umt5", "umt5-untied"])
     func `an answer's scores and its greedy course are those of transformers`(
         _ name: String
     ) throws {
@@ -139,7 +156,8 @@ import Testing
         }
     }
 
-    @Test(arguments: ["t5", "t5-gated", "umt5"]) func `answers with their caches are those without`(_ name: String)
+    @Test(arguments: ["t5", "t5-gated", "mt5", "umt5", "umt5-untied"])
+    func `answers with their caches are those without`(_ name: String)
         throws
     {
         try onCompute {

@@ -130,14 +130,19 @@ extension ProcessTests {
 
     /// An encoder from a folder to vectors.
     @Suite struct Encoders {
-        private static let tiny = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-            .deletingLastPathComponent().appendingPathComponent("Golden/tiny-bert").path
+        private static func folder(_ name: String) -> String {
+            URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+                .deletingLastPathComponent().appendingPathComponent("Golden/\(name)").path
+        }
 
-        @Test func anEncoderAnswersWithTheVectorsThatTransformersMakes() async throws {
+        /// One that reads from both ends, and a decoder's body.
+        @Test(arguments: [("tiny-bert", "mean"), ("tiny-embedder", "last")])
+        func anEncoderAnswersWithTheVectorsThatTransformersMakes(_ name: String, pooling: String) async throws {
+            let tiny = Self.folder(name)
             try await TestHome.with { home in
-                let model = try home.json("models", "import", Self.tiny, "--name", "encoder")
+                let model = try home.json("models", "import", tiny, "--name", "encoder")
                 #expect(model["signature"]?["language"]?["generates"]?.bool == false)
-                let data = try #require(FileManager.default.contents(atPath: Self.tiny + "/expected.json"))
+                let data = try #require(FileManager.default.contents(atPath: tiny + "/expected.json"))
                 let expected = try #require(try JSONParser.parse(data, limits: .trusted).object)
                 let http = try home.http()
                 for (text, wanted) in expected {
@@ -150,7 +155,7 @@ extension ProcessTests {
                     let numbers = wanted["vector"]?.array?.compactMap(\.double) ?? []
                     #expect(vector.count == 16 && zip(vector, numbers).allSatisfy { abs($0 - $1) < 5e-3 }, "\(text)")
                 }
-                #expect(try home.json("models", "show", "encoder")["serving"]?["pooling"]?.string == "mean")
+                #expect(try home.json("models", "show", "encoder")["serving"]?["pooling"]?.string == pooling)
                 for (path, body) in [
                     ("/v1/chat/completions", #"{"model":"encoder","messages":[{"role":"user","content":"a"}]}"#),
                     ("/v1/completions", #"{"model":"encoder","prompt":"a"}"#),

@@ -158,6 +158,52 @@ struct OpenAIRequestTests {
         }
     }
 
+    @Test func toolsAndAFormComeTogether() async throws {
+        try await OpenAIFake.with { fake in
+            let schema: JSON = ["type": "object", "properties": ["z": ["type": "integer"], "a": ["type": "string"]]]
+            let parameters: JSON = ["type": "object", "properties": ["y": [:], "b": [:]]]
+            let function: JSONObject = ["name": "f", "parameters": parameters]
+            let tools = [GenerationRequest.Tool(name: "f", parameters: parameters)]
+            let form: JSONObject = ["name": "x", "schema": schema, "strict": true]
+            let cases: [(choice: JSON?, isAny: Bool, GenerationRequest.Form)] = [
+                (nil, false, .jsonOrTools(tools, schema: schema)), ("auto", false, .jsonOrTools(tools, schema: schema)),
+                ("auto", true, .jsonOrTools(tools, schema: nil)), ("required", false, .requiredTools(tools)),
+                (["type": "function", "name": "f"], true, .requiredTools(tools)), ("none", false, .jsonSchema(schema)),
+                ("none", true, .jsonObject),
+            ]
+            for (choice, isAny, expected) in cases {
+                var chat: JSONObject = ["tools": [["type": "function", "function": .object(function)]]]
+                chat["response_format"] =
+                    isAny ? ["type": "json_object"] : ["type": "json_schema", "json_schema": .object(form)]
+                chat["tool_choice"] = choice?.object == nil ? choice : ["type": "function", "function": ["name": "f"]]
+                var flat = function
+                flat["type"] = "function"
+                var flatForm = form
+                flatForm["type"] = "json_schema"
+                var response: JSONObject = ["model": "tiny", "input": "x", "tools": [.object(flat)]]
+                response["text"] = ["format": isAny ? ["type": "json_object"] : .object(flatForm)]
+                response["tool_choice"] = choice
+                for (path, body) in [
+                    ("/v1/chat/completions", OpenAIFake.chat(chat)), ("/v1/responses", .object(response)),
+                ] {
+                    let answer = try await fake.post(path, body)
+                    #expect(answer.status == 200, "\(answer.text)")
+                    #expect(fake.asked.last?.form == expected, "\(path) \(choice?.serialized() ?? "")")
+                    guard case .jsonOrTools(let asked, .some(let text))? = fake.asked.last?.form else { continue }
+                    #expect(text["properties"]?.object?.keys == ["z", "a"], "keys keep their order")
+                    #expect(asked.first?.parameters["properties"]?.object?.keys == ["y", "b"])
+                }
+            }
+            // The form is read as strictly as ever.
+            let bad = OpenAIFake.chat([
+                "tools": [["type": "function", "function": .object(function)]], "tool_choice": "required",
+                "response_format": ["type": "json_schema"],
+            ])
+            let answer = try await fake.post("/v1/chat/completions", bad)
+            #expect(try answer.status == 400 && answer.json()["error"]?["param"] == "response_format.json_schema")
+        }
+    }
+
     @Test func promptsComeInFourKinds() async throws {
         try await OpenAIFake.with { fake in
             let kinds: [(JSON, Int)] = [

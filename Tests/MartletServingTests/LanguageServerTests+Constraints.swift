@@ -59,6 +59,130 @@ extension LanguageServerTests {
         #expect(try (1...9).contains(JSONParser.parse(arguments)["days"]?.int ?? 0), "\(arguments)")
     }
 
+    private static let cry = "<tool_call>{\"name\": \"weather\""
+    private static let bird: JSON = [
+        "type": "object", "properties": ["said": ["const": .string(cry)], "days": ["type": "integer"]],
+        "required": ["said", "days"], "additionalProperties": false,
+    ]
+
+    /// The names and the arguments of the calls of an answer.
+    private static func calls(_ events: [GenerationEvent]) -> [(name: String, arguments: String)] {
+        var calls: [(name: String, arguments: String)] = []
+        for event in events {
+            if case .toolCall(_, _, _, let name) = event { calls.append((name, "")) }
+            if case .toolArguments(_, let index, let part) = event { calls[index].arguments += part }
+        }
+        return calls
+    }
+
+    /// Tools and a schema together: the answer is wholly the one or the other, as the model begins. What looks like a
+    /// call within the JSON is text.
+    @Test(arguments: [true, false]) func withToolsAndASchemaTheAnswerIsTheOneOrTheOther(isMarked: Bool) async throws {
+        // Tokens of '<' and '{', and of the mark where it has one of its own.
+        let (mark, less, brace) = (7, 28, 91)
+        var text = ByteTokens.text(count: 131)
+        text.toolFormat = .hermes
+        if isMarked {
+            text.markers["<tool_call>"] = mark
+            var bytes = text.vocabulary.bytes
+            bytes[mark] = nil
+            text.vocabulary = TokenVocabulary(bytes: bytes, endTokens: text.vocabulary.endTokens)
+        }
+        let served = try ServedModel(options: Self.exact(), text: text)
+        for seed: UInt64 in 1...4 {
+            var request = GenerationRequest.tokens(prompt(20), max: 150, topLogprobs: 1)
+            request.form = .jsonOrTools([Self.weather], schema: Self.bird)
+            request.minTokens = 140
+            request.parallelToolCalls = false
+            request.sampling = Sampling(temperature: 2, seed: seed)
+            request.sampling.logitBias = [isMarked ? mark : less: 100]
+            let called = try await served.events(request)
+            try Self.expectOneCallOfWeather(called)
+            #expect(called.finish() == .toolCalls && called.text() == "")
+            request.sampling.logitBias = [brace: 100]
+            let said = try await served.events(request)
+            let json = try JSONParser.parse(said.text())
+            #expect(json["said"] == .string(Self.cry) && json["days"]?.int != nil)
+            #expect(said.finish() == .stop && Self.calls(said).isEmpty)
+            // Each token is told with the text that it gave.
+            #expect(String(decoding: said.chances().flatMap(\.bytes), as: UTF8.self) == said.text())
+            let parts = said.filter { if case .text = $0 { true } else { false } }
+            #expect(parts.count > 5, "it is not held back")
+        }
+    }
+
+    /// Where a call is a bare object too, the answer is told as soon as it can be only one of them.
+    @Test func aBareCallAndTextOfASchemaAreToldApart() async throws {
+        var text = ByteTokens.text(count: 131)
+        text.toolFormat = .llama3
+        let served = try ServedModel(options: Self.exact(), text: text)
+        let person: JSON = [
+            "type": "object", "properties": ["name": ["const": "weather"], "size": ["type": "boolean"]],
+            "required": ["name", "size"], "additionalProperties": false,
+        ]
+        // The brace that both begin with, the space that a call is written with; 'p' of its parameters, 's' of the
+        // person's size.
+        let (common, p, s) = ([91: 90.0, 0: 60.0, 95: 60.0], 80, 83)
+        for seed: UInt64 in 1...3 {
+            var request = GenerationRequest.tokens(prompt(20), max: 150)
+            request.form = .jsonOrTools([Self.weather], schema: person)
+            request.sampling = Sampling(temperature: 2, seed: seed)
+            request.sampling.logitBias = common.merging([p: 100]) { $1 }
+            let called = try await served.events(request)
+            try Self.expectOneCallOfWeather(called)
+            #expect(called.finish() == .toolCalls && called.text() == "")
+            request.sampling.logitBias = common.merging([s: 100]) { $1 }
+            let said = try await served.events(request)
+            let json = try JSONParser.parse(said.text())
+            #expect(json["name"] == "weather" && json["size"]?.bool != nil && Self.calls(said).isEmpty)
+            #expect(said.finish() == .stop)
+        }
+    }
+
+    @Test(arguments: [ToolCallFormat.hermes, .llama3])
+    func answersOfEitherKindAreWholeWhateverTheLimit(_ format: ToolCallFormat) async throws {
+        var text = ByteTokens.text(count: 131)
+        text.toolFormat = format
+        let served = try ServedModel(options: Self.exact(), text: text)
+        for max in Array(4..<12) + Array(stride(from: 45, to: 90, by: 9)) {
+            for schema in [nil, ["type": "object", "properties": ["n": ["type": "integer"]]]] as [JSON?] {
+                var request = GenerationRequest.tokens(prompt(20, seed: max), max: max)
+                request.form = .jsonOrTools([Self.weather], schema: schema)
+                request.sampling = Sampling(temperature: 3, seed: UInt64(max))
+                let events = try await served.events(request)
+                let calls = Self.calls(events)
+                #expect(calls.isEmpty != events.text().isEmpty, "\(max)")
+                for call in calls { #expect(try JSONParser.parse(call.arguments)["days"]?.int != nil, "\(max)") }
+                if calls.isEmpty { #expect(try JSONParser.parse(events.text()).object != nil, "\(max)") }
+                #expect((events.usage?.completionTokens ?? 0) <= max)
+            }
+        }
+    }
+
+    /// A function's schema that cannot be held to is left to the model, as it is without a form; the form is held to.
+    @Test func aFormIsHeldToBesideToolsThatCannotBe() async throws {
+        let served = try ServedModel(options: Self.exact())
+        let bad: JSON = ["type": "object", "properties": ["a": ["type": "string", "pattern": "(a+)+\\1"]]]
+        var request = GenerationRequest.tokens(prompt(20), max: 150)
+        request.form = .jsonOrTools([.init(name: "odd", parameters: bad)], schema: Self.bird)
+        request.sampling.logitBias = [91: 100]
+        let json = try JSONParser.parse(try await served.events(request).text())
+        #expect(json["days"]?.int != nil)
+        request.form = .jsonOrTools([Self.weather], schema: bad)
+        await #expect(throws: MartletError.self) { try await served.events(request) }
+    }
+
+    /// A call that is asked for and cut off within a mark of plain text has said nothing.
+    @Test func noPartOfARequiredCallsMarkIsText() async throws {
+        let served = try ServedModel(options: Self.exact())
+        for max in [1, 3, 10, 14] {
+            var request = GenerationRequest.tokens(prompt(20), max: max)
+            request.form = .requiredTools([Self.weather])
+            let events = try await served.events(request)
+            #expect(events.text() == "" && events.finish() == .length, "\(max)")
+        }
+    }
+
     /// Left to choose, the model begins a call with its special token; what follows is a call that parses.
     @Test func aCallThatTheModelBeginsIsWhole() async throws {
         let mark = 7

@@ -85,6 +85,23 @@ import Testing
         }
     }
 
+    @Test func `a whole model keeps the way that its base makes vectors`() throws {
+        try Self.withFolder { folder in
+            let base = URL(filePath: folder).appending(path: "base")
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try FileManager.default.copyItem(at: URL(filePath: Self.tiny), to: base)
+            try FileManager.default.createDirectory(
+                at: base.appending(path: "1_Pooling"), withIntermediateDirectories: true)
+            try Data(#"{"pooling_mode_lasttoken": true}"#.utf8)
+                .write(to: base.appending(path: "1_Pooling/config.json"))
+            _ = try Self.tune("", folder, Self.path(), base: base.path, steps: 2)
+            let pooling = try Self.compute.run {
+                try LanguageBundle.load(URL(filePath: folder + "/job/bundle")).pooling.get()
+            }
+            #expect(pooling == .last)
+        }
+    }
+
     /// Architectures whose layers differ: packed queries, exchanged weights, caps, windows, experts, shared embeddings.
     static let architectures = ["gemma2", "gpt2", "mixtral", "phi3", "qwen2-window", "qwen3", "llama-tied-bias"]
 

@@ -27,7 +27,8 @@ struct ToolCallTests {
     }
 
     private static func parsed(
-        _ text: String, _ format: ToolCallFormat, pieces: Int, names: Set<String> = [], isCut: Bool = false
+        _ text: String, _ format: ToolCallFormat, pieces: Int, names: Set<String> = [], isCut: Bool = false,
+        isCall: Bool = false
     ) throws -> [ToolCallParser.Part] {
         var parser = ToolCallParser(format, names: names)
         var parts: [ToolCallParser.Part] = []
@@ -37,7 +38,7 @@ struct ToolCallTests {
             view.append(contentsOf: scalars[start..<min(scalars.count, start + pieces)])
             parts += try parser.append(String(view))
         }
-        return joined(parts + (try parser.finish(isCut: isCut)))
+        return joined(parts + (try parser.finish(isCut: isCut, isCall: isCall)))
     }
 
     @Test(arguments: [ToolCallFormat.hermes, .mistral, .llama3])
@@ -154,6 +155,27 @@ struct ToolCallTests {
         // An answer that ended so of itself is told as it is.
         #expect(
             try Self.parsed("<tool_call>\n{\"name\": \"f", .hermes, pieces: pieces) == [.text("{\"name\": \"f")])
+    }
+
+    /// A mark may be plain text: more than half of one at the end of what was cut off is no text, and none of it is
+    /// where nothing but a call could come.
+    @Test(arguments: [1, 3, 1000]) func halfAMarkAtTheCutIsNoText(pieces: Int) throws {
+        let cases: [(ToolCallFormat, String, cut: String, call: String)] = [
+            (.hermes, "Hm.\n<tool_ca", "Hm.\n", "Hm.\n"), (.hermes, "<tool_call", "", ""),
+            (.hermes, "a <tool", "a <tool", "a "), (.hermes, "a <b", "a <b", "a <b"), (.hermes, "a <", "a <", "a "),
+            (.hermes, "<tool_cat", "<tool_cat", "<tool_cat"), (.mistral, "Yes [TOOL_C", "Yes ", "Yes "),
+            (.mistral, "[TO", "[TO", ""), (.llama3, "{\"na", "{\"na", ""),
+            (.llama3, "a <tool_ca", "a <tool_ca", "a <tool_ca"),
+        ]
+        for (format, text, cut, call) in cases {
+            func told(_ text: String) -> [ToolCallParser.Part] { text.isEmpty ? [] : [.text(text)] }
+            let names: Set = ["f"]
+            #expect(try Self.parsed(text, format, pieces: pieces, names: names) == told(text), "\(text)")
+            #expect(try Self.parsed(text, format, pieces: pieces, names: names, isCut: true) == told(cut), "\(text)")
+            #expect(
+                try Self.parsed(text, format, pieces: pieces, names: names, isCut: true, isCall: true) == told(call),
+                "\(text)")
+        }
     }
 
     @Test("I15: a call that never closes is bounded") func aCallThatNeverClosesIsBounded() throws {

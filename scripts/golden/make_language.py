@@ -52,7 +52,7 @@ def prompt(length):
     return [(7 * i * i + 13 * i + 5) % (VOCABULARY - 3) + 3 for i in range(length)]
 
 
-def fill(model):
+def fill(model, **settings):
     """Gives every tensor of the checkpoint its drawn values, by the names that `save_pretrained` writes."""
     import tempfile
     from safetensors.torch import load_file
@@ -62,8 +62,10 @@ def fill(model):
         stored = load_file(path / "model.safetensors")
         drawn = {name: weight(name, tensor.shape) for name, tensor in stored.items()}
         save_file(drawn, path / "model.safetensors", metadata={"format": "pt"})
-        config = json.loads((path / "config.json").read_text())
+        config = {**json.loads((path / "config.json").read_text()), **settings}
         loaded = type(model).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    for key, value in settings.items():
+        setattr(loaded.config, key, value)
     return loaded.eval(), config, {name: list(tensor.shape) for name, tensor in stored.items()}
 
 
@@ -187,10 +189,18 @@ def t5():
                  relative_attention_num_buckets=16, relative_attention_max_distance=40, decoder_start_token_id=0)
     gated = dict(feed_forward_proj="gated-gelu")
     for name, kind, more in (
-            ("t5", "T5", {}), ("t5-gated", "T5", dict(gated, tie_word_embeddings=False)), ("umt5", "UMT5", gated)):
+            ("t5", "T5", {}), ("t5-gated", "T5", dict(gated, tie_word_embeddings=False)), ("umt5", "UMT5", gated),
+            ("mt5", "MT5", gated), ("umt5-untied", "UMT5", gated)):
         torch.manual_seed(0)
         config = getattr(transformers, kind + "Config")(**shape, **more)
-        model, config, shapes = fill(getattr(transformers, kind + "ForConditionalGeneration")(config))
+        model, settings = getattr(transformers, kind + "ForConditionalGeneration")(config), {}
+        if name == "umt5-untied":
+            # As Google's files have it. transformers 5 ignores the setting and scales; version 4 did not.
+            settings = dict(tie_word_embeddings=False)
+            model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+            model.config.tie_word_embeddings = False
+        model, config, shapes = fill(model, **settings)
+        assert ("lm_head.weight" in shapes) == (name == "umt5-untied")
         expected = {}
         with torch.no_grad():
             for index, (length, start) in enumerate(TEXTS):

@@ -9,6 +9,8 @@ struct ImportedModel {
     var task: String
     var vocabularyCount: Int
     var contextLength: Int
+    /// Why no vectors can be made of texts with it.
+    var vectorFault: MartletError?
 
     /// The model that a config names, without memory for its weights.
     init(config: JSON, tensors: [String]) throws {
@@ -30,9 +32,12 @@ struct ImportedModel {
             self.init(
                 model, model.checkpoint, "translate", model.vocabularyCount, model.geometry.contextLength)
         } else {
-            let model = try Parameter.withoutMemory { try LanguageModelCatalog.make(config: config) }
+            let files = try DecoderFiles(config: config, tensors: tensors)
+            let model = try files.make()
             self.init(
-                model, model.checkpoint, "generate", model.geometry.vocabularyCount, model.geometry.contextLength)
+                model, files.checkpoint(of: model), files.isHeadless ? "embed" : "generate",
+                model.geometry.vocabularyCount, model.geometry.contextLength)
+            vectorFault = files.vectorFault
         }
     }
 

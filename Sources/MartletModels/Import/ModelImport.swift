@@ -139,9 +139,13 @@ public enum ModelImport {
             report.findings.append("there is no tokenizer.json: the model takes and gives token ids only")
         }
         if report.task == "embed" { _ = try EncoderBundle.pooling(folder.url) }
-        if report.task == "generate", folder.file("1_Pooling/config.json") != nil {
-            report.findings.append(
-                "1_Pooling was left aside: the vectors of a model that writes texts are the mean of its hidden states")
+        if report.task == "generate" {
+            do {
+                if let fault = model.vectorFault { throw fault }
+                _ = try EncoderBundle.pooling(folder.url)
+            } catch let error as MartletError {
+                report.findings.append("\(error.message); it writes texts and makes no vectors of them")
+            }
         }
         let heads = files.names.filter { $0.hasPrefix("cls.") || $0.hasPrefix("lm_head.") }
         if report.task == "embed", !heads.isEmpty {

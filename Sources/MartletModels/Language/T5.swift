@@ -58,8 +58,11 @@ public final class T5: Module {
     /// The one whose blocks have their own biases by distance.
     private static let umt5 = "UMT5ForConditionalGeneration"
 
+    /// The one whose hidden states are never scaled, whatever a config says.
+    private static let mt5 = "MT5ForConditionalGeneration"
+
     /// The architectures' names; the last is an old one of the first.
-    static let architectures = ["T5ForConditionalGeneration", "MT5ForConditionalGeneration", umt5, "T5WithLMHeadModel"]
+    static let architectures = ["T5ForConditionalGeneration", mt5, umt5, "T5WithLMHeadModel"]
 
     /// Tokens that a model of a config's form is served with: those that it was trained for, since its distances have no
     /// end of their own.
@@ -102,7 +105,8 @@ public final class T5: Module {
                 bucketCount: buckets, maxDistance: distance, epsilon: config.epsilon("layer_norm_epsilon", 1e-6),
                 dropout: config.probability("dropout_rate", 0.1), activation: activation, isGated: isGated,
                 biasesEachBlock: config.architecture == umt5, isTied: !hasHead,
-                isScaled: config.flag("scale_decoder_outputs", config.flag("tie_word_embeddings", true)),
+                isScaled: config.architecture != mt5
+                    && config.flag("scale_decoder_outputs", config.flag("tie_word_embeddings", true)),
                 startToken: start, length: length(json),
                 std: config.number("initializer_factor", 1) * 0.05))
     }

@@ -19,7 +19,19 @@ public final class TextEncoder: Module {
     }
 
     /// How a text's hidden states become one vector.
-    public enum Pooling: String, Sendable, Codable, CaseIterable { case mean, first, last, max }
+    public enum Pooling: String, Sendable, Codable, CaseIterable {
+        case mean, first, last, max
+
+        /// One text's hidden states [N, D] → [D].
+        public func vector(of hidden: Tensor) throws -> Tensor {
+            switch self {
+            case .mean: try hidden.mean([0])
+            case .first: try hidden.select(0, 0)
+            case .last: try hidden.select(0, hidden.size(0) - 1)
+            case .max: try hidden.max([0])
+            }
+        }
+    }
 
     public let task: Task
     public let width: Int
@@ -105,15 +117,7 @@ public final class TextEncoder: Module {
     /// One vector for each text: [N, D] → [R, D].
     public func pool(_ hidden: Tensor, lengths: [Int], _ pooling: Pooling) throws -> Tensor {
         let texts = try hidden.split(lengths)
-        return try Tensor.stack(
-            texts.map { text in
-                switch pooling {
-                case .mean: try text.mean([0])
-                case .first: try text.select(0, 0)
-                case .last: try text.select(0, text.size(0) - 1)
-                case .max: try text.max([0])
-                }
-            })
+        return try Tensor.stack(texts.map { try pooling.vector(of: $0) })
     }
 
     /// BERT's own vector of each text, from its first token: [N, D] → [R, D].

@@ -10,28 +10,46 @@ final class ConstraintLibrary: Sendable {
 
     init(_ text: LanguageText) { self.text = text }
 
-    /// Gives a plan the constraint and the reader of calls that the request's form asks for. Takes up to a second.
+    /// Gives a plan the constraint and the reader of calls that the request's form asks for. Takes up to a second for a
+    /// schema and for the functions.
     /// - Throws: `invalidRequest` that names what in the schema is not supported.
     func apply(_ request: GenerationRequest, to plan: inout GenerationPlan) throws {
         let format = text.toolFormat ?? .hermes
         switch request.form {
         case .text: return
-        case .jsonObject: plan.constraint = try machine(.jsonObject).start()
+        case .jsonObject: plan.constraint = AnswerConstraint(try machine(.jsonObject).start())
         case .jsonSchema(let schema):
-            plan.constraint = try machine(.jsonSchema(schema)).start()
+            plan.constraint = AnswerConstraint(try machine(.jsonSchema(schema)).start())
         case .tools(let tools):
             call(tools, format, &plan)
             plan.choosesCalls = true
             // A schema that cannot be held to is left to the model: it was asked to choose for itself.
             let form = Constraint.textOrToolCalls(tools, format, isParallel: request.parallelToolCalls)
-            plan.constraint = try? machine(form).start()
+            plan.constraint = (try? machine(form).start()).map { AnswerConstraint($0) }
             return
         case .requiredTools(let tools):
             call(tools, format, &plan)
-            plan.constraint = try machine(.toolCalls(tools, format, isParallel: request.parallelToolCalls)).start()
+            plan.constraint = AnswerConstraint(
+                try machine(.toolCalls(tools, format, isParallel: request.parallelToolCalls)).start(), kind: .calls)
+        case .jsonOrTools(let tools, let schema):
+            call(tools, format, &plan)
+            let object = format.isBare ? Constraint.jsonObjectUnlikeCalls(tools.map(\.name)) : .jsonObject
+            plan.constraint = AnswerConstraint(
+                text: try machine(schema.map { Constraint.jsonSchema($0) } ?? object).start(),
+                orCalls: try offered(tools, format, isParallel: request.parallelToolCalls).start())
         }
         // The constraint alone says when an answer may end.
         if plan.constraint != nil { plan.settings.minTokens = 0 }
+    }
+
+    /// Calls that the model may make or not. Where a function's schema cannot be held to, arguments are any objects: the
+    /// answer's own schema is held to all the same.
+    private func offered(
+        _ tools: [GenerationRequest.Tool], _ format: ToolCallFormat, isParallel: Bool
+    ) throws -> ConstraintMachine {
+        if let machine = try? machine(.toolCalls(tools, format, isParallel: isParallel)) { return machine }
+        let loose = tools.map { GenerationRequest.Tool(name: $0.name, parameters: ["type": "object"]) }
+        return try machine(.toolCalls(loose, format, isParallel: isParallel))
     }
 
     private func call(_ tools: [GenerationRequest.Tool], _ format: ToolCallFormat, _ plan: inout GenerationPlan) {

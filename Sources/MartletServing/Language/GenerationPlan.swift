@@ -12,7 +12,7 @@ public struct GenerationPlan: Sendable {
     public var stops: [String]
     public var ignoresEnd: Bool
     /// What bounds the answer's tokens: all of them, or from where the model begins a call.
-    public var constraint: ConstraintState?
+    public var constraint: AnswerConstraint?
     /// Whether it is the model that chooses to call a function or not.
     public var choosesCalls = false
     /// Reads the functions that the answer calls.
@@ -47,13 +47,33 @@ public struct GenerationPlan: Sendable {
 struct Answer {
     var sampler: SamplerState
     var text: AnswerText
-    var constraint: ConstraintState?
+    var constraint: AnswerConstraint?
     var calls: ToolCallParser?
+    /// Text that calls and an answer of another form both begin with; nil once it is known which of them it is.
+    private var unsettled: String?
     /// Tokens of text that may yet turn out to be part of a call.
     var untold: [TokenChance] = []
     var tokenCount = 0
     /// Whether no token has given a text yet.
     var isBlank = true
+
+    init(_ plan: GenerationPlan, _ sampler: SamplerState) {
+        self.sampler = sampler
+        text = AnswerText(stops: plan.stops)
+        constraint = plan.constraint
+        calls = plan.calls
+        unsettled = constraint.map { $0.kind == nil } == true ? "" : nil
+    }
+
+    /// Takes text and gives back what of it is to be told, of calls where `calls` is still there.
+    mutating func settled(_ text: String, isLast: Bool = false) -> String {
+        guard let held = unsettled else { return text }
+        let kind = constraint?.kind
+        unsettled = kind == nil && !isLast ? held + text : nil
+        guard unsettled == nil else { return "" }
+        if kind == .text { calls = nil }
+        return held + text
+    }
 
     /// Whether it is made of calls and could end as it is: the last token may have been the one that ended a call.
     var hasWholeCalls: Bool { calls != nil && constraint.map { !$0.isFree && $0.canEnd } == true }
@@ -79,9 +99,7 @@ struct Generation {
         // Repetition is a matter of what an answer goes on with, which a source is no part of.
         let repeated = plan.readsSource ? start : plan.prompt
         answers = (0..<plan.choiceCount).map {
-            Answer(
-                sampler: SamplerState(plan.settings, prompt: repeated, choice: $0),
-                text: AnswerText(stops: plan.stops), constraint: plan.constraint, calls: plan.calls)
+            Answer(plan, SamplerState(plan.settings, prompt: repeated, choice: $0))
         }
     }
 

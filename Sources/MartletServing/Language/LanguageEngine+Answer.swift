@@ -51,7 +51,7 @@ extension LanguageEngine {
 
     /// Chooses as the model likes, but for a token that goes past what begins a call with what no call goes on with.
     private func chooseText(
-        _ row: UnsafeMutableBufferPointer<Float>, _ constraint: ConstraintState, _ answer: inout Answer,
+        _ row: UnsafeMutableBufferPointer<Float>, _ constraint: AnswerConstraint, _ answer: inout Answer,
         _ plan: GenerationPlan
     ) throws -> Sampler.Choice {
         let original = answer.sampler.changesRows ? Array(row) : []
@@ -78,7 +78,7 @@ extension LanguageEngine {
     /// model began too late for that is left as the model writes it: closed by force it would lack what it was to say,
     /// and be cut off all the same.
     private func choose(
-        _ row: UnsafeMutableBufferPointer<Float>, within constraint: ConstraintState, _ answer: inout Answer,
+        _ row: UnsafeMutableBufferPointer<Float>, within constraint: AnswerConstraint, _ answer: inout Answer,
         _ plan: GenerationPlan
     ) throws -> Sampler.Choice {
         let original = Array(row)
@@ -129,7 +129,13 @@ extension LanguageEngine {
             return send(generation, .success(.text(choice: id.choice, piece.text, tokens: piece.tokens)))
         }
         generation.answers[id.choice].untold += piece.tokens
-        let parts = try generation.answers[id.choice].calls?.append(piece.text) ?? []
+        try read(generation.answers[id.choice].settled(piece.text), id, &generation)
+    }
+
+    /// Tells of text that is made of calls, or was found to be none.
+    private func read(_ text: String, _ id: LanguageScheduler.SequenceID, _ generation: inout Generation) throws {
+        guard !text.isEmpty else { return }
+        let parts = try generation.answers[id.choice].calls?.append(text) ?? [.text(text)]
         tell(parts, id, &generation)
     }
 
@@ -161,7 +167,9 @@ extension LanguageEngine {
         try give(generation.answers[id.choice].text.flush(), id, &generation)
         var reason = reason
         let isCut = reason == .length || generation.answers[id.choice].text.isStopped
-        if let rest = try generation.answers[id.choice].calls?.finish(isCut: isCut) {
+        try read(generation.answers[id.choice].settled("", isLast: true), id, &generation)
+        let isCall = generation.answers[id.choice].constraint?.kind == .calls
+        if let rest = try generation.answers[id.choice].calls?.finish(isCut: isCut, isCall: isCall) {
             tell(rest, id, &generation)
             if reason == .stop, let calls = generation.answers[id.choice].calls, calls.callCount > 0, !calls.endsInCall
             {

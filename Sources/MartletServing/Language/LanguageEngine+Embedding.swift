@@ -59,11 +59,11 @@ extension LanguageEngine {
         delivery.async { work.done(result) }
     }
 
-    /// The mean of a text's last hidden states, scaled to length 1.
+    /// A vector of a text's last hidden states, scaled to length 1.
     private func vector(_ tokens: [Int32], _ adapter: AdapterWeights?) throws -> [Float] {
         try Tensor.inference {
             let hidden_ND = try pass.hidden(alone: tokens, adapter)
-            return try UnitVector.scaled(hidden_ND.mean([0]).array(of: Float.self))
+            return try UnitVector.scaled(pooling.vector(of: hidden_ND).array(of: Float.self))
         }
     }
 }

@@ -11,6 +11,8 @@ import MartletWire
 final class LanguageEngine {
     let pass: any AnswerPass
     let vocabulary: TokenVocabulary
+    /// How a text's hidden states become one vector.
+    let pooling: TextEncoder.Pooling
     let sampler = Sampler()
     var scheduler: LanguageScheduler
     var generations: [LanguageScheduler.RequestID: Generation] = [:]
@@ -31,8 +33,12 @@ final class LanguageEngine {
         var count: Int
     }
 
-    init(_ pass: any AnswerPass, vocabulary: TokenVocabulary, limits: LanguageScheduler.Limits, pageCount: Int) {
+    init(
+        _ pass: any AnswerPass, vocabulary: TokenVocabulary, pooling: TextEncoder.Pooling = .mean,
+        limits: LanguageScheduler.Limits, pageCount: Int
+    ) {
         self.pass = pass
+        self.pooling = pooling
         self.vocabulary = vocabulary
         scheduler = LanguageScheduler(limits: limits, pageCount: pageCount)
     }

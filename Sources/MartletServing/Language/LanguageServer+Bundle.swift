@@ -10,8 +10,12 @@ extension LanguageServer {
     ///   the precision is not one that there is.
     public static func load(_ task: ServeTask) throws -> (model: LoadedLanguageModel, server: LanguageServer) {
         try checkDevice(task)
-        let options = try options(task)
+        var options = try options(task)
         let bundle = try LanguageBundle.load(URL(filePath: task.bundle), leavesLinear: true)
+        let pooling = bundle.pooling
+        options.pooling = (try? pooling.get()) ?? .mean
+        // Vectors need no cache.
+        if bundle.isHeadless { options.limits.sequences = 1 }
         let folder = bundle.folder
         let reading = Background { try LanguageText(folder) }
         try bundle.model.setTrainable(false)
@@ -22,6 +26,8 @@ extension LanguageServer {
         var bounds = Bounds(contextLength: model.contextLength, vocabularyCount: model.geometry.vocabularyCount)
         bounds.preparing = max(1, task.queueLimit)
         bounds.waiting = bounds.preparing
+        bounds.generates = !bundle.isHeadless
+        if case .failure(let fault) = pooling { bounds.vectorFault = fault }
         return (model, LanguageServer(name: task.model, text: text, bounds: bounds, adapters: model.adapters))
     }
 
@@ -51,6 +57,11 @@ extension LanguageServer {
         bounds.preparing = max(1, task.queueLimit)
         bounds.waiting = bounds.preparing
         return (model, LanguageServer(name: task.model, text: text, bounds: bounds))
+    }
+
+    /// Whether a bundle is an encoder's, which reads a text from both its ends.
+    public static func holdsEncoder(_ task: ServeTask) throws -> Bool {
+        TextEncoderCatalog.has(try ModelFolder(URL(filePath: task.bundle)).config)
     }
 
     /// The same for an encoder's bundle.

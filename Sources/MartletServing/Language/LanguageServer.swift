@@ -28,6 +28,8 @@ public final class LanguageServer: Sendable {
         public var waiting = Int.max
         /// Whether the model goes on with text; an encoder only makes vectors.
         public var generates = true
+        /// Why no vectors can be made of texts; nil where they can.
+        public var vectorFault: MartletError?
         /// Requests that are read at the same time; with 1 they stay in order.
         public var readers = 2
         public init(contextLength: Int, vocabularyCount: Int) {
@@ -142,6 +144,9 @@ public final class LanguageServer: Sendable {
                 throw MartletError(
                     .invalidRequest, "\(name) writes texts and makes no vectors; ask it at /v1/completions",
                     param: "model")
+            }
+            if let fault = bounds.vectorFault {
+                throw MartletError(.invalidRequest, "\(name) makes no vectors: \(fault.message)", param: "model")
             }
             guard !request.inputs.isEmpty else {
                 throw MartletError(.invalidRequest, "input is empty; give at least one text", param: "input")

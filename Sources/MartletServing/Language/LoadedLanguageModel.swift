@@ -17,6 +17,8 @@ public final class LoadedLanguageModel {
         /// Most adapters in memory.
         public var adapterCount = 64
         public var limits = LanguageScheduler.Limits()
+        /// How a text's hidden states become one vector.
+        public var pooling = TextEncoder.Pooling.mean
         public init() {}
     }
 
@@ -32,6 +34,8 @@ public final class LoadedLanguageModel {
     public let contextLength: Int
     /// The adapters that requests name.
     public let adapters: AdapterLibrary
+    /// How a text's hidden states become one vector.
+    public var pooling: TextEncoder.Pooling { engine.pooling }
     let engine: LanguageEngine
     let pageCount: Int
 
@@ -70,7 +74,8 @@ public final class LoadedLanguageModel {
         pageCount = pages
         contextLength = min(geometry.contextLength, pages * CachePages.size)
         let pass = try LanguagePass(model, Self.adapt(model), pageCount: pages, cache: format.cacheType)
-        engine = try LanguageEngine(pass, vocabulary: vocabulary(), limits: options.limits, pageCount: pages)
+        engine = try LanguageEngine(
+            pass, vocabulary: vocabulary(), pooling: options.pooling, limits: options.limits, pageCount: pages)
     }
 
     /// Lets adapters add to the products of every group but those of experts.

@@ -3,6 +3,8 @@ import MartletWire
 /// What an answer must be.
 public enum Constraint: Sendable {
     case jsonObject
+    /// Any object but one that begins as a bare call of one of these functions does: with the name.
+    case jsonObjectUnlikeCalls([String])
     /// A JSON schema; see `SchemaCompiler` for what is kept and what is refused.
     case jsonSchema(JSON)
     /// A text that the pattern matches from end to end.
@@ -31,6 +33,8 @@ public struct CompiledConstraint: Sendable {
         let end: Int
         switch constraint {
         case .jsonObject: end = try builder.jsonObject(from: try builder.optional(" ", from: start))
+        case .jsonObjectUnlikeCalls(let names):
+            end = try builder.jsonObject(unlikeCallsOf: names, from: try builder.optional(" ", from: start))
         case .jsonSchema(let schema):
             end = try SchemaCompiler.add(schema, to: &builder, from: try builder.optional(" ", from: start))
         case .regex(let pattern): end = try builder.pattern(pattern, .plain, from: start)

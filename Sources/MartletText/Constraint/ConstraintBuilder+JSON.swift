@@ -38,6 +38,40 @@ extension ConstraintBuilder {
         return try literal("}", from: end)
     }
 
+    /// An object whose first member is not the name of one of these functions.
+    mutating func jsonObject(unlikeCallsOf names: [String], from: Int) throws -> Int {
+        let open = try literal("{", from: from)
+        let first = try alternatives(2, from: open) { builder, index, start in
+            try builder.member(from: start) {
+                try index == 0 ? $0.jsonString(except: ["name"], from: $1) : $0.jsonLiteral("name", from: $1)
+            } value: {
+                try index == 0 ? $0.jsonValue(from: $1) : $0.jsonValue(except: names, from: $1)
+            }
+        }
+        let end = try repeated(minimum: 0, maximum: nil, from: first) {
+            try $0.member(from: try $0.separator(",", from: $1)) {
+                try $0.jsonString(from: $1)
+            } value: {
+                try $0.jsonValue(from: $1)
+            }
+        }
+        join(open, end)
+        return try literal("}", from: end)
+    }
+
+    /// Any JSON value but these strings.
+    private mutating func jsonValue(except texts: [String], from: Int) throws -> Int {
+        try alternatives(5, from: from) { builder, index, start in
+            switch index {
+            case 0: try builder.jsonObject(from: start)
+            case 1: try builder.jsonArray(from: start)
+            case 2: try builder.jsonString(except: texts, from: start)
+            case 3: try builder.jsonNumber(from: start)
+            default: try builder.words(["true", "false", "null"], from: start)
+            }
+        }
+    }
+
     mutating func member(
         from: Int, name: (inout ConstraintBuilder, Int) throws -> Int,
         value: (inout ConstraintBuilder, Int) throws -> Int

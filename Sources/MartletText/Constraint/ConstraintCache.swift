@@ -66,6 +66,7 @@ extension Constraint {
     fileprivate func key(_ limits: ConstraintLimits) throws -> String {
         switch self {
         case .jsonObject: return "object"
+        case .jsonObjectUnlikeCalls(let names): return "object " + JSON.array(names.map { .string($0) }).serialized()
         case .jsonSchema(let schema):
             try SchemaSize.check(schema, limits: limits)
             return "schema " + schema.serialized()

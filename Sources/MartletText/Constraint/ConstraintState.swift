@@ -49,9 +49,11 @@ public struct ConstraintState: Sendable {
 
     /// Takes the token that was chosen. Throws `internal` for one that the mask does not allow.
     public mutating func advance(token: Int) throws {
-        guard try take(token) else {
-            throw MartletError(.internal, "the token \(token) is not allowed by the constraint at this place")
-        }
+        guard try take(token) else { throw Self.refusal(of: token) }
+    }
+
+    static func refusal(of token: Int) -> MartletError {
+        MartletError(.internal, "the token \(token) is not allowed by the constraint at this place")
     }
 
     /// Takes a token where the mask allows it.

@@ -42,6 +42,9 @@ public struct ToolCallFormat: Sendable, Equatable {
     /// The mark that calls begin with; nil where a call is a bare object.
     var mark: String? { Self.mark(of: begin + open) }
 
+    /// Whether a call is an object as other JSON is, with nothing before it.
+    public var isBare: Bool { (begin + open).isEmpty }
+
     /// The mark that a text begins with.
     fileprivate static func mark(of text: String) -> String? { marks.first { text.hasPrefix($0) } }
 }

@@ -56,14 +56,17 @@ public struct ToolCallParser: Sendable {
     }
 
     /// What is left at the end of the answer. An object that names no function is given back as text.
-    /// - Parameter isCut: whether the answer was cut off, by its limit or a stop text. A call that has its name and no
-    ///   arguments yet is one then, and a call without its name is left out: half of it is nothing that was said.
-    public mutating func finish(isCut: Bool = false) throws -> [Part] {
-        try run(isLast: true)
+    /// - Parameters:
+    ///   - isCut: whether the answer was cut off, by its limit or a stop text. A call that has its name and no arguments
+    ///     yet is one then, and a call without its name is left out: half of it is nothing that was said. So is more than
+    ///     half of a call's mark, which is beyond chance.
+    ///   - isCall: whether the answer can be nothing but calls: what begins one is no text then, however short.
+    public mutating func finish(isCut: Bool = false, isCall: Bool = false) throws -> [Part] {
+        try run(isLast: true) { matched, count in isCut && (isCall || 2 * matched > count) }
         switch place {
         case .call(let reader):
             endsInCall = reader.unread == nil
-            if let unread = reader.unread { isCut ? cut(reader) : say(unread) }
+            if let unread = reader.unread { isCut ? cut(reader, isCall) : say(unread) }
         case .text: say(pending)
         case .between: break
         }
@@ -72,12 +75,12 @@ public struct ToolCallParser: Sendable {
         return taken()
     }
 
-    private mutating func cut(_ reader: ToolCallReader) {
+    private mutating func cut(_ reader: ToolCallReader, _ isCall: Bool) {
         if let name = reader.name, names.isEmpty || names.contains(name) {
             parts.append(.call(index: callCount, name: name))
             callCount += 1
             endsInCall = true
-        } else if wrapper == .none, !reader.isLikeCall(of: names), let unread = reader.unread {
+        } else if wrapper == .none, !isCall, !reader.isLikeCall(of: names), let unread = reader.unread {
             say(unread)
         }
     }
@@ -97,12 +100,14 @@ public struct ToolCallParser: Sendable {
         }
     }
 
-    private mutating func run(isLast: Bool) throws {
+    /// - Parameter isHalf: whether so many bytes of so many of a mark, with which the answer ends, are no text.
+    private mutating func run(isLast: Bool, isHalf: (Int, Int) -> Bool = { _, _ in false }) throws {
         var start = 0
         while start < pending.count {
             let before = start
             switch place {
-            case .text(let canBeCall): start = readText(from: start, canBeCall: canBeCall, isLast: isLast)
+            case .text(let canBeCall):
+                start = readText(from: start, canBeCall: canBeCall, isLast: isLast, isHalf)
             case .between: start = readBetween(from: start, isLast: isLast)
             case .call(var reader):
                 start = try read(&reader, from: start)
@@ -113,7 +118,9 @@ public struct ToolCallParser: Sendable {
     }
 
     /// Text up to a mark; the end of the text that could begin a mark is held back.
-    private mutating func readText(from start: Int, canBeCall: Bool, isLast: Bool) -> Int {
+    private mutating func readText(
+        from start: Int, canBeCall: Bool, isLast: Bool, _ isHalf: (Int, Int) -> Bool
+    ) -> Int {
         var canBeCall = canBeCall
         let mark = format == .mistral ? Self.listOpen : Self.tagOpen
         let isBare = format == .llama3 || format.open.isEmpty && format.begin.isEmpty
@@ -135,9 +142,9 @@ public struct ToolCallParser: Sendable {
                     place = .between
                     return index + matched
                 }
-                if index + matched == pending.count, isLast, callCount > 0 {
+                if index + matched == pending.count, isLast, callCount > 0 || isHalf(matched, mark.count) {
                     // Of one more call, which did not come.
-                    say(trimmed(pending[start..<index], isAfterCall: true))
+                    say(trimmed(pending[start..<index], isAfterCall: callCount > 0))
                     return pending.count
                 }
                 if index + matched == pending.count, !isLast {

@@ -16,10 +16,12 @@ struct TunedBundle {
             if let adapter = tuned.adapter {
                 try adapter.save(base: base.reference, to: folder)
             } else {
-                for name in BundleFile.language {
+                for name in BundleFile.language + BundleFile.pooling {
                     guard let file = tuned.folder.file(name) else { continue }
-                    try FileManager.default.copyItem(
-                        atPath: file.resolvingSymlinksInPath().path, toPath: "\(folder)/\(name)")
+                    let target = "\(folder)/\(name)"
+                    try FileManager.default.createDirectory(
+                        atPath: (target as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+                    try FileManager.default.copyItem(atPath: file.resolvingSymlinksInPath().path, toPath: target)
                 }
                 try LanguageBundle.save(tuned.model, config: tuned.folder.config, to: URL(filePath: folder))
             }

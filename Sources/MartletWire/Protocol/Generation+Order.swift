@@ -35,6 +35,7 @@ extension GenerationRequest.Form {
         case jsonSchema(String)
         case tools([GenerationRequest.Tool])
         case requiredTools([GenerationRequest.Tool])
+        case jsonOrTools([GenerationRequest.Tool], schema: String?)
     }
 
     public init(from decoder: any Decoder) throws {
@@ -44,6 +45,8 @@ extension GenerationRequest.Form {
         case .jsonSchema(let text): self = .jsonSchema(try JSONParser.parse(text, limits: .trusted))
         case .tools(let tools): self = .tools(tools)
         case .requiredTools(let tools): self = .requiredTools(tools)
+        case .jsonOrTools(let tools, let text):
+            self = .jsonOrTools(tools, schema: try text.map { try JSONParser.parse($0, limits: .trusted) })
         }
     }
 
@@ -54,6 +57,8 @@ extension GenerationRequest.Form {
         case .jsonSchema(let schema): try Coded.jsonSchema(schema.serialized()).encode(to: encoder)
         case .tools(let tools): try Coded.tools(tools).encode(to: encoder)
         case .requiredTools(let tools): try Coded.requiredTools(tools).encode(to: encoder)
+        case .jsonOrTools(let tools, let schema):
+            try Coded.jsonOrTools(tools, schema: schema?.serialized()).encode(to: encoder)
         }
     }
 }

@@ -17,6 +17,9 @@ public struct GenerationRequest: Codable, Sendable, Equatable {
         case tools([Tool])
         /// At least one call of one of these functions.
         case requiredTools([Tool])
+        /// Text that is JSON of this schema, any object where there is none, or calls of these functions, as the model
+        /// chooses.
+        case jsonOrTools([Tool], schema: JSON?)
     }
 
     public struct Tool: Codable, Sendable, Equatable {

@@ -156,30 +156,30 @@ struct ToolFields {
     private mutating func setFormat(_ value: JSON, param: String, nested: String?) throws {
         var fields = try RequestFields(value, path: param)
         let type = try fields.requiredString("type")
-        let wanted: GenerationRequest.Form
+        // Nothing is any object.
+        var wanted: JSON?
         switch type {
         case "text":
             try fields.finish()
             return
-        case "json_object": wanted = .jsonObject
+        case "json_object": break
         case "json_schema":
             if let nested {
                 var inner = try RequestFields(try fields.required(nested), path: fields.param(nested))
-                wanted = .jsonSchema(try schema(&inner))
+                wanted = try schema(&inner)
                 try inner.finish()
             } else {
-                wanted = .jsonSchema(try schema(&fields))
+                wanted = try schema(&fields)
             }
         default: throw fields.fault("type", "is '\(type.prefix(40))'; use text, json_object or json_schema")
         }
         try fields.finish()
-        guard case .text = form else {
-            throw MartletError(
-                .invalidRequest,
-                "'\(param)' and tools that may be called cannot be combined here; set tool_choice to none, or leave one out",
-                param: param)
+        switch form {
+        case .text: form = wanted.map { .jsonSchema($0) } ?? .jsonObject
+        case .tools(let tools): form = .jsonOrTools(tools, schema: wanted)
+        // Where a function must be called there is no text that could have a form.
+        default: break
         }
-        form = wanted
     }
 
     private mutating func schema(_ fields: inout RequestFields) throws -> JSON {
