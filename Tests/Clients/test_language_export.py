@@ -34,6 +34,8 @@ def loaded(folder):
         folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         assert not found[problem], (problem, found[problem])
+    # Version 5 takes every UMT5 as tied, and scales its logits so; the folder says what it is.
+    model.config.tie_word_embeddings = config.get("tie_word_embeddings", model.config.tie_word_embeddings)
     return model.eval()
 
 
