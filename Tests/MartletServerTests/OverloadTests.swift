@@ -43,6 +43,28 @@ struct OverloadTests {
         }
     }
 
+    /// A model with one place, which the request on `socket` has until `gate` is opened.
+    private func withOnePlaceTaken(
+        _ body: (_ fake: OpenAIFake, _ socket: RawSocket, _ gate: Gate) async throws -> Void
+    ) async throws {
+        let gate = Gate()
+        let answer: OpenAIFake.Answer = { request, exchange in
+            if case .chat(let messages, _) = request.prompt, messages.first?["content"] == "wait" {
+                try await gate.pass()
+            }
+            try await OpenAIFake.say("Hel", "lo")(request, exchange)
+        }
+        try await OpenAIFake.with(answer, configure: { $0.replicaQueueLimit = 1 }) { fake in
+            // The first request loads the model.
+            #expect(try await fake.post("/v1/chat/completions", OpenAIFake.chat()).status == 200)
+            let before = fake.asked.frameCount
+            let socket = try RawSocket(port: fake.live.port)
+            socket.send(Self.request(fake, OpenAIFake.chat(["messages": [["role": "user", "content": "wait"]]])))
+            try await eventually { fake.asked.frameCount == before + 1 }
+            try await body(fake, socket, gate)
+        }
+    }
+
     @Test("L01: what is refused costs the model nothing, and what is admitted is as without it")
     func whatIsRefusedCostsTheModelNothing() async throws {
         let gates = [Gate(), Gate()]
@@ -103,20 +125,8 @@ struct OverloadTests {
 
     @Test("what there is no room for is told so in the same words, however it comes")
     func whatThereIsNoRoomForIsToldSoInTheSameWords() async throws {
-        let gate = Gate()
-        let answer: OpenAIFake.Answer = { request, exchange in
-            if case .chat(let messages, _) = request.prompt, messages.first?["content"] == "wait" {
-                try await gate.pass()
-            }
-            try await OpenAIFake.say("Hel", "lo")(request, exchange)
-        }
-        try await OpenAIFake.with(answer, configure: { $0.replicaQueueLimit = 1 }) { fake in
-            #expect(try await fake.post("/v1/chat/completions", OpenAIFake.chat()).status == 200)
+        try await withOnePlaceTaken { fake, first, gate in
             let before = fake.asked.frameCount
-            let first = try RawSocket(port: fake.live.port)
-            first.send(Self.request(fake, OpenAIFake.chat(["messages": [["role": "user", "content": "wait"]]])))
-            try await eventually { fake.asked.frameCount == before + 1 }
-
             let plain = Self.request(fake, OpenAIFake.chat())
             let long = OpenAIFake.chat([
                 "messages": [["role": "user", "content": .string(String(repeating: "x", count: 1 << 17))]]
@@ -173,7 +183,7 @@ struct OverloadTests {
                 socket.send(text)
                 #expect(await Self.answer(socket).head.hasPrefix("http/1.1 \(status)"))
             }
-            #expect(fake.asked.frameCount == before + 1)
+            #expect(fake.asked.frameCount == before)
             let metrics = try await fake.live.ask(.GET, "/metrics").text
             #expect(
                 metrics.contains("route=\"/v1/chat/completions\",status=\"503\"} \(forms.count + 2)"), "all are counted"
@@ -185,21 +195,26 @@ struct OverloadTests {
         }
     }
 
-    @Test("what is for the background waits for its place") func whatIsForTheBackgroundWaitsForItsPlace() async throws {
-        let gate = Gate()
-        let answer: OpenAIFake.Answer = { request, exchange in
-            if case .chat(let messages, _) = request.prompt, messages.first?["content"] == "wait" {
-                try await gate.pass()
+    @Test("a refusal does not overtake the answer to what was sent before it on its connection")
+    func aRefusalDoesNotOvertakeAnAnswer() async throws {
+        try await withOnePlaceTaken { fake, socket, gate in
+            // A client may send its next request before it has the answer to the first.
+            socket.send(Self.request(fake, OpenAIFake.chat()))
+            let (early, _) = await socket.read(seconds: 1, until: "}")
+            #expect(early.isEmpty, "\(early)")
+            gate.open()
+            var both = early
+            while both.components(separatedBy: "HTTP/1.1 200").count < 3 || !both.hasSuffix("}") {
+                let (more, isClosed) = await socket.read(seconds: 120, until: "}")
+                both += more
+                if more.isEmpty || isClosed { break }
             }
-            try await OpenAIFake.say("Hel", "lo")(request, exchange)
+            #expect(both.hasPrefix("HTTP/1.1 200") && both.components(separatedBy: "Hello").count == 3, "\(both)")
         }
-        try await OpenAIFake.with(answer, configure: { $0.replicaQueueLimit = 1 }) { fake in
-            #expect(try await fake.post("/v1/chat/completions", OpenAIFake.chat()).status == 200)
-            let before = fake.asked.frameCount
-            let socket = try RawSocket(port: fake.live.port)
-            socket.send(
-                Self.request(fake, OpenAIFake.chat(["messages": [["role": "user", "content": "wait"]]])))
-            try await eventually { fake.asked.frameCount == before + 1 }
+    }
+
+    @Test("what is for the background waits for its place") func whatIsForTheBackgroundWaitsForItsPlace() async throws {
+        try await withOnePlaceTaken { fake, socket, gate in
             var body: JSONObject = ["model": "tiny", "input": "x"]
             #expect(try await fake.post("/v1/responses", .object(body)).status == 503)
             body["background"] = true
