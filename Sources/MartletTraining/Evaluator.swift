@@ -34,7 +34,32 @@ public struct Evaluator {
         }
     }
 
-    /// Throws `invalidData` where there are no rows.
+    /// Throws `invalidData` where some output has a label in no row, with the output's name: a mean over none is no measure.
+    static func checkLabels(of outputs: [OutputConfig], in rows: EncodedRows, _ what: String) throws {
+        guard rows.count > 0 else { return }
+        // Other outputs have a value in each row.
+        for output in outputs where output.type == .sequence {
+            let hasLabel = try (0..<rows.count).contains { row in
+                try rows.batch(rows: [row]).features.contains { layout, values in
+                    guard layout.role == .target, layout.name == output.name, case .ints(let labels) = values else {
+                        return false
+                    }
+                    return labels.contains { $0 >= 0 }
+                }
+            }
+            guard hasLabel else { throw withoutLabels(output, what) }
+        }
+    }
+
+    private static func withoutLabels(_ output: OutputConfig, _ what: String) -> MartletError {
+        MartletError(
+            .invalidData,
+            "\(what) have no label of '\(output.name)', so nothing can be measured; give rows with labels",
+            param: output.name)
+    }
+
+    /// Rows without a label count in no mean. Throws `invalidData` where there are no rows, or none has a label of some
+    /// output.
     public func evaluate(_ encoded: EncodedRows, device: Device, progress: (Int) throws -> Void = { _ in }) throws
         -> Result
     {
@@ -64,7 +89,10 @@ public struct Evaluator {
             }
             try progress(range.upperBound)
         }
-        let means = zip(lossSums, counts).map { $0 / Double(max($1, 1)) }
+        for (output, count) in zip(outputs, counts) where count == 0 {
+            throw Self.withoutLabels(output, "the rows to measure on")
+        }
+        let means = zip(lossSums, counts).map { $0 / Double($1) }
         var metrics = ["loss": zip(means, outputs).reduce(0) { $0 + $1.0 * $1.1.weight }]
         var confusion: [String: ConfusionMatrix] = [:]
         for (index, output) in outputs.enumerated() {

@@ -31,7 +31,7 @@ public final class FeatureObjective: TrainingObjective {
     ///   - rows: the training rows.
     ///   - outputs: the recipe's outputs, in the network's order.
     ///   - goOn: asked between the parts of long work; throws where it is to end.
-    /// - Throws: `invalidData` where no rows are left.
+    /// - Throws: `invalidData` where no rows are left, or those that are held out have no label of some output.
     public init(
         network: FeatureNetwork, rows: EncodedRows, outputs: [OutputConfig], seed: UInt64, augment: [AugmentStep] = [],
         validation: Validation? = nil, device: Device = .cpu, goOn: @escaping () throws -> Void = {}
@@ -48,6 +48,7 @@ public final class FeatureObjective: TrainingObjective {
         guard rows.count > 0 else {
             throw MartletError(.invalidData, "no rows are left to train on; check cleaning and split")
         }
+        if let validation { try Evaluator.checkLabels(of: outputs, in: validation.rows, "the validation rows") }
         let counts = try ClassCounts(rows, outputs: outputs)
         losses = try zip(outputs.indices, outputs).map {
             try OutputLoss($1, classCounts: counts[$0], device: device)
@@ -82,13 +83,17 @@ public final class FeatureObjective: TrainingObjective {
         try zip(losses, rows.targets(places)).map { try $0.weight(of: $1) }
     }
 
-    /// The share of the last batch that the first category output got right.
+    /// The share of the last batch's labels that the first category output got right; nil where there are none.
     public var batchAccuracy: Double? {
         guard let batch = lastBatch,
             let index = outputs.firstIndex(where: { $0.type == .category || $0.type == .sequence })
         else { return nil }
         return try? Tensor.inference {
-            try batch.results[index].detach().argmax(-1).eq(batch.targets[index]).to(.float32).mean().item()
+            let targets = batch.targets[index]
+            let count = try targets.ge(0).to(.int64).sum().intItem()
+            guard count > 0 else { return nil }
+            let right = try batch.results[index].detach().argmax(-1).eq(targets).to(.int64).sum().intItem()
+            return Double(right) / Double(count)
         }
     }
 

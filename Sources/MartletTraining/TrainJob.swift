@@ -51,6 +51,8 @@ public struct TrainJob {
         }
         let data = try prepare(fold: nil)
         announce(data)
+        // Now, and not when the training is done.
+        try Evaluator.checkLabels(of: recipe.outputs, in: data.test, "the test rows")
         let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
         try start(network)
         var loop = try TrainingLoop(

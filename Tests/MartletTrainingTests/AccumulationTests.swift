@@ -91,6 +91,76 @@ import Testing
         expectFault(.invalidData, ["'tags'", "no label in any training row"]) { _ = try job([0, 0, 0, 0]).finish() }
     }
 
+    /// A job over rows of these lengths, with parts of their own.
+    private static func job(train: [Int], validation: [Int], test: [Int] = [1, 2]) throws -> Job {
+        let text = Self.text(", batch_size: 2, epochs: 3, early_stopping: {metric: validation.loss, patience: 2}")
+            .replacingOccurrences(of: "WEIGHTS", with: "none")
+            .replacingOccurrences(
+                of: "{source: tags.csv, split: {train: 1, validation: 0, test: 0, order: sequential}}",
+                with: "{source: {train: [train.csv], validation: [validation.csv], test: [test.csv]}}")
+        return try Job(
+            text,
+            data: ["train.csv": table(train), "validation.csv": table(validation), "test.csv": table(test)])
+    }
+
+    @Test func `held-out rows without a label count in no mean, and without any there is nothing to measure`() throws {
+        func curve(_ validation: [Int]) throws -> [JSON] {
+            let told = Told()
+            let card = try Self.job(train: [3, 2, 4, 5], validation: validation).finish(told)
+            let epochs = told.events.filter { $0.key.hasPrefix("epoch-") }.compactMap { $0.data["validation"] }
+            #expect(!epochs.isEmpty && card.metrics["validation"]?["loss"] ?? 0 > 0)
+            return epochs
+        }
+        let (some, all) = (try curve([3, 1, 0, 0]), try curve([3, 1]))
+        #expect(some == all)
+        expectFault(.invalidData, ["the validation rows", "'tags'", "rows with labels"]) {
+            _ = try Self.job(train: [3, 2, 4, 5], validation: [0, 0]).finish()
+        }
+        let told = Told()
+        expectFault(.invalidData, ["the test rows", "'tags'"]) {
+            _ = try Self.job(train: [3, 2, 4, 5], validation: [2, 1], test: [0]).finish(told)
+        }
+        #expect(told.keys("epoch-").isEmpty, "it is refused before the training, and not after it")
+    }
+
+    @Test func `a model is not measured on rows that have no label`() throws {
+        let scratch = try Scratch()
+        let recipe = try recipe(Self.text(", batch_size: 2").replacingOccurrences(of: "WEIGHTS", with: "none"))
+        let data = try scratch.prepare(recipe, [scratch.write("tags.csv", Self.table([3, 2, 0, 0]))])
+        let other = try scratch.write("other.csv", Self.table([0, 0]))
+        let rows = try DataPipeline.encode(
+            paths: [other], csv: recipe.data.csv, preprocessing: data.preprocessing,
+            cacheDirectory: scratch.path + "/other"
+        ).rows
+        expectFault(.invalidData, ["'tags'", "nothing can be measured"]) {
+            try onCompute {
+                let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
+                try network.initialize(seed: 1)
+                _ = try Evaluator(
+                    network: network, outputs: recipe.outputs, preprocessing: data.preprocessing, device: .cpu
+                ).evaluate(rows, device: .cpu)
+            }
+        }
+    }
+
+    @Test func `a batch's accuracy is that of its labels`() throws {
+        let scratch = try Scratch()
+        func accuracy(_ lengths: [Int]) throws -> Double? {
+            let recipe = try recipe(Self.text(", batch_size: 8").replacingOccurrences(of: "WEIGHTS", with: "none"))
+            let data = try scratch.prepare(recipe, [scratch.write("tags.csv", Self.table(lengths))])
+            return try onCompute {
+                let network = try FeatureNetwork(NetworkConfig(recipe, data.preprocessing, data.train.layouts))
+                try network.initialize(seed: 1)
+                let session = try TrainingSession(recipe, network: network, rows: data.train)
+                _ = try session.step()
+                return session.objective.batchAccuracy
+            }
+        }
+        let full = try #require(try accuracy([5, 4]))
+        #expect(full > 0 && full * 9 == (full * 9).rounded())
+        #expect(try accuracy([5, 4, 0, 0, 0]) == full)
+    }
+
     @Test func `an adapter's step in parts has the loss of all its tokens`() throws {
         func curve(_ more: String) throws -> [Double] {
             let lines = [1, 2, 30, 3, 25, 1, 18, 2].map { count in
