@@ -93,6 +93,18 @@ struct OpenAIDepartureTests {
         }
     }
 
+    @Test("L06: vectors that are not there by their request's deadline are given up, at the replica too")
+    func vectorsAreGivenUpAtTheirDeadline() async throws {
+        try await OpenAIFake.with(holds: true) { fake in
+            let begun = ContinuousClock.now
+            let late = try await fake.live.post(
+                "/v1/embeddings", #"{"model":"tiny","input":"a"}"#, headers: [("x-deadline-ms", "1500")])
+            #expect(late.status == 504 && begun.duration(to: .now) < .seconds(60), "\(late.text)")
+            #expect(try late.json()["error"]?["message"]?.string?.contains("deadline") == true)
+            try await eventually { fake.asked.leftCount == 1 && fake.asked.heldCount == 0 }
+        }
+    }
+
     @Test("A11: a key that is revoked ends its stream in five seconds")
     func aKeyThatIsRevokedEndsItsStreamInFiveSeconds() async throws {
         try await OpenAIFake.with(Self.endless(Ended())) { fake in

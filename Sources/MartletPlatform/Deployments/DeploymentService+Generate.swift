@@ -167,13 +167,34 @@ extension DeploymentService {
         let place = try await languagePlace(model, by: principal, deadline: deadline)
         defer { place.group.release(place.replica) }
         let answer: EngineConnection.Answer
+        let question = request(place.route.adapter?.reference)
         do {
-            answer = try await place.connection.request(request(place.route.adapter?.reference))
+            answer = try await Self.within(.microseconds(place.microsecondsLeft)) {
+                try await place.connection.request(question)
+            }
         } catch is CancellationError {
             throw MartletError(.cancelled, "the client left before the answer was there")
         }
         guard let reply = try? JSONDecoder.wire.decode(type, from: Data(answer.head)) else { throw Self.unreadable }
         return (reply, answer.body, place.route.model.reference)
+    }
+
+    /// What `work` gives; it is cancelled where it takes longer. Throws `deadlineExceeded` then.
+    private static func within<Value: Sendable>(
+        _ time: Duration, _ work: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
+        try await withThrowingTaskGroup(of: Value.self) { group in
+            group.addTask { try await work() }
+            group.addTask {
+                try await Task.sleep(for: time)
+                throw MartletError(
+                    .deadlineExceeded,
+                    "the answer was not whole by the request's deadline; send fewer texts or allow more time")
+            }
+            defer { group.cancelAll() }
+            guard let value = try await group.next() else { throw CancellationError() }
+            return value
+        }
     }
 
     private static var unreadable: MartletError {
