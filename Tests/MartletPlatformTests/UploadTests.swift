@@ -63,6 +63,60 @@ import Testing
         try await bench.stop()
     }
 
+    @Test func filesThatComeTogetherAreNotMoreThanOneUploadMayHave() async throws {
+        let bench = try await Bench { $0.uploadLimitBytes = 10 }
+        let datasets = bench.platform.datasets
+        let upload = try await datasets.beginVersion(name: "d", by: bench.admin)
+        func send(_ path: String, _ body: AsyncStream<ByteBuffer>) async -> MartletError.Code? {
+            await code { _ = try await datasets.addFile(upload: upload, path: path, body: body, by: bench.admin) }
+        }
+        // Each begins when there is room for it.
+        let bodies = (0..<3).map { _ in AsyncStream<ByteBuffer>.makeStream() }
+        let codes = await withTaskGroup(of: MartletError.Code?.self) { group in
+            for (index, body) in bodies.enumerated() {
+                group.addTask { await send("\(index).csv", body.stream) }
+                body.continuation.yield(ByteBuffer(string: "abc"))
+            }
+            try? await Task.sleep(for: .milliseconds(100))
+            for body in bodies {
+                body.continuation.yield(ByteBuffer(string: "d"))
+                body.continuation.finish()
+            }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        let (taken, refused) = (codes.filter { $0 == nil }, codes.filter { $0 == .tooLarge })
+        #expect(taken.count == 2 && refused.count == 1)
+        let stored = try await datasets.commit(upload: upload, by: bench.admin)
+        #expect(stored.files.count == 2 && stored.files.allSatisfy { $0.byteCount == 4 })
+
+        // One that is sent again takes the place of the first, however little room is left.
+        let again = try await datasets.beginVersion(name: "d", by: bench.admin)
+        for text in ["0123456", "abcdefghij"] {
+            _ = try await datasets.addFile(upload: again, path: "a.csv", body: body(text), by: bench.admin)
+        }
+        #expect(try await datasets.commit(upload: again, by: bench.admin).files.map(\.byteCount) == [10])
+        try await bench.stop()
+    }
+
+    @Test func whatWasSentIsKeptUntilAnImportBegins() async throws {
+        let bench = try await Bench()
+        let imports = bench.platform.imports
+        let upload = try await imports.begin(name: "m", by: bench.admin)
+        func send(_ path: String) async throws {
+            _ = try await imports.addFile(upload: upload, path: path, body: body("{}"), by: bench.admin)
+        }
+        try await send("config.json")
+        #expect(await code { _ = try await imports.commit(upload: upload, by: bench.admin) } == .invalidData)
+        try await send("model.safetensors")
+        let missing = await code { _ = try await imports.commit(upload: upload, base: "gone", by: bench.admin) }
+        #expect(missing == .notFound)
+        _ = try await bench.platform.garbage.collect(dryRun: false, by: bench.admin)
+        let job = try await imports.commit(upload: upload, by: bench.admin)
+        #expect(job.kind == .import)
+        #expect(await code { _ = try await imports.commit(upload: upload, by: bench.admin) } == .notFound)
+        try await bench.stop()
+    }
+
     /// The version is there, and its description can wait.
     @Test func aDatasetIsRegisteredThoughTheQueueOfJobsIsFull() async throws {
         let bench = try await Bench { $0.maxQueuedJobs = 0 }

@@ -39,8 +39,12 @@ public final class DatasetService: Sendable {
 
     /// Registers the version and starts the job that describes it (`profileJob`).
     public func commit(upload id: String, by principal: Principal) async throws -> DatasetInfo {
-        let (name, tree) = try await uploads.take(.dataset, id, by: principal)
-        defer { uploads.blobs.unpin(tree.files.map(\.hash)) }
+        try await uploads.hand(.dataset, id, by: principal) { name, tree in
+            try await register(name, tree, by: principal)
+        }
+    }
+
+    private func register(_ name: String, _ tree: Tree, by principal: Principal) async throws -> DatasetInfo {
         // The same content again is the version that has it.
         if let newest = try await store.dataset(name, version: nil, projectID: principal.project),
             newest.contentHash == tree.hash

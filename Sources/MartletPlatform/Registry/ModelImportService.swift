@@ -33,17 +33,17 @@ public final class ModelImportService: Sendable {
     }
 
     /// Starts the job that reads the files; `base` is the model that an adapter is added to. Throws `invalidData` where
-    /// no file holds weights.
+    /// no file holds weights. What was sent is kept where it throws, so that nothing need be sent twice.
     public func commit(upload id: String, base: String? = nil, by principal: Principal) async throws -> JobInfo {
-        let (name, tree) = try await uploads.take(.model, id, by: principal)
-        defer { uploads.blobs.unpin(tree.files.map(\.hash)) }
-        guard tree.files.contains(where: { ModelFileFormat.holdsWeights($0.path) }) else {
-            throw MartletError(
-                .invalidData, "no file of '\(name)' holds weights; send .safetensors files or one .gguf file")
+        try await uploads.hand(.model, id, by: principal) { name, tree in
+            guard tree.files.contains(where: { ModelFileFormat.holdsWeights($0.path) }) else {
+                throw MartletError(
+                    .invalidData, "no file of '\(name)' holds weights; send .safetensors files or one .gguf file")
+            }
+            try await audit.record("model.import", on: name, by: principal)
+            try await store.insertTree(tree, at: clock.now())
+            return try await jobs.submitImport(name: name, treeHash: tree.hash, base: base, by: principal)
         }
-        try await audit.record("model.import", on: name, by: principal)
-        try await store.insertTree(tree, at: clock.now())
-        return try await jobs.submitImport(name: name, treeHash: tree.hash, base: base, by: principal)
     }
 
     public func abandon(upload id: String, by principal: Principal) async throws {

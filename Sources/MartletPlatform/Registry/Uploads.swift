@@ -5,7 +5,7 @@ import NIOCore
 
 /// Files on their way in: streamed to disk, kept by their hash, and handed over together once all are there.
 ///
-/// An upload ends with `take`, `abandon`, an hour after anyone sent something to it, or with `serve`.
+/// An upload ends with `hand`, `abandon`, an hour after anyone sent something to it, or with `serve`.
 actor Uploads {
     /// What its files become.
     enum Purpose: String, Sendable { case dataset, model }
@@ -14,8 +14,10 @@ actor Uploads {
         var project: String
         var purpose: Purpose
         var name: String
-        var files: [TreeFile] = []
+        /// By their paths.
+        var files: [String: TreeFile] = [:]
         var byteCount = 0
+        var hashes: [String] { files.values.map(\.hash) }
         var touchedAt: Date
         /// Files that are on their way at this moment.
         var sending = 0
@@ -54,7 +56,7 @@ actor Uploads {
         let limit = clock.now() - Self.lifetime
         for (id, upload) in uploads where upload.sending == 0 && upload.touchedAt < limit {
             uploads[id] = nil
-            blobs.unpin(upload.files.map(\.hash))
+            blobs.unpin(upload.hashes)
         }
     }
 
@@ -63,7 +65,7 @@ actor Uploads {
         _ purpose: Purpose, _ id: String, path: String, body: Body, by principal: Principal
     ) async throws -> TreeFile where Body.Element == ByteBuffer {
         try RelativePath.check(path)
-        let room = try await enter(purpose, id, by: principal)
+        let room = try await enter(purpose, id, path: path, by: principal)
         do {
             let file = try await receive(path, body, room: room)
             do {
@@ -86,9 +88,7 @@ actor Uploads {
         let writer = try blobs.writer()
         for try await chunk in body {
             guard writer.byteCount + chunk.readableBytes <= room else {
-                throw MartletError(
-                    .tooLarge,
-                    "the upload is over the limit of \(byteLimit) bytes; split the data, or raise upload_limit_bytes")
+                throw tooLarge
             }
             try chunk.withUnsafeReadableBytes { try writer.append($0) }
         }
@@ -96,44 +96,70 @@ actor Uploads {
         return TreeFile(path: path, hash: hash, byteCount: byteCount)
     }
 
-    /// The name and files; they stay pinned until the caller unpins them.
-    func take(_ purpose: Purpose, _ id: String, by principal: Principal) throws -> (name: String, tree: Tree) {
+    private nonisolated var tooLarge: MartletError {
+        MartletError(
+            .tooLarge,
+            "the upload is over the limit of \(byteLimit) bytes; split the data, or raise upload_limit_bytes")
+    }
+
+    /// What `use` makes of the name and the files, which are pinned meanwhile. The upload ends with it; where it throws,
+    /// all that was sent stays for another try.
+    nonisolated func hand<Made>(
+        _ purpose: Purpose, _ id: String, by principal: Principal, to use: (String, Tree) async throws -> Made
+    ) async throws -> Made {
+        let (upload, tree) = try await take(purpose, id, by: principal)
+        do {
+            let made = try await use(upload.name, tree)
+            blobs.unpin(upload.hashes)
+            return made
+        } catch {
+            await putBack(upload, id)
+            throw error
+        }
+    }
+
+    private func take(_ purpose: Purpose, _ id: String, by principal: Principal) throws -> (Upload, Tree) {
         let upload = try upload(purpose, id, by: principal)
-        let tree = try Tree(files: upload.files)
+        let tree = try Tree(files: Array(upload.files.values))
         uploads[id] = nil
-        return (upload.name, tree)
+        return (upload, tree)
+    }
+
+    private func putBack(_ upload: Upload, _ id: String) {
+        uploads[id] = upload
+        // Files on their way since before are counted no more.
+        uploads[id]?.sending = 0
+        uploads[id]?.touchedAt = clock.now()
     }
 
     func abandon(_ purpose: Purpose, _ id: String, by principal: Principal) throws {
         let upload = try upload(purpose, id, by: principal)
         uploads[id] = nil
-        blobs.unpin(upload.files.map(\.hash))
+        blobs.unpin(upload.hashes)
     }
 
-    /// How many bytes the upload may still take.
-    private func enter(_ purpose: Purpose, _ id: String, by principal: Principal) throws -> Int {
+    /// How many bytes a file may have: one that is sent again takes the place of the first.
+    private func enter(_ purpose: Purpose, _ id: String, path: String, by principal: Principal) throws -> Int {
         let upload = try upload(purpose, id, by: principal)
         uploads[id]?.sending += 1
-        return byteLimit - upload.byteCount
+        return byteLimit - upload.byteCount + (upload.files[path]?.byteCount ?? 0)
     }
 
     private func leave(_ id: String) {
-        uploads[id]?.sending -= 1
+        if let sending = uploads[id]?.sending { uploads[id]?.sending = max(0, sending - 1) }
         uploads[id]?.touchedAt = clock.now()
     }
 
     private func keep(_ file: TreeFile, _ purpose: Purpose, _ id: String, by principal: Principal) throws {
-        var upload = try upload(purpose, id, by: principal)
-        if let index = upload.files.firstIndex(where: { $0.path == file.path }) {
-            // Sent again, after a connection broke.
-            blobs.unpin([upload.files[index].hash])
-            upload.byteCount -= upload.files[index].byteCount
-            upload.files[index] = file
-        } else {
-            upload.files.append(file)
-        }
-        upload.byteCount += file.byteCount
-        uploads[id] = upload
+        let upload = try upload(purpose, id, by: principal)
+        // Sent again, after a connection broke.
+        let earlier = upload.files[file.path]
+        let others = upload.byteCount - (earlier?.byteCount ?? 0)
+        // Others may have come meanwhile, each within what was left when it began.
+        guard file.byteCount <= byteLimit - others else { throw tooLarge }
+        uploads[id]?.files[file.path] = file
+        uploads[id]?.byteCount = others + file.byteCount
+        if let earlier { blobs.unpin([earlier.hash]) }
     }
 
     private func upload(_ purpose: Purpose, _ id: String, by principal: Principal) throws -> Upload {
