@@ -199,6 +199,30 @@ import Testing
         try await next.stop()
     }
 
+    @Test func aRolloutThatCannotGoOnAfterARestartSaysWhy() async throws {
+        let bench = try await trained()
+        _ = try await bench.train(weights: "two")
+        async let first = bench.platform.deployments.deploy(
+            DeploymentRequest(model: "m@1", name: "live"), by: bench.admin)
+        try await answerAsReplica(bench, "one")
+        _ = try await first
+        _ = try await bench.platform.deployments.deploy(
+            DeploymentRequest(model: "m@2", name: "live"), wait: false, by: bench.admin)
+        _ = try #require(await bench.engine.next())
+        try await bench.platform.models.delete("m@2", force: true, by: bench.admin)
+        try await bench.stop(keep: true)
+
+        let next = try await Bench(home: bench.home)
+        try await answerAsReplica(next, "again")
+        try await eventually { try await ask(next, "live") == "again:x" }
+        try await eventually {
+            try await next.platform.deployments.show("live", by: next.admin).error?.contains("m@2") == true
+        }
+        let shown = try await next.platform.deployments.show("live", by: next.admin)
+        #expect(shown.ready && shown.model == "m@1" && shown.nextModel == nil)
+        try await next.stop()
+    }
+
     @Test func aModelThatMissesARequirementIsKeptButNotDeployed() async throws {
         let bench = try await Bench()
         _ = try await bench.importDataset("d")

@@ -116,16 +116,29 @@ extension DeploymentService {
                 out: current, as: stored.name, replicas: stored.replicas, projectID: stored.projectID)
             guard let next = stored.nextModel, next != stored.model else { return }
             Task {
+                // Whether that answers is told by the deployment itself.
                 try? await rollout.value
-                let model = try await self.model(next, projectID: stored.projectID)
-                _ = try await self.roll(
-                    out: model, as: stored.name, replicas: stored.replicas, projectID: stored.projectID)
+                await self.goOn(to: next, stored)
             }
         } catch {
             let reason = (error as? MartletError)?.message ?? "\(error)"
             environment.logger.error("the deployment \(stored.name) was not started: \(reason)")
             entries[Router.Key(project: stored.projectID, name: stored.name)]?.stored.error = reason
         }
+    }
+
+    /// Begins anew the rollout that an earlier `serve` left in its middle.
+    private func goOn(to next: String, _ stored: StoredDeployment) async {
+        do {
+            let model = try await model(next, projectID: stored.projectID)
+            _ = try await roll(out: model, as: stored.name, replicas: stored.replicas, projectID: stored.projectID)
+        } catch  where !isStopping {
+            let reason = (error as? MartletError)?.message ?? "\(error)"
+            environment.logger.error("the deployment \(stored.name) does not go on to \(next): \(reason)")
+            await note(
+                "it does not go on to \(next): \(reason)",
+                onDeployment: Router.Key(project: stored.projectID, name: stored.name))
+        } catch {}
     }
 
     /// Unloads models that nobody has asked for a while; called now and then.

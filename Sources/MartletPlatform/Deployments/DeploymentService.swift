@@ -156,11 +156,12 @@ public actor DeploymentService {
                 "the deployment '\(name.prefix(200))' is asked by \(Set(users).sorted().prefix(20).joined(separator: ", ")); "
                     + "wait for their end, or cancel them")
         }
-        let (key, entry) = try await entry(name, principal)
+        let (key, _) = try await entry(name, principal)
         try await audit.record("deployment.delete", on: key.name, by: principal)
         try await store.deleteDeployment(key.name, projectID: key.project)
         router.set(nil, for: key)
-        entries[key] = nil
+        // As it is by now: a rollout may have gone on meanwhile.
+        guard let entry = entries.removeValue(forKey: key) else { return }
         entry.rollout?.cancel()
         await entry.next?.stop()
         await entry.group?.stop()
