@@ -16,7 +16,7 @@ final class InferenceStatistics: Sendable {
         var lastMilliseconds: UInt64 = 0
     }
 
-    /// Names from requests that failed are not kept past this many.
+    /// Past this many names, new ones count as one without a name.
     private static let nameLimit = 10_000
     private let entries = Mutex<[String: Entry]>([:])
 
@@ -24,17 +24,22 @@ final class InferenceStatistics: Sendable {
         let nanoseconds = DispatchTime.now().uptimeNanoseconds &- arrival
         let milliseconds = Self.milliseconds
         entries.withLock { entries in
-            entries[model, default: Entry()].add(reply, nanoseconds: nanoseconds, at: milliseconds)
+            entries[Self.name(model, in: entries), default: Entry()].add(
+                reply, nanoseconds: nanoseconds, at: milliseconds)
         }
     }
 
     func failed(_ model: String, since arrival: UInt64) {
         let nanoseconds = DispatchTime.now().uptimeNanoseconds &- arrival
         entries.withLock { entries in
-            guard entries[model] != nil || entries.count < Self.nameLimit else { return }
-            entries[model, default: Entry()].failureCount += 1
-            entries[model, default: Entry()].failureNanoseconds += nanoseconds
+            let name = Self.name(model, in: entries)
+            entries[name, default: Entry()].failureCount += 1
+            entries[name, default: Entry()].failureNanoseconds += nanoseconds
         }
+    }
+
+    private static func name(_ model: String, in entries: [String: Entry]) -> String {
+        entries[model] != nil || entries.count < nameLimit ? model : ""
     }
 
     func entry(_ model: String) -> Entry { entries.withLock { $0[model] ?? Entry() } }
