@@ -188,6 +188,33 @@ struct BatchRestartTests {
         }
     }
 
+    @Test("A file that cannot be opened for a while holds its batch up, and no longer") func unreadableForAWhile()
+        async throws
+    {
+        try await withHome { home in
+            let executor = Executor(pause: .milliseconds(4))
+            var id = "", path = ""
+            try await withPlatform(home, executor) { platform, admin in
+                let file = try await upload(platform, Self.lines(400), admin)
+                path = try await platform.files.content(of: file, by: admin).localPath
+                id = try await create(platform, file, admin)
+                try await eventually { executor.answered.withLock { $0.count } >= 30 }
+            }
+            // A link to itself is there and cannot be opened.
+            try FileManager.default.moveItem(atPath: path, toPath: home + "/away")
+            #expect(symlink(path, path) == 0)
+            let before = executor.answered.withLock { $0.count }
+            try await withPlatform(home, executor) { platform, admin in
+                try await Task.sleep(for: .milliseconds(400))
+                #expect(executor.answered.withLock { $0.count } == before)
+                #expect(rename(home + "/away", path) == 0)
+                try await eventually { try await platform.batches.show(id, by: admin).batch.state.isFinal }
+                let view = try await platform.batches.show(id, by: admin)
+                #expect(view.batch.state == .completed && view.tally.completed == 400 && view.tally.failed == 0)
+            }
+        }
+    }
+
     private static func lose(_ path: String, _ loss: String) throws {
         if loss == "gone" { return try FileManager.default.removeItem(atPath: path) }
         #expect(chmod(path, 0o600) == 0 && truncate(path, 100) == 0)

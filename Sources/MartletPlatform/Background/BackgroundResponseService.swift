@@ -139,7 +139,9 @@ public actor BackgroundResponseService {
         }
     }
 
+    /// While the server stops, it is the next one's to work out.
     @discardableResult private func proceed(_ stored: StoredBackgroundResponse, shown: JSON) -> ResponseLog? {
+        guard !isStopping else { return nil }
         var log: ResponseLog?
         if stored.request["stream"] == true {
             let (first, overflows) = stored.restarts.multipliedReportingOverflow(by: ResponseLog.numbersOfOneServe)

@@ -13,15 +13,9 @@ struct WorkFiles: Sendable {
         _ id: String, purposes: Set<FilePurpose>, param: String, projectID: String
     ) async throws -> FileInfo {
         guard let file = try await store.file(id, projectID: projectID, at: clock.now()) else {
-            throw MartletError(.notFound, "there is no file '\(id.prefix(80))'; see GET /v1/files", param: param)
+            throw FileService.unknown(id, param: param)
         }
-        guard purposes.contains(file.purpose) else {
-            let fitting = purposes.map { "'\($0.rawValue)'" }.sorted().joined(separator: " or ")
-            throw MartletError(
-                .invalidRequest,
-                "the purpose of '\(id.prefix(80))' is '\(file.purpose.rawValue)'; upload the file with the purpose \(fitting)",
-                param: param)
-        }
+        try FileService.check(file, purposes, param: param)
         return file
     }
 
@@ -31,6 +25,26 @@ struct WorkFiles: Sendable {
             throw MartletError(.notFound, "the content of the uploaded file is not registered; upload it again")
         }
         return try LineFile(path: try blobs.path(of: stored.hash), byteCount: stored.byteCount)
+    }
+
+    /// A tree's one file, opened once: where that cannot be done now, whoever asks next tries again.
+    actor Content {
+        private let files: WorkFiles
+        private let treeHash: String
+        private var opened: LineFile?
+
+        init(_ files: WorkFiles, tree hash: String) {
+            self.files = files
+            treeHash = hash
+        }
+
+        /// Throws as `open(tree:)` does.
+        func file() async throws -> LineFile {
+            if let opened { return opened }
+            let file = try await files.open(tree: treeHash)
+            opened = file
+            return file
+        }
     }
 
     /// Lines on their way into a new file.

@@ -26,8 +26,9 @@ extension BatchService {
         }
     }
 
-    /// From the state that is stored to the next.
+    /// From the state that is stored to the next; while the server stops, that is the next one's to do.
     func proceed(_ batch: StoredBatch) {
+        guard !isStopping else { return }
         runs[batch.id] = Run(batch: batch)
         switch batch.state {
         case .validating: runs[batch.id]?.reading = Task { await self.read(batch.id) }
@@ -100,18 +101,19 @@ extension BatchService {
     // MARK: Running
 
     private func run(_ batch: StoredBatch) {
+        guard !isStopping else { return }
         let id = batch.id
         let principal = Principal(
             keyID: batch.keyID, project: batch.projectID, projectName: "", role: .developer)
         let (store, executor, clock) = (environment.store, environment.executor, environment.clock)
-        let content = Task { try await environment.files.open(tree: batch.treeHash) }
+        let content = WorkFiles.Content(environment.files, tree: batch.treeHash)
         let work = WorkRun<StoredBatchLine>.Work(
             load: { try await store.waitingLines(ofBatch: id, after: $0, limit: $1) },
             perform: { line, tries in
                 let tab = UsageTab()
                 let reply: InnerReply
                 do {
-                    let bytes = try await content.value.read(at: line.place, count: line.byteCount)
+                    let bytes = try await content.file().read(at: line.place, count: line.byteCount)
                     let body = try JSONParser.parse(bytes)["body"] ?? [:]
                     reply = await executor.execute(
                         InnerRequest(path: batch.info.endpoint, body: body, principal: principal.paying(on: tab)))
