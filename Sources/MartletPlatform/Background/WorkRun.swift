@@ -26,7 +26,9 @@ actor WorkRun<Unit: WorkUnit> {
     /// What failed in the server itself, for its log.
     private let note: @Sendable (any Error) -> Void
     private var tasks: [Int: Task<Void, Never>] = [:]
-    private var others: [Task<Void, Never>] = []
+    /// What there is one of at a time: a run that waits for weeks must not pile up what is over.
+    private enum Step: Hashable { case load, pause, drain, end }
+    private var steps: [Step: Task<Void, Never>] = [:]
     private var isStopped = false
     private var whenOver: (@Sendable () -> Void)?
 
@@ -55,30 +57,27 @@ actor WorkRun<Unit: WorkUnit> {
         case .run(let unit, let tries):
             tasks[unit.number] = Task { await self.run(unit, tries: tries) }
         case .load(let after, let count):
-            others.append(
-                Task {
-                    guard let units = await self.untilDone({ try await self.work.load(after, count) }) else { return }
-                    self.handle(.loaded(units))
-                })
-        case .pause(let milliseconds): later(.milliseconds(milliseconds), .pauseOver)
+            steps[.load] = Task {
+                guard let units = await self.untilDone({ try await self.work.load(after, count) }) else { return }
+                self.handle(.loaded(units))
+            }
+        case .pause(let milliseconds): steps[.pause] = later(.milliseconds(milliseconds), .pauseOver)
         case .drain:
             for task in tasks.values { task.cancel() }
-            later(Self.drainTime, .drainOver)
+            steps[.drain] = later(Self.drainTime, .drainOver)
         case .end(let ending):
-            others.append(
-                Task {
-                    guard await self.untilDone({ try await self.work.end(ending) }) != nil else { return }
-                    self.over()
-                })
+            steps[.end] = Task {
+                guard await self.untilDone({ try await self.work.end(ending) }) != nil else { return }
+                self.over()
+            }
         }
     }
 
-    private func later(_ time: Duration, _ event: WorkMachine<Unit>.Event) {
-        others.append(
-            Task {
-                guard (try? await self.clock.sleep(time)) != nil else { return }
-                self.handle(event)
-            })
+    private func later(_ time: Duration, _ event: WorkMachine<Unit>.Event) -> Task<Void, Never> {
+        Task {
+            guard (try? await self.clock.sleep(time)) != nil else { return }
+            self.handle(event)
+        }
     }
 
     private func run(_ unit: Unit, tries: Int) async {
@@ -115,8 +114,8 @@ actor WorkRun<Unit: WorkUnit> {
     }
 
     private func over() {
-        for task in others { task.cancel() }
-        others = []
+        for task in steps.values { task.cancel() }
+        steps = [:]
         whenOver?()
         whenOver = nil
     }
@@ -124,7 +123,7 @@ actor WorkRun<Unit: WorkUnit> {
     /// Ends without an ending: the next `serve` goes on.
     func stop() async {
         isStopped = true
-        let running = Array(tasks.values) + others
+        let running = Array(tasks.values) + Array(steps.values)
         for task in running { task.cancel() }
         for task in running { await task.value }
     }
