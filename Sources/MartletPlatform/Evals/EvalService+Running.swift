@@ -5,9 +5,6 @@ import MartletWire
 extension StoredEvalItem: WorkUnit {}
 
 extension EvalService {
-    private static var pageCount: Int { 500 }
-    private static var pageByteCount: Int { 4 << 20 }
-
     /// Goes on with what an earlier `serve` left.
     func start() async throws {
         for run in try await store.unfinishedEvalRuns() { proceed(run) }
@@ -27,7 +24,9 @@ extension EvalService {
 
     func hasWork() -> Bool { !runs.isEmpty }
 
+    /// While the server stops, it is the next one's to run.
     func proceed(_ run: StoredEvalRun) {
+        guard !isStopping else { return }
         runs[run.id] = Run(run: run)
         runs[run.id]?.loading = Task { await self.prepare(run) }
     }
@@ -101,71 +100,58 @@ extension EvalService {
     ) async throws {
         let store = environment.store
         try await store.deleteItems(ofRun: run.id)
-        var page: [StoredEvalItem] = []
-        var (count, byteCount) = (0, 0)
-        func add(_ source: JSON, isCustom: Bool = true, bytes: Int = 0) async throws {
-            guard count < EvalDataSource.itemLimit else {
-                throw MartletError(
-                    .invalidData, "the data has more than \(EvalDataSource.itemLimit) items; use several runs")
-            }
-            if isCustom { try definition.check(item: source["item"] ?? .null, number: count) }
-            page.append(
-                StoredEvalItem(
-                    id: "outputitem_\(ContentHash.of("\(run.id)/\(count)").prefix(24))", number: count, source: source))
-            count += 1
-            byteCount += bytes
-            guard page.count >= Self.pageCount || byteCount >= Self.pageByteCount else { return }
-            try await store.insert(page, ofRun: run.id)
-            (page, byteCount) = ([], 0)
-            try Task.checkCancellation()
-        }
+        var items = EvalItems(run.id, definition, store)
         switch data.source {
-        case .content(let content): for item in content { try await add(item) }
-        case .file(let id):
-            let file = try await environment.files.file(
-                id, purposes: Set(FilePurpose.allCases), param: "data_source.source.id", projectID: run.projectID)
-            let limit = environment.configuration.bodyLimitBytes
-            try await environment.files.open(tree: file.contentHash).forEachLine(byteLimit: limit) { line in
-                guard !line.isBlank else { return true }
-                guard let bytes = line.bytes else {
-                    throw MartletError(.invalidData, "line \(line.number) has more than \(limit) bytes; cut it")
-                }
-                let value: JSON
-                do {
-                    value = try JSONParser.parse(bytes)
-                    try EvalDataSource.check(value, path: "line \(line.number)")
-                } catch let error as MartletError {
-                    throw MartletError(.invalidData, "line \(line.number) of the file: \(error.message)")
-                }
-                try await add(value, bytes: line.byteCount)
-                return true
-            }
+        case .content(let content): for item in content { try await items.add(item) }
+        case .file(let id): try await load(file: id, ofProject: run.projectID, into: &items)
         case .storedCompletions(let filter, let limit):
             var after: String?
-            while count < limit {
+            while items.count < limit {
                 let kept = try await store.chatCompletions(
-                    projectID: run.projectID, filter: filter, after: after, limit: min(Self.pageCount, limit - count),
-                    isNewestFirst: true)
+                    projectID: run.projectID, filter: filter, after: after,
+                    limit: min(EvalItems.pageCount, limit - items.count), isNewestFirst: true)
                 guard let last = kept.last else { break }
-                for completion in kept { try await add(Self.item(completion), isCustom: false) }
+                for completion in kept { try await items.add(kept: Self.item(completion)) }
                 after = last.id
             }
         case .responses(let filter):
             var after: String?
-            while count < EvalDataSource.itemLimit {
+            while items.count < EvalDataSource.itemLimit {
                 let kept = try await store.responses(
                     projectID: run.projectID, filter: filter, after: after,
-                    limit: min(Self.pageCount, EvalDataSource.itemLimit - count), isNewestFirst: true)
+                    limit: min(EvalItems.pageCount, EvalDataSource.itemLimit - items.count), isNewestFirst: true)
                 guard let last = kept.last else { break }
-                for response in kept { try await add(Self.item(response), isCustom: false) }
+                for response in kept { try await items.add(kept: Self.item(response)) }
                 after = last.id
             }
         }
-        guard count > 0 else {
+        guard items.count > 0 else {
             throw MartletError(
                 .invalidData, "the data source has no items; keep answers with store: true, or mend the file")
         }
-        try await store.insert(page, ofRun: run.id)
+        try await items.flush()
+    }
+
+    private nonisolated func load(file id: String, ofProject project: String, into items: inout EvalItems) async throws
+    {
+        let file = try await environment.files.file(
+            id, purposes: Set(FilePurpose.allCases), param: "data_source.source.id", projectID: project)
+        let limit = environment.configuration.bodyLimitBytes
+        try await environment.files.open(tree: file.contentHash).forEachLine(byteLimit: limit) { line in
+            guard !line.isBlank else { return true }
+            guard let bytes = line.bytes else {
+                throw MartletError(.invalidData, "line \(line.number) has more than \(limit) bytes; cut it")
+            }
+            let value: JSON
+            do {
+                value = try JSONParser.parse(bytes)
+                try EvalDataSource.check(value, path: "line \(line.number)")
+            } catch let error as MartletError {
+                throw MartletError(.invalidData, "line \(line.number) of the file: \(error.message)")
+            }
+            try await items.add(value, byteCount: line.byteCount)
+            return true
+        }
     }
 
     /// A kept chat as an item: what was asked is `item.input`, what was answered is the sample.
@@ -203,7 +189,7 @@ extension EvalService {
     // MARK: Running
 
     private func begin(_ run: StoredEvalRun, _ definition: EvalDefinition, _ data: EvalDataSource) {
-        guard runs[run.id] != nil else { return }
+        guard runs[run.id] != nil, !isStopping else { return }
         let id = run.id
         let (store, clock, logger) = (environment.store, environment.clock, environment.logger)
         let judge = EvalJudge(
@@ -249,5 +235,59 @@ extension EvalService {
     private func over(_ id: String) {
         runs[id] = nil
         release(id)
+    }
+}
+
+/// The items of a run on their way into the store, a page at a time.
+private struct EvalItems {
+    static let pageCount = 500
+    private static let pageByteCount = 4 << 20
+
+    private(set) var count = 0
+    private var page: [StoredEvalItem] = []
+    private var byteCount = 0
+    private let runID: String
+    private let definition: EvalDefinition
+    private let store: Store
+
+    init(_ runID: String, _ definition: EvalDefinition, _ store: Store) {
+        self.runID = runID
+        self.definition = definition
+        self.store = store
+    }
+
+    /// An item that a client gives, which must have the shape that the eval says.
+    mutating func add(_ source: JSON, byteCount: Int = 0) async throws {
+        try checkRoom()
+        try definition.check(item: source["item"] ?? .null, number: count)
+        try await append(source, byteCount)
+    }
+
+    /// An answer that was kept.
+    mutating func add(kept source: JSON) async throws {
+        try checkRoom()
+        try await append(source, 0)
+    }
+
+    private func checkRoom() throws {
+        guard count < EvalDataSource.itemLimit else {
+            throw MartletError(
+                .invalidData, "the data has more than \(EvalDataSource.itemLimit) items; use several runs")
+        }
+    }
+
+    private mutating func append(_ source: JSON, _ bytes: Int) async throws {
+        let id = "outputitem_\(ContentHash.of("\(runID)/\(count)").prefix(24))"
+        page.append(StoredEvalItem(id: id, number: count, source: source))
+        count += 1
+        byteCount += bytes
+        guard page.count >= Self.pageCount || byteCount >= Self.pageByteCount else { return }
+        try await flush()
+        try Task.checkCancellation()
+    }
+
+    mutating func flush() async throws {
+        try await store.insert(page, ofRun: runID)
+        (page, byteCount) = ([], 0)
     }
 }
