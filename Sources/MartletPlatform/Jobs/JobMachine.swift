@@ -103,25 +103,8 @@ package struct JobMachine: Sendable, Equatable {
 
     private mutating func handle(_ event: Event) -> [Action] {
         switch event {
-        case .slotGranted:
-            guard phase == .queued else { return [] }
-            holdsSlot = true
-            if hasWorker {
-                phase = .waitingForExit
-                return [.setState(.running, nil)]
-            }
-            return [.setState(.running, nil)] + launch()
-
-        case .connected:
-            isConnected = true
-            switch phase {
-            case .starting, .awaitingReturn:
-                phase = .connected
-                return [.stopTimer]
-            case .pausing: return [.sendPause]
-            case .done, .paused: return [.sendCancel]
-            case .queued, .waitingForExit, .backingOff, .connected, .publishing: return []
-            }
+        case .slotGranted: return slotGranted()
+        case .connected: return connected()
 
         case .disconnected:
             isConnected = false
@@ -161,38 +144,45 @@ package struct JobMachine: Sendable, Equatable {
 
         case .pauseRequested: return pause(nil)
         case .budgetSpent(let reason): return pause(reason)
-
-        case .resumeRequested:
-            guard phase == .paused else { return [] }
-            restarts = 0
-            pauseReason = nil
-            if holdsSlot {
-                phase = .waitingForExit
-                return [.setState(.running, nil)]
-            }
-            phase = .queued
-            return [.setState(.queued, nil), .enqueue]
-
-        case .cancelRequested:
-            guard phase != .done else { return [] }
-            phase = .done
-            let state = Action.setState(.cancelled, nil)
-            guard hasWorker else { return [state, .stopTimer] }
-            return [state] + (isConnected ? [.sendCancel] : []) + [.start(.terminate, .seconds(3))]
-
+        case .resumeRequested: return resume()
+        case .cancelRequested: return cancel()
         case .timer(let timer): return fired(timer)
-
-        case .recovered(let isWorkerAlive):
-            guard phase == .awaitingReturn || phase == .pausing else { return [] }
-            holdsSlot = true
-            hasWorker = isWorkerAlive
-            if isWorkerAlive { return [.start(.returning, .seconds(10))] }
-            if phase == .pausing {
-                phase = .paused
-                return [.setState(.paused, pauseReason)]
-            }
-            return launch()
+        case .recovered(let isWorkerAlive): return recovered(isWorkerAlive)
         }
+    }
+
+    private mutating func slotGranted() -> [Action] {
+        guard phase == .queued else { return [] }
+        holdsSlot = true
+        if hasWorker {
+            phase = .waitingForExit
+            return [.setState(.running, nil)]
+        }
+        return [.setState(.running, nil)] + launch()
+    }
+
+    private mutating func connected() -> [Action] {
+        isConnected = true
+        switch phase {
+        case .starting, .awaitingReturn:
+            phase = .connected
+            return [.stopTimer]
+        case .pausing: return [.sendPause]
+        case .done, .paused: return [.sendCancel]
+        case .queued, .waitingForExit, .backingOff, .connected, .publishing: return []
+        }
+    }
+
+    private mutating func recovered(_ isWorkerAlive: Bool) -> [Action] {
+        guard phase == .awaitingReturn || phase == .pausing else { return [] }
+        holdsSlot = true
+        hasWorker = isWorkerAlive
+        if isWorkerAlive { return [.start(.returning, .seconds(10))] }
+        if phase == .pausing {
+            phase = .paused
+            return [.setState(.paused, pauseReason)]
+        }
+        return launch()
     }
 
     private mutating func launch() -> [Action] {
@@ -260,6 +250,26 @@ package struct JobMachine: Sendable, Equatable {
             return [.setState(.pausing, reason)] + (isConnected ? [.sendPause] : []) + [.start(.pausing, .seconds(120))]
         case .publishing, .pausing, .paused, .done: return []
         }
+    }
+
+    private mutating func resume() -> [Action] {
+        guard phase == .paused else { return [] }
+        restarts = 0
+        pauseReason = nil
+        if holdsSlot {
+            phase = .waitingForExit
+            return [.setState(.running, nil)]
+        }
+        phase = .queued
+        return [.setState(.queued, nil), .enqueue]
+    }
+
+    private mutating func cancel() -> [Action] {
+        guard phase != .done else { return [] }
+        phase = .done
+        let state = Action.setState(.cancelled, nil)
+        guard hasWorker else { return [state, .stopTimer] }
+        return [state] + (isConnected ? [.sendCancel] : []) + [.start(.terminate, .seconds(3))]
     }
 
     private mutating func fired(_ timer: Timer) -> [Action] {
