@@ -84,7 +84,7 @@ extension Configuration {
         case .string: values[key] = .string(text)
         default:
             let names = CodingKeys.allCases.map(\.stringValue)
-            let near = names.min { distance($0, key) < distance($1, key) } ?? "listen"
+            let near = names.min { Nearest.distance($0, key) < Nearest.distance($1, key) } ?? "listen"
             throw MartletError(
                 .usage, "there is no setting '\(key.prefix(60))' (\(place)); the nearest is '\(near)'", param: key)
         }
@@ -127,20 +127,4 @@ extension Configuration {
 
     /// About 31 years: more does not fit in nanoseconds.
     private static let longestSeconds = 1_000_000_000
-
-    /// Levenshtein's edit distance.
-    private static func distance(_ left: String, _ right: String) -> Int {
-        let right = Array(right.utf8)
-        var row = Array(0...right.count)
-        for (i, a) in left.utf8.enumerated() {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for (j, b) in right.enumerated() {
-                let above = row[j + 1]
-                row[j + 1] = min(above + 1, row[j] + 1, diagonal + (a == b ? 0 : 1))
-                diagonal = above
-            }
-        }
-        return row[right.count]
-    }
 }

@@ -47,16 +47,8 @@ extension API {
             throw fields.fault("completion_window", "is missing; use 24h")
         }
         let metadata = try StoredMetadata.read(&fields)
-        var seconds: Int?
-        if let value = try fields.object("output_expires_after") {
-            var inner = try RequestFields(value, path: "output_expires_after")
-            guard try inner.choice("anchor", ["created_at"]) != nil else {
-                throw inner.fault("anchor", "is missing; use created_at")
-            }
-            seconds = try inner.int("seconds", 3600...2_592_000)
-            guard seconds != nil else { throw inner.fault("seconds", "is missing; give 3600 to 2592000") }
-            try inner.finish()
-        }
+        let name = "output_expires_after"
+        let seconds = try OpenAIFiles.seconds(fields.object(name), name)
         try fields.finish()
         return BatchService.Request(inputFile: file, endpoint: endpoint, metadata: metadata, fileSeconds: seconds)
     }

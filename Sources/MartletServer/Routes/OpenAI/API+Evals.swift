@@ -56,7 +56,7 @@ extension API {
                 try await platform.evals.delete(id, by: by)
                 return .document(["object": "eval.deleted", "deleted": true, "eval_id": .string(id)])
             },
-        ] + evalRunRoutes(base + "/{eval}/runs")
+        ] + evalRunRoutes(base + "/{eval}/runs") + outputItemRoutes(base + "/{eval}/runs/{run}/output_items")
     }
 
     private func evalRunRoutes(_ base: String) -> [Route] {
@@ -82,18 +82,8 @@ extension API {
             Route(.get, base, .developers, "List an eval's runs.") { call in
                 try call.checkQuery("after", "limit", "order", "status")
                 let (eval, by) = try call.of("eval")
-                var state: StoredEvalRun.State?
-                if let status = call.query("status") {
-                    state = StoredEvalRun.State(rawValue: status)
-                    guard state != nil else {
-                        throw MartletError(
-                            .invalidRequest,
-                            "'status' is '\(status.prefix(20))'; use queued, in_progress, completed, canceled or failed",
-                            param: "status")
-                    }
-                }
                 let (views, hasMore) = try await platform.evals.listRuns(
-                    eval, state: state, after: call.query("after"),
+                    eval, state: try Self.runState(call), after: call.query("after"),
                     limit: try call.queryNumber("limit", in: 1...100) ?? 20,
                     isNewestFirst: try call.isNewestFirst(otherwise: false), by: by)
                 return .list(views.map { EvalAnswers.run($0, call) }, hasMore: hasMore)
@@ -115,7 +105,23 @@ extension API {
                 try await platform.evals.deleteRun(id, of: try call.parameter("eval"), by: by)
                 return .document(["object": "eval.run.deleted", "deleted": true, "run_id": .string(id)])
             },
-            Route(.get, base + "/{run}/output_items", .developers, "What came of a run's items.") { call in
+        ]
+    }
+
+    private static func runState(_ call: Call) throws -> StoredEvalRun.State? {
+        guard let status = call.query("status") else { return nil }
+        guard let state = StoredEvalRun.State(rawValue: status) else {
+            throw MartletError(
+                .invalidRequest,
+                "'status' is '\(status.prefix(20))'; use queued, in_progress, completed, canceled or failed",
+                param: "status")
+        }
+        return state
+    }
+
+    private func outputItemRoutes(_ base: String) -> [Route] {
+        [
+            Route(.get, base, .developers, "What came of a run's items.") { call in
                 try call.checkQuery("after", "limit", "order", "status")
                 let (id, by) = try call.of("run")
                 let eval = try call.parameter("eval")
@@ -130,7 +136,7 @@ extension API {
                     isNewestFirst: try call.isNewestFirst(otherwise: false), by: by)
                 return .list(items.map { EvalAnswers.item($0, run: id, eval: eval) }, hasMore: hasMore)
             },
-            Route(.get, base + "/{run}/output_items/{item}", .developers, "What came of one item.") { call in
+            Route(.get, base + "/{item}", .developers, "What came of one item.") { call in
                 try call.checkQuery()
                 let (id, by) = try call.of("item")
                 let (run, eval) = (try call.parameter("run"), try call.parameter("eval"))

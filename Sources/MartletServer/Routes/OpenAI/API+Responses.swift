@@ -119,22 +119,13 @@ extension API {
         let (id, by) = try call.of("response")
         let limit = try call.queryNumber("limit", in: 1...100) ?? 20
         var items = try await platform.responses.show(id, by: by).input.array ?? []
-        switch call.query("order") {
-        case nil, "desc": items.reverse()
-        case "asc": break
-        case let order?:
-            throw MartletError(.invalidRequest, "'order' is '\(order.prefix(20))'; use asc or desc", param: "order")
-        }
+        if try call.isNewestFirst(otherwise: true) { items.reverse() }
         if let after = call.query("after") {
             guard let index = items.firstIndex(where: { $0["id"] == .string(after) }) else {
                 throw MartletError(.invalidRequest, "'after' names no item of this response", param: "after")
             }
             items.removeFirst(index + 1)
         }
-        let page = Array(items.prefix(limit))
-        return .document([
-            "object": "list", "data": .array(page), "first_id": page.first?["id"] ?? .null,
-            "last_id": page.last?["id"] ?? .null, "has_more": .bool(items.count > limit),
-        ])
+        return .list(Array(items.prefix(limit)), hasMore: items.count > limit)
     }
 }

@@ -1,3 +1,4 @@
+import MartletPlatform
 import MartletWire
 
 /// The fields of one object of a request. Each is read once with its type and range; in the end what nobody asked for

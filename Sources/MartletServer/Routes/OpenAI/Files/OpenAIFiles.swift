@@ -27,14 +27,10 @@ struct OpenAIFiles {
 
     func list(_ call: Call) async throws -> Response {
         try call.checkQuery("after", "limit", "order", "purpose")
-        let order = call.query("order") ?? "desc"
-        guard order == "desc" || order == "asc" else {
-            throw MartletError(.invalidRequest, "'order' is '\(order.prefix(40))'; use asc or desc", param: "order")
-        }
         let page = try await platform.files.list(
             purpose: call.query("purpose").map(Self.purpose), after: call.query("after"),
-            limit: call.queryNumber("limit", in: 1...10_000) ?? 10_000, isNewestFirst: order == "desc",
-            by: call.caller())
+            limit: call.queryNumber("limit", in: 1...10_000) ?? 10_000,
+            isNewestFirst: call.isNewestFirst(otherwise: true), by: call.caller())
         return .list(page.data.map { ($0.id, Self.document($0)) }, hasMore: page.hasMore)
     }
 
@@ -56,10 +52,10 @@ struct OpenAIFiles {
         return try self.seconds(.object(object))
     }
 
-    /// `expires_after: {anchor, seconds}`; nil where it is left out.
-    static func seconds(_ value: JSON?) throws -> Int? {
+    /// `{anchor, seconds}` of the field `name`; nil where it is left out.
+    static func seconds(_ value: JSON?, _ name: String = "expires_after") throws -> Int? {
         guard let value else { return nil }
-        var fields = try RequestFields(value, path: "expires_after")
+        var fields = try RequestFields(value, path: name)
         guard try fields.choice("anchor", ["created_at"]) != nil else {
             throw fields.fault("anchor", "is missing; use created_at")
         }
