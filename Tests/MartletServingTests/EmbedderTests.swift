@@ -4,7 +4,6 @@ import MartletServing
 import MartletTensor
 import MartletText
 import MartletWire
-import Synchronization
 import Testing
 
 /// Decoders that make vectors of texts: what `scripts/golden/make_tiny_embedder.py` wrote of sentence-transformers.
@@ -43,25 +42,20 @@ import Testing
             let task = ServeTask(
                 model: "tiny", version: 1, bundle: folder.path, share: MachineShare(threads: 1), maxBatch: 64,
                 queueLimit: 64, language: LanguageServing(precision: "float32"))
-            let ready = Mutex<Result<(LanguageServer, TextEncoder.Pooling), any Error>?>(nil)
-            let (loaded, finished) = (DispatchSemaphore(value: 0), finished)
+            let (ready, finished) = (Handed<(LanguageServer, TextEncoder.Pooling)>(), finished)
             Thread.detachNewThread {
                 do {
                     try ComputeThread().run {
                         let (model, server) = try LanguageServer.load(task)
-                        ready.withLock { $0 = .success((server, model.pooling)) }
-                        loaded.signal()
+                        ready.put(.success((server, model.pooling)))
                         server.run(model)
                     }
                 } catch {
-                    ready.withLock { $0 = .failure(error) }
-                    loaded.signal()
+                    ready.put(.failure(error))
                 }
                 finished.signal()
             }
-            loaded.wait()
-            guard let result = ready.withLock({ $0 }) else { throw MartletError(.internal, "no server") }
-            (server, self.pooling) = try result.get()
+            (server, self.pooling) = try ready.take()
         }
 
         deinit {
@@ -73,19 +67,6 @@ import Testing
             try await withCheckedThrowingContinuation { continuation in
                 server.embed(EmbeddingRequest(inputs: inputs)) { continuation.resume(with: $0) }
             }
-        }
-
-        func events(_ request: GenerationRequest) async throws -> [GenerationEvent] {
-            let (stream, continuation) = AsyncThrowingStream.makeStream(of: GenerationEvent.self)
-            server.generate(request) { result in
-                switch result {
-                case .success(let event):
-                    continuation.yield(event)
-                    if case .done = event { continuation.finish() }
-                case .failure(let error): continuation.finish(throwing: error)
-                }
-            }
-            return try await RunningRequest(id: 0, stream: stream).events()
         }
     }
 
@@ -109,10 +90,10 @@ import Testing
         // Only a model with an output layer writes.
         let request = GenerationRequest.tokens([5, 6, 7], max: 3)
         if changes["tie_word_embeddings"] == true {
-            #expect(try await served.events(request).usage?.completionTokens == 3)
+            #expect(try await served.server.events(request).usage?.completionTokens == 3)
         } else {
             await #expect {
-                _ = try await served.events(request)
+                _ = try await served.server.events(request)
             } throws: {
                 ($0 as? MartletError)?.message.contains("/v1/embeddings") == true
             }
@@ -144,7 +125,7 @@ import Testing
             let error = $0 as? MartletError
             return error?.code == .invalidRequest && error?.message.contains("weightedmean") == true
         }
-        #expect(try await served.events(.tokens([5, 6, 7], max: 3)).usage?.completionTokens == 3)
+        #expect(try await served.server.events(.tokens([5, 6, 7], max: 3)).usage?.completionTokens == 3)
     }
 
     @Test func oneThatReadsBothWaysIsRefusedByName() async throws {
@@ -159,7 +140,7 @@ import Testing
             var config = Self.whole
             config[key] = value
             let whole = try Served(config)
-            #expect(try await whole.events(.tokens([5, 6, 7], max: 3)).usage?.completionTokens == 3)
+            #expect(try await whole.server.events(.tokens([5, 6, 7], max: 3)).usage?.completionTokens == 3)
             await #expect {
                 _ = try await whole.embed([.text("x")])
             } throws: {

@@ -6,7 +6,6 @@ import MartletTensor
 import MartletTesting
 import MartletText
 import MartletWire
-import Synchronization
 import Testing
 
 /// Small models of every architecture, with weights drawn from a seed.
@@ -116,8 +115,7 @@ final class ServedModel: Sendable {
         text: LanguageText? = nil, held: Bool = false, waiting: Int = .max
     ) throws {
         let compute = ComputeThread()
-        let ready = Mutex<Result<(LanguageServer, AdapterLibrary), any Error>?>(nil)
-        let started = DispatchSemaphore(value: 0)
+        let ready = Handed<(LanguageServer, AdapterLibrary)>()
         let (finished, gate) = (finished, gate)
         Thread.detachNewThread {
             try? compute.run {
@@ -131,20 +129,16 @@ final class ServedModel: Sendable {
                     bounds.waiting = waiting
                     let server = LanguageServer(
                         name: "tiny", text: text, bounds: bounds, adapters: loaded.adapters)
-                    ready.withLock { $0 = .success((server, loaded.adapters)) }
-                    started.signal()
+                    ready.put(.success((server, loaded.adapters)))
                     if held { gate.wait() }
                     server.run(loaded)
                 } catch {
-                    ready.withLock { $0 = .failure(error) }
-                    started.signal()
+                    ready.put(.failure(error))
                 }
             }
             finished.signal()
         }
-        started.wait()
-        guard let result = ready.withLock({ $0 }) else { throw MartletError(.internal, "no server") }
-        (server, adapters) = try result.get()
+        (server, adapters) = try ready.take()
     }
 
     deinit {
@@ -161,13 +155,15 @@ final class ServedModel: Sendable {
     }
 
     /// One request's events, to their end.
-    func events(_ request: GenerationRequest) async throws -> [GenerationEvent] {
-        try await started(request).events()
-    }
+    func events(_ request: GenerationRequest) async throws -> [GenerationEvent] { try await server.events(request) }
 
+    func started(_ request: GenerationRequest) -> RunningRequest { server.started(request) }
+}
+
+extension LanguageServer {
     func started(_ request: GenerationRequest) -> RunningRequest {
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: GenerationEvent.self)
-        let id = server.generate(request) { result in
+        let id = generate(request) { result in
             switch result {
             case .success(let event):
                 continuation.yield(event)
@@ -176,6 +172,30 @@ final class ServedModel: Sendable {
             }
         }
         return RunningRequest(id: id, stream: stream)
+    }
+
+    /// One request's events, to their end.
+    func events(_ request: GenerationRequest) async throws -> [GenerationEvent] {
+        try await started(request).events()
+    }
+}
+
+/// What one thread makes and another waits for.
+final class Handed<Value: Sendable>: @unchecked Sendable {
+    // Unchecked: `value` is written before the signal and read after it.
+    private var value: Result<Value, any Error>?
+    private let semaphore = DispatchSemaphore(value: 0)
+
+    /// The first counts.
+    func put(_ value: Result<Value, any Error>) {
+        self.value = self.value ?? value
+        semaphore.signal()
+    }
+
+    func take() throws -> Value {
+        semaphore.wait()
+        guard let value else { throw MartletError(.internal, "nothing was handed over") }
+        return try value.get()
     }
 }
 

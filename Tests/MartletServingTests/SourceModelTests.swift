@@ -38,39 +38,12 @@ import Testing
                 }
                 finished.signal()
             }
-            (server, logitError) = try ready.take().get()
+            (server, logitError) = try ready.take()
         }
 
         deinit {
             server.drain()
             finished.wait()
-        }
-
-        func events(_ request: GenerationRequest) async throws -> [GenerationEvent] {
-            let (stream, continuation) = AsyncThrowingStream.makeStream(of: GenerationEvent.self)
-            server.generate(request) { result in
-                switch result {
-                case .success(let event):
-                    continuation.yield(event)
-                    if case .done = event { continuation.finish() }
-                case .failure(let error): continuation.finish(throwing: error)
-                }
-            }
-            return try await RunningRequest(id: 0, stream: stream).events()
-        }
-    }
-
-    private final class Handed<Value: Sendable>: @unchecked Sendable {
-        // Unchecked: `value` is written before the signal and read after it.
-        private var value: Result<Value, any Error>?
-        private let semaphore = DispatchSemaphore(value: 0)
-        func put(_ value: Result<Value, any Error>) {
-            self.value = self.value ?? value
-            semaphore.signal()
-        }
-        func take() -> Result<Value, any Error> {
-            semaphore.wait()
-            return value ?? .failure(MartletError(.internal, "nothing was handed over"))
         }
     }
 
@@ -90,12 +63,12 @@ import Testing
     @Test func greedyAnswersAreThoseOfTransformers() async throws {
         let served = try Served()
         for row in try Self.expected() {
-            Self.check(try await served.events(Self.request(try #require(row["prompt"]?.string))), row)
+            Self.check(try await served.server.events(Self.request(try #require(row["prompt"]?.string))), row)
             var request = Self.request("", max: 64)
             request.prompt = .tokens((row["prompt_tokens"]?.array ?? []).compactMap(\.int))
             request.topLogprobs = 1
             request.ignoreEnd = true
-            let events = try await served.events(request)
+            let events = try await served.server.events(request)
             let tokens = (row["tokens"]?.array ?? []).compactMap(\.int)
             #expect(Array(events.chances().map(\.id).prefix(tokens.count)) == tokens)
             #expect(events.usage?.completionTokens == 64)
@@ -112,7 +85,7 @@ import Testing
                 let prompt = try #require(row["prompt"]?.string)
                 group.addTask {
                     Self.check(
-                        try await served.events(Self.request(prompt, owner: "key-\(number % 5)")), row)
+                        try await served.server.events(Self.request(prompt, owner: "key-\(number % 5)")), row)
                 }
             }
             try await group.waitForAll()
@@ -126,10 +99,10 @@ import Testing
         request.sampling = Sampling(temperature: 1.5, topK: 20, seed: 4)
         request.ignoreEnd = true
         request.topLogprobs = 0
-        let events = try await served.events(request)
+        let events = try await served.server.events(request)
         let answers = (0..<3).map { events.chances(choice: $0).map(\.id) }
         #expect(Set(answers).count == 3 && answers.allSatisfy { $0.count == 20 })
-        let again = try await served.events(request)
+        let again = try await served.server.events(request)
         #expect((0..<3).map { again.chances(choice: $0).map(\.id) } == answers)
         #expect(events.usage?.promptTokens == again.usage?.promptTokens && events.usage?.completionTokens == 60)
     }
@@ -142,7 +115,7 @@ import Testing
         let stop = String(text.dropFirst(6).prefix(3))
         var request = Self.request(try #require(row["prompt"]?.string))
         request.stop = [stop]
-        let events = try await served.events(request)
+        let events = try await served.server.events(request)
         #expect(events.text() == text.components(separatedBy: stop)[0] && events.finish() == .stop)
     }
 
@@ -154,7 +127,7 @@ import Testing
             request.sampling.repetitionPenalty = 3
             request.topLogprobs = 0
             let wanted = (row["penalized"]?.array ?? []).compactMap(\.int)
-            let found = try await served.events(request).chances().map(\.id)
+            let found = try await served.server.events(request).chances().map(\.id)
             #expect(found == wanted.filter { $0 != 1 }, "\(row)")
         }
     }
@@ -178,7 +151,7 @@ import Testing
         }
         #expect(usage.completionTokens > 0 && usage.completionTokens < 96)
         Self.check(
-            try await served.events(Self.request(try #require(Self.expected()[0]["prompt"]?.string))),
+            try await served.server.events(Self.request(try #require(Self.expected()[0]["prompt"]?.string))),
             try Self.expected()[0])
     }
 
@@ -188,7 +161,7 @@ import Testing
             var request = Self.request("the swift", max: 4)
             change(&request)
             do {
-                _ = try await served.events(request)
+                _ = try await served.server.events(request)
                 return nil
             } catch {
                 return error as? MartletError
@@ -209,17 +182,17 @@ import Testing
             }
         #expect(throws: MartletError.self) { try embedded.get() }
         // Without a limit an answer ends at its end or at what the model is served with.
-        #expect(try await served.events(Self.request("the swift", max: nil)).usage?.completionTokens ?? 97 <= 96)
+        #expect(try await served.server.events(Self.request("the swift", max: nil)).usage?.completionTokens ?? 97 <= 96)
         var whole = Self.request("the swift", max: nil)
         whole.ignoreEnd = true
-        #expect(try await served.events(whole).usage?.completionTokens == 96)
+        #expect(try await served.server.events(whole).usage?.completionTokens == 96)
     }
 
     @Test func sixteenBitsAreNear() async throws {
         let served = try Served(LanguageServing(precision: "float16"))
         let error = try #require(served.logitError)
         #expect(error > 0 && error < 0.5)
-        let events = try await served.events(Self.request("the swift", max: 8))
+        let events = try await served.server.events(Self.request("the swift", max: 8))
         #expect((1...8).contains(events.usage?.completionTokens ?? 0))
     }
 }

@@ -36,21 +36,24 @@ import Testing
 
         init(folder: String) throws {
             let (thread, signature) = (ComputeThread(), try signature(folder))
-            let (ready, finished) = (AsyncValue<TextModelServer>(), finished)
+            let (ready, finished) = (Handed<TextModelServer>(), finished)
             Thread.detachNewThread {
-                try? thread.run {
-                    let model = try LoadedTextModel(bundle: folder, signature: signature, format: .dense)
-                    let task = ServeTask(
-                        model: "tiny", version: 1, bundle: folder, share: MachineShare(threads: 1), maxBatch: 64,
-                        queueLimit: 64, language: LanguageServing())
-                    let server = TextModelServer(task, model)
-                    ready.put(server)
-                    server.run(model)
+                do {
+                    try thread.run {
+                        let model = try LoadedTextModel(bundle: folder, signature: signature, format: .dense)
+                        let task = ServeTask(
+                            model: "tiny", version: 1, bundle: folder, share: MachineShare(threads: 1), maxBatch: 64,
+                            queueLimit: 64, language: LanguageServing())
+                        let server = TextModelServer(task, model)
+                        ready.put(.success(server))
+                        server.run(model)
+                    }
+                } catch {
+                    ready.put(.failure(error))
                 }
-                ready.put(nil)
                 finished.signal()
             }
-            server = try #require(ready.take())
+            server = try ready.take()
         }
 
         deinit {
@@ -67,20 +70,6 @@ import Testing
                         })
                 }
             }
-        }
-    }
-
-    private final class AsyncValue<Value: Sendable>: @unchecked Sendable {
-        // Unchecked: `value` is written before the signal and read after it.
-        private var value: Value?
-        private let semaphore = DispatchSemaphore(value: 0)
-        func put(_ value: Value?) {
-            self.value = self.value ?? value
-            semaphore.signal()
-        }
-        func take() -> Value? {
-            semaphore.wait()
-            return value
         }
     }
 
