@@ -10,6 +10,8 @@ import pathlib
 import random
 import struct
 
+from byte_level import byte_characters
+
 OUT = pathlib.Path(__file__).resolve().parents[2] / "Tests" / "Golden" / "tiny-llama"
 WIDTH, LAYERS, HEADS, KV_HEADS, INNER, CONTEXT = 32, 2, 4, 2, 48, 512
 MARKS = ["<|start|>", "<|end|>"]
@@ -19,17 +21,6 @@ TEMPLATE = (
     "{% for tool in tools or [] %}{{ tool | tojson }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
 )
-
-
-def byte_characters():
-    """GPT-2's printable character for each byte."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    names, extra = {byte: chr(byte) for byte in plain}, 0
-    for byte in range(256):
-        if byte not in names:
-            names[byte] = chr(256 + extra)
-            extra += 1
-    return [names[byte] for byte in range(256)]
 
 
 def tokenizer():

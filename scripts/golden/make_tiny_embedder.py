@@ -13,6 +13,7 @@ import pathlib
 
 import torch
 import transformers
+from byte_level import byte_characters
 from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
 
@@ -25,17 +26,6 @@ def write_json(name, value):
     path = OUT / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-
-
-def byte_characters():
-    """GPT-2's printable character for each byte."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    names, extra = {byte: chr(byte) for byte in plain}, 0
-    for byte in range(256):
-        if byte not in names:
-            names[byte] = chr(256 + extra)
-            extra += 1
-    return [names[byte] for byte in range(256)]
 
 
 def tokenizer():
