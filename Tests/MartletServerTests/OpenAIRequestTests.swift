@@ -31,7 +31,9 @@ struct OpenAIRequestTests {
         (["tools": [["type": "web_search"]]], "tools[0].type"),
         (["tools": [["type": "function", "function": ["name": "a b"]]]], "tools[0].function.name"),
         (["response_format": ["type": "xml"]], "response_format.type"),
-        (["response_format": ["type": "json_schema"]], "response_format.json_schema"), (["messages": []], "messages"),
+        (["response_format": ["type": "json_schema"]], "response_format.json_schema"),
+        (["response_format": ["type": "json_object", "schema": ["type": "object"]]], "response_format.schema"),
+        (["messages": []], "messages"),
         (["messages": [["role": "robot", "content": "x"]]], "messages[0].role"),
         (["messages": [["role": "user"]]], "messages[0].content"),
         (["messages": [["role": "user", "content": "x", "mood": 1]]], "messages[0].mood"),
@@ -155,6 +157,108 @@ struct OpenAIRequestTests {
             #expect(asked.sampling.seed == .max && asked.sampling.logitBias == [7: -100] && asked.sampling.topK == 40)
             #expect(!asked.tenant.isEmpty && !asked.owner.isEmpty)
             #expect(asked.deadlineMicroseconds.map { $0 > 0 } == true)
+        }
+    }
+
+    @Test func fieldsOfOtherServersAreTakenWhereTheyAskForNothing() async throws {
+        try await OpenAIFake.with { fake in
+            let neutral: JSONObject = [
+                "use_beam_search": false, "length_penalty": 1.0, "early_stopping": false, "skip_special_tokens": true,
+                "stop_token_ids": [], "chat_template_kwargs": [:], "options": [:], "cache_prompt": true, "priority": 0,
+                "repeat_penalty": 1, "logits_processors": nil, "nobody_knows_this": nil, "stream": true,
+                "stream_options": ["include_usage": true, "continuous_usage_stats": true],
+            ]
+            var text = neutral
+            (text["model"], text["prompt"], text["max_completion_tokens"]) = ("tiny", "x", 3)
+            for (path, body) in [
+                ("/v1/chat/completions", OpenAIFake.chat(neutral)), ("/v1/completions", .object(text)),
+            ] {
+                let answer = try await fake.post(path, body)
+                #expect(answer.status == 200, "\(answer.text)")
+            }
+            #expect(fake.asked.last?.maxTokens == 3)
+            for (fields, remedy) in [
+                (["guided_json": ["type": "object"]], "response_format"),
+                (["repeat_penalty": 1.1], "repetition_penalty"),
+                (["use_beam_search": true], "drawn"), (["enable_thinking": false], "template"),
+                (["keep_alive": "5m"], "model_idle_seconds"), (["num_predict": 9], "max_tokens"),
+                (["options": ["num_ctx": 9]], "temperature"), (["stop_token_ids": [1]], "stop"),
+            ] as [(JSONObject, String)] {
+                let answer = try await fake.post("/v1/chat/completions", OpenAIFake.chat(fields))
+                let error = try answer.json()["error"]
+                #expect(answer.status == 400 && error?["param"]?.string == fields.keys.first, "\(answer.text)")
+                #expect(error?["message"]?.string?.contains(remedy) == true, "\(answer.text)")
+            }
+        }
+    }
+
+    @Test func whatOtherLibrariesSayOfAnAnswerComesBack() async throws {
+        try await OpenAIFake.with { fake in
+            let turns: [JSONObject] = [
+                ["provider_specific_fields": ["refusal": nil], "function_call": nil, "annotations": []],
+                ["reasoning_content": "hm", "thinking_blocks": nil], ["reasoning": "hm"],
+            ]
+            for turn in turns {
+                var said = turn
+                (said["role"], said["content"]) = ("assistant", "a")
+                let user: JSON = ["role": "user", "content": "x"]
+                let answer = try await fake.post(
+                    "/v1/chat/completions", OpenAIFake.chat(["messages": [user, .object(said), user]]))
+                #expect(answer.status == 200, "\(answer.text)")
+                guard case .chat(let messages, _)? = fake.asked.last?.prompt else { return #expect(Bool(false)) }
+                let thought = turn["reasoning_content"] ?? turn["reasoning"]
+                #expect(messages[1]["reasoning_content"] == thought, "the template may read it")
+                #expect(messages[1]["provider_specific_fields"] == nil)
+            }
+        }
+    }
+
+    @Test func someOfTheToolsAreAllowed() async throws {
+        try await OpenAIFake.with { fake in
+            let parameters: JSON = ["type": "object"]
+            let names = ["f", "g", "h"]
+            let nested: [JSON] = names.map {
+                ["type": "function", "function": ["name": .string($0), "parameters": parameters]]
+            }
+            let flat: [JSON] = names.map { ["type": "function", "name": .string($0), "parameters": parameters] }
+            let tools = ["h", "f"].map { GenerationRequest.Tool(name: $0, parameters: parameters) }
+            func choices(_ mode: JSON, _ names: [String]) -> (chat: JSON, response: JSON) {
+                let functions = names.map { JSON.object(["name": .string($0)]) }
+                let chat = functions.map { JSON.object(["type": "function", "function": $0]) }
+                let response = names.map { JSON.object(["type": "function", "name": .string($0)]) }
+                return (
+                    ["type": "allowed_tools", "allowed_tools": ["mode": mode, "tools": .array(chat)]],
+                    ["type": "allowed_tools", "mode": mode, "tools": .array(response)]
+                )
+            }
+            for (mode, form) in [
+                ("auto", GenerationRequest.Form.tools(tools)), ("required", .requiredTools(tools)),
+            ] {
+                let choice = choices(.string(mode), ["h", "f"])
+                let response: JSON = [
+                    "model": "tiny", "input": "x", "tools": .array(flat), "tool_choice": choice.response,
+                ]
+                for (path, body) in [
+                    ("/v1/chat/completions", OpenAIFake.chat(["tools": .array(nested), "tool_choice": choice.chat])),
+                    ("/v1/responses", response),
+                ] {
+                    let answer = try await fake.post(path, body)
+                    #expect(answer.status == 200, "\(answer.text)")
+                    #expect(fake.asked.last?.form == form)
+                    guard case .chat(_, let described)? = fake.asked.last?.prompt else { return #expect(Bool(false)) }
+                    #expect(described.count == 3, "all of them are described")
+                }
+            }
+            for (mode, names, param) in [
+                ("auto", ["x"], "tool_choice"), ("auto", [], "tool_choice.allowed_tools.tools"),
+                ("some", ["f"], "tool_choice.allowed_tools.mode"),
+            ] {
+                let choice = choices(.string(mode), names).chat
+                let answer = try await fake.post(
+                    "/v1/chat/completions", OpenAIFake.chat(["tools": .array(nested), "tool_choice": choice]))
+                #expect(
+                    try answer.status == 400 && answer.json()["error"]?["param"] == .string(param), "\(answer.text)")
+            }
         }
     }
 

@@ -49,7 +49,8 @@ struct PolicyTests {
             let open = live.table.routes.filter { $0.policy == .everyone }.map(\.path).sorted()
             #expect(
                 open == [
-                    "/", "/console.css", "/console.js", "/health/live", "/health/ready", "/metrics", "/openapi.json",
+                    "/", "/console.css", "/console.js", "/health", "/health/live", "/health/ready", "/metrics",
+                    "/openapi.json",
                     "/v2", "/v2/health/live", "/v2/health/ready",
                 ])
         }
@@ -76,7 +77,8 @@ enum FrozenRoutes {
         "GET /api/v1/models/{model}/files/{file…}", "GET /api/v1/projects",
         "GET /api/v1/projects/{project}/budget", "PUT /api/v1/projects/{project}/budget", "GET /api/v1/usage",
         "GET /console.css",
-        "GET /console.js", "GET /health/live", "GET /health/ready", "GET /metrics", "GET /openapi.json", "GET /v2",
+        "GET /console.js", "GET /health", "GET /health/live", "GET /health/ready", "GET /metrics", "GET /openapi.json",
+        "GET /v2",
         "GET /v2/health/live", "GET /v2/health/ready", "GET /v2/models/stats", "GET /v2/models/{model}",
         "GET /v2/models/{model}/config", "GET /v2/models/{model}/ready", "GET /v2/models/{model}/stats",
         "GET /v2/models/{model}/versions/{version}", "GET /v2/models/{model}/versions/{version}/config",

@@ -210,6 +210,22 @@ private let compute = ComputeThread()
         }
     }
 
+    /// Who measures a text asks for one token more and takes the last one's chances away, whatever token it is.
+    @Test func theTokenThatEndsATextIsToldWithItsChances() async throws {
+        let served = try ServedModel(text: ByteTokens.text(count: 131, render: { _, _ in "hello" }))
+        for isChat in [false, true] {
+            var request = GenerationRequest.tokens(prompt(9), max: 3, topLogprobs: 1)
+            if isChat { request.prompt = .chat(messages: [], tools: []) }
+            (request.ignoreEnd, request.echo) = (false, !isChat)
+            request.sampling.logitBias = [1: 100]
+            let events = try await served.events(request)
+            #expect(events.finish() == .stop && events.usage?.completionTokens == 1)
+            let chances = events.chances()
+            #expect(chances.map(\.id) == (isChat ? [] : prompt(9).map { Int($0) } + [1]))
+            #expect(chances.last?.bytes == (isChat ? nil : []))
+        }
+    }
+
     /// The prompt's sequence gives its pages back in the middle, for an older one, and is computed again.
     @Test func aPromptThatIsComputedAgainIsEchoedOnce() async throws {
         var limits = LanguageScheduler.Limits()

@@ -3,19 +3,20 @@ import MartletPlatform
 import MartletWire
 
 extension API {
-    /// `/health/live` and `/health/ready`.
+    /// `/health/live` and `/health/ready`, the latter also as `/health`, where tools for other servers ask.
     var healthRoutes: [Route] {
-        [
-            Route(.get, "/health/live", .everyone, "Whether the server runs.", isLogged: false) { _ in
-                .document(["status": "live"])
-            },
-            Route(.get, "/health/ready", .everyone, "Whether the server can work.", isLogged: false) { _ in
+        let live = Route(.get, "/health/live", .everyone, "Whether the server runs.", isLogged: false) { _ in
+            .document(["status": "live"])
+        }
+        let ready = ["/health/ready", "/health"].map { path in
+            Route(.get, path, .everyone, "Whether the server can work.", isLogged: false) { _ in
                 guard platform.isReady else {
                     throw MartletError(.unavailable, "the server is starting or stopping; ask again in a moment")
                 }
                 return .document(["status": "ready"])
-            },
-        ]
+            }
+        }
+        return [live] + ready
     }
 
     /// `/metrics` and `/openapi.json`, which need the whole table.

@@ -25,6 +25,9 @@ public struct GenerationPlan: Sendable {
     public var readsSource = false
     /// Whether an answer's text is without the space that it begins with.
     public var dropsFirstSpace = false
+    /// Whether the token that ends an answer is told with its log probability: text completions have one for each token
+    /// that is counted, and who measures a prompt takes the last of them away.
+    public var tellsEnd = false
     public var tenant: String
     public var owner: String
     /// Whether it waits for the gaps of what somebody waits for.

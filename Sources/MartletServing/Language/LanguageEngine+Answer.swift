@@ -15,6 +15,9 @@ extension LanguageEngine {
         generation.answers[id.choice].tokenCount += 1
         let isBound = generation.answers[id.choice].constraint?.isFree == false
         if vocabulary.endTokens.contains(choice.token), isBound || !plan.ignoresEnd {
+            if plan.tellsEnd {
+                try give(generation.answers[id.choice].text.push([], chance(choice)), id, &generation)
+            }
             return try finish(id, &generation, .stop)
         }
         var bytes = bytes(choice.token, plan)

@@ -48,6 +48,7 @@ extension LanguageServer {
         plan.readsSource = bounds.sourceLength != nil
         plan.dropsFirstSpace = text.dropsFirstSpace
         plan.isBackground = request.isBackground
+        if case .chat = request.prompt {} else { plan.tellsEnd = settings.topLogprobs != nil }
         try constraints.apply(request, to: &plan)
         plan.adapter = try request.adapter.map(lease)
         return plan
@@ -90,7 +91,9 @@ extension LanguageServer {
         try tokens.map { token in
             guard token >= 0, token < bounds.vocabularyCount else {
                 throw MartletError(
-                    .invalidRequest, "\(param) has token \(token); the model has 0 to \(bounds.vocabularyCount - 1)",
+                    .invalidRequest,
+                    "\(param) has token \(token); the model has 0 to \(bounds.vocabularyCount - 1): send text, or ids that "
+                        + "this model's own tokenizer gave",
                     param: param)
             }
             return Int32(token)

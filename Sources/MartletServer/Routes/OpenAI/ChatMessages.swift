@@ -39,7 +39,11 @@ enum ChatMessages {
     private static func assistant(_ fields: inout RequestFields, _ message: inout JSONObject) throws {
         let calls = try fields.list("tool_calls") ?? []
         let refusal = try fields.string("refusal")
-        fields.ignore("annotations", "parsed")
+        // The last is LiteLLM's, in every answer that it gives to its callers.
+        fields.ignore("annotations", "parsed", "provider_specific_fields")
+        // What a model thought, as other servers tell it: a template that wants it reads it.
+        let thought = (try fields.string("reasoning_content"), try fields.string("reasoning"))
+        if let thought = thought.0 ?? thought.1 { message["reasoning_content"] = .string(thought) }
         try fields.unsupported("audio", "models here answer with text")
         try fields.unsupported("function_call", "use tool_calls")
         if fields.value("content") != nil {

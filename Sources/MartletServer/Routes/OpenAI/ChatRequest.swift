@@ -26,12 +26,7 @@ struct ChatRequest: TextRequest {
         guard hasLogprobs || (top ?? 0) == 0 else {
             throw fields.fault("top_logprobs", "needs logprobs: true; set it")
         }
-        let range = 1...SamplingFields.tokenLimit
-        let older = try fields.int("max_tokens", range)
-        let newer = try fields.int("max_completion_tokens", range)
-        if let older, let newer, older != newer {
-            throw fields.fault("max_tokens", "is \(older) and max_completion_tokens \(newer); give one of them")
-        }
+        let maxTokens = try SamplingFields.maxTokens(&fields, from: 1)
         let metadata = try StoredMetadata.read(&fields)
         if try fields.bool("store") ?? false {
             kept = KeptChat(
@@ -47,11 +42,12 @@ struct ChatRequest: TextRequest {
         try fields.unsupported("moderation", "there is no moderation model here")
         try fields.unsupported("best_of", neutral: [1], "it belongs to /v1/completions")
         try fields.unsupported("echo", neutral: [false], "it belongs to /v1/completions")
+        try fields.unsupported("add_special_tokens", neutral: [false], "a chat's template writes them itself")
         try fields.finish()
 
         generation = GenerationRequest(
             prompt: .chat(messages: messages, tools: tools.described), choiceCount: common.choiceCount,
-            maxTokens: newer ?? older, minTokens: common.minTokens, sampling: common.sampling, stop: common.stop,
+            maxTokens: maxTokens, minTokens: common.minTokens, sampling: common.sampling, stop: common.stop,
             topLogprobs: hasLogprobs ? top ?? 0 : nil, ignoreEnd: common.ignoreEnd, form: tools.form,
             parallelToolCalls: tools.parallel, tenant: "", owner: "")
     }

@@ -24,15 +24,20 @@ struct CompletionRequest: TextRequest {
         let top = try fields.int("logprobs", 0...20)
         hasLogprobs = top != nil
         let echo = try fields.bool("echo") ?? false
-        let maxTokens = try fields.int("max_tokens", 0...SamplingFields.tokenLimit) ?? Self.defaultTokens
+        let maxTokens = try SamplingFields.maxTokens(&fields, from: 0) ?? Self.defaultTokens
         guard maxTokens > 0 || echo else {
             throw fields.fault("max_tokens", "is 0, which asks for nothing; give 1 or more, or echo: true")
         }
         if let best = try fields.int("best_of", 1...choiceLimit), best != common.choiceCount {
             throw fields.fault(
-                "best_of", "is \(best) and n is \(common.choiceCount); only answers that are returned are made")
+                "best_of",
+                "is \(best) and n is \(common.choiceCount); every answer that is made is returned, so set n to \(best) and "
+                    + "take the best of them, or leave best_of out")
         }
         try fields.unsupported("suffix", neutral: [""], "models here go on with a text and do not fill gaps")
+        try fields.unsupported("response_format", neutral: [["type": "text"]], "ask /v1/chat/completions for it")
+        try fields.unsupported(
+            "add_special_tokens", neutral: [true], "a text always gets them; send token ids to choose them yourself")
         try fields.finish()
         let (total, isOverflow) = prompts.count.multipliedReportingOverflow(by: common.choiceCount)
         guard !isOverflow, total <= Self.promptLimit else {

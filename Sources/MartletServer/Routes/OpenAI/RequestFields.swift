@@ -2,7 +2,8 @@ import MartletPlatform
 import MartletWire
 
 /// The fields of one object of a request. Each is read once with its type and range; in the end what nobody asked for
-/// is refused by name, so that a misspelt or unsupported field never goes unnoticed.
+/// is refused by name, so that a misspelt or unsupported field never goes unnoticed. Null counts as left out, whatever
+/// the field: some clients send null for all that is not set.
 struct RequestFields {
     let object: JSONObject
     /// Before a field's name in messages: `messages[0].`.
@@ -115,7 +116,7 @@ struct RequestFields {
 
     /// Refuses what nobody asked for. Throws `invalidRequest` with the field as `param`.
     func finish() throws {
-        for key in object.keys where !known.contains(key) {
+        for key in object.keys where !known.contains(key) && object[key]?.isNull == false {
             let near = known.sorted().min { Nearest.distance($0, key) < Nearest.distance($1, key) }
             let hint = near.map { Nearest.distance($0, key) <= 2 ? " (did you mean '\($0)'?)" : "" } ?? ""
             throw MartletError(

@@ -35,6 +35,10 @@ struct ResponseInput {
         case "function_call": try addCall(&fields)
         case "function_call_output": try addOutput(&fields)
         case "reasoning": break
+        case "item_reference":
+            throw fields.fault(
+                "type",
+                "is 'item_reference'; send the item itself, or previous_response_id of a response with store: true")
         case let type:
             throw fields.fault(
                 "type", "is '\(type.prefix(60))'; taken are message, function_call, function_call_output and reasoning")

@@ -54,7 +54,7 @@ struct ResponseRequest {
         _ = try fields.int("max_tool_calls", 1...SamplingFields.tokenLimit)
         fields.ignore("reasoning")
         try SamplingFields.ignoreHarmless(&fields)
-        try SamplingFields.refuseReserved(&fields)
+        try OtherServers.refuse(&fields)
         try Self.refuse(&fields)
         try fields.finish()
 

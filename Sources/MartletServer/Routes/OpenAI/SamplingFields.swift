@@ -37,17 +37,20 @@ struct SamplingFields {
         ignoreEnd = try fields.bool("ignore_eos") ?? false
         isStreamed = try fields.bool("stream") ?? false
         includesUsage = try Self.includesUsage(&fields, isStreamed: isStreamed)
-        try Self.refuseReserved(&fields)
+        try OtherServers.refuse(&fields)
         fields.ignore("user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options")
         _ = try fields.choice(
             "service_tier", ["auto", "default", "flex", "scale", "priority", "fast", "standard_only"])
     }
 
-    /// Names under which other servers take what must not come from a request here.
-    static func refuseReserved(_ fields: inout RequestFields) throws {
-        for name in ["chat_template", "chat_template_kwargs"] {
-            try fields.unsupported(name, "a template is part of the model; import the model with the one you want")
+    /// The longest that an answer may be, under the older and the newer name.
+    static func maxTokens(_ fields: inout RequestFields, from least: Int) throws -> Int? {
+        let older = try fields.int("max_tokens", least...tokenLimit)
+        let newer = try fields.int("max_completion_tokens", least...tokenLimit)
+        if let older, let newer, older != newer {
+            throw fields.fault("max_tokens", "is \(older) and max_completion_tokens \(newer); give one of them")
         }
+        return newer ?? older
     }
 
     /// Who asks and how fast they want it changes nothing here.
@@ -116,6 +119,8 @@ struct SamplingFields {
         var inner = try RequestFields(options, path: fields.param("stream_options"))
         let includesUsage = try inner.bool("include_usage") ?? false
         _ = try inner.bool("include_obfuscation")
+        // Tools that measure servers ask for counts with every chunk, and are content with those of the last.
+        _ = try inner.bool("continuous_usage_stats")
         try inner.finish()
         return includesUsage
     }

@@ -27,12 +27,7 @@ struct ToolFields {
             try tool.finish()
             try add(function, path: tool.param("function"))
         }
-        try choose(&fields) { choice in
-            var function = try RequestFields(try choice.required("function"), path: choice.param("function"))
-            let name = try function.requiredString("name")
-            try function.finish()
-            return name
-        }
+        try choose(&fields, isNested: true)
         parallel = try fields.bool("parallel_tool_calls") ?? true
         if let format = try fields.object("response_format") {
             try setFormat(format, param: fields.param("response_format"), nested: "json_schema")
@@ -49,7 +44,7 @@ struct ToolFields {
             object["type"] = nil
             try add(.object(object), path: path)
         }
-        try choose(&fields) { try $0.requiredString("name") }
+        try choose(&fields, isNested: false)
         parallel = try fields.bool("parallel_tool_calls") ?? true
         guard let text = try fields.object("text") else { return }
         var inner = try RequestFields(text, path: fields.param("text"))
@@ -120,9 +115,8 @@ struct ToolFields {
         tools.append(GenerationRequest.Tool(name: name, parameters: parameters))
     }
 
-    private mutating func choose(
-        _ fields: inout RequestFields, _ nameOf: (inout RequestFields) throws -> String
-    ) throws {
+    /// - Parameter isNested: whether what is said of a function stands in an object of its own.
+    private mutating func choose(_ fields: inout RequestFields, isNested: Bool) throws {
         let choice = fields.value("tool_choice")
         switch choice {
         case nil: form = tools.isEmpty ? .text : .tools(tools)
@@ -137,20 +131,58 @@ struct ToolFields {
             form = .requiredTools(tools)
         case .object?:
             var named = try RequestFields(choice ?? .null, path: fields.param("tool_choice"))
-            let type = try named.requiredString("type")
-            guard type == "function" else {
-                throw named.fault("type", "is '\(type.prefix(40))'; use function")
+            switch try named.requiredString("type") {
+            case "function": form = .requiredTools([try tool(&named, isNested: isNested)])
+            case "allowed_tools": form = try allowed(&named, isNested: isNested)
+            case let type: throw named.fault("type", "is '\(type.prefix(40))'; use function or allowed_tools")
             }
-            let name = try nameOf(&named)
             try named.finish()
-            guard let tool = tools.first(where: { $0.name == name }) else {
-                throw fields.fault("tool_choice", "names '\(name.prefix(60))', which is not among the tools; add it")
-            }
-            form = .requiredTools([tool])
         case let other?:
             throw fields.fault(
                 "tool_choice", "is \(other.serialized().prefix(60)); use none, auto, required or a function by name")
         }
+    }
+
+    /// One of the tools, by the name that stands in `fields`.
+    private func tool(_ fields: inout RequestFields, isNested: Bool) throws -> GenerationRequest.Tool {
+        let name: String
+        if isNested {
+            var function = try RequestFields(try fields.required("function"), path: fields.param("function"))
+            name = try function.requiredString("name")
+            try function.finish()
+        } else {
+            name = try fields.requiredString("name")
+        }
+        guard let tool = tools.first(where: { $0.name == name }) else {
+            throw MartletError(
+                .invalidRequest, "'tool_choice' names '\(name.prefix(60))', which is not among the tools; add it",
+                param: "tool_choice")
+        }
+        return tool
+    }
+
+    /// Some of the tools: the others are described to the model all the same, so that a conversation's beginning stays
+    /// as it is while what may be called changes.
+    private func allowed(_ choice: inout RequestFields, isNested: Bool) throws -> GenerationRequest.Form {
+        var fields = choice
+        if isNested {
+            fields = try RequestFields(try choice.required("allowed_tools"), path: choice.param("allowed_tools"))
+        }
+        guard let mode = try fields.choice("mode", ["auto", "required"]) else {
+            throw fields.fault("mode", "is missing; add it")
+        }
+        guard let list = try fields.list("tools"), !list.isEmpty else {
+            throw fields.fault("tools", "is missing; name the tools that may be called")
+        }
+        let tools = try list.enumerated().map { index, value in
+            var named = try RequestFields(value, path: fields.param("tools[\(index)]"))
+            try Self.checkType(&named)
+            let tool = try tool(&named, isNested: isNested)
+            try named.finish()
+            return tool
+        }
+        if isNested { try fields.finish() } else { choice = fields }
+        return mode == "auto" ? .tools(tools) : .requiredTools(tools)
     }
 
     private mutating func setFormat(_ value: JSON, param: String, nested: String?) throws {
@@ -162,7 +194,8 @@ struct ToolFields {
         case "text":
             try fields.finish()
             return
-        case "json_object": break
+        case "json_object":
+            try fields.unsupported("schema", "give it with the type json_schema")
         case "json_schema":
             if let nested {
                 var inner = try RequestFields(try fields.required(nested), path: fields.param(nested))
