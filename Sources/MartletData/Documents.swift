@@ -22,7 +22,7 @@ public struct Documents {
     public init(
         _ sources: ResolvedSources, column: String, csv: CSVConfig, watch: ReadingWatch = ReadingWatch()
     ) throws {
-        table = try SourceCatalog.table(sources, csv: csv, watch: watch)
+        table = try SourceCatalog.table(sources, csv: csv, for: .texts, watch: watch)
         self.column = column
         if let part = table.parts.first(where: { $0.text == nil }) {
             guard part.format != "images", part.format != "idx" else {

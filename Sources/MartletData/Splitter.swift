@@ -74,6 +74,9 @@ struct Splitter {
         }
     }
 
+    /// Whether rows are left to divide.
+    var isOpen: Bool { codes.contains(Self.open) }
+
     /// Divides the open rows and returns how many each split has.
     mutating func assign() throws -> [Split: Int] {
         let groups = max(1, stratumTable.count)

@@ -68,6 +68,7 @@ public struct TokenData: Sendable {
         try documents.forEach { part in
             if part.isLast { try splitter.add(row, given: part.split, label: nil) }
         }
+        let isDivided = splitter.isOpen
         _ = try splitter.assign()
         let codes = splitter.codes
         try FileManager.default.createDirectory(atPath: cacheDirectory, withIntermediateDirectories: true)
@@ -89,13 +90,15 @@ public struct TokenData: Sendable {
         var sequences = try writers.map { TokenSequence(try $0.finish()) }
         var remarks = documents.emptyRemark.map { [$0] } ?? []
         let total = sequences[0].count
-        for (index, share) in [(2, config.test), (1, config.validation)] where share > 0 && sequences[index].count == 0
-        {
+        // What came split stays as it is.
+        for (index, share) in [(2, config.test), (1, config.validation)]
+        where isDivided && share > 0 && sequences[index].count == 0 {
             let tail = Int(Double(total) * share)
+            guard tail > 0 else { continue }
             (sequences[0], sequences[index]) = sequences[0].cut(tail: tail)
             remarks.append(
-                "too few documents for a \(Split.allCases[index].rawValue) share of \(share): the last \(tail) tokens "
-                    + "before it are held out")
+                "too few documents for a \(Split.allCases[index].rawValue) share of \(share): the last \(tail) training "
+                    + "tokens are held out instead")
         }
         return TokenData(
             train: sequences[0], validation: sequences[1], test: sequences[2], documentCount: codes.count,

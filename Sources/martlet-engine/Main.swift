@@ -24,7 +24,7 @@ enum Main {
             }
         } catch {
             let error = EngineFailure.wire(error)
-            try? FileHandle.standardError.write(contentsOf: Data("error: \(error.message)\n".utf8))
+            try? FileHandle.standardError.write(contentsOf: Data("martlet: \(error.message)\n".utf8))
             exit(error.exitCode)
         }
     }

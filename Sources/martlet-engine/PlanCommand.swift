@@ -19,6 +19,8 @@ enum PlanCommand {
                 let planned =
                     try tuning.map { try PlannedTraining(tuning: $0) }
                     ?? PlannedTraining(recipe, sources, cacheDirectory: directory)
+                // As a job has them; a tuning one chooses them itself.
+                if tuning == nil { try Torch.setThreadCount(planned.threads(of: threads)) }
                 let plan = try TrainingPlan(planned)
                 print(try JSON(encoding: plan.summary).ordered(["layers"]).serialized())
             }

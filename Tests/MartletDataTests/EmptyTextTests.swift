@@ -29,6 +29,54 @@ import Testing
         #expect(report.sources.map(\.name) == ["a.txt", "c.txt"])
     }
 
+    @Test func `texts that come split are not divided again`() throws {
+        let scratch = try Scratch()
+        let train = try scratch.write("train.txt", String(repeating: "a", count: 100))
+        let validation = try scratch.write("validation.txt", String(repeating: "b", count: 10))
+        func data(_ sources: ResolvedSources) throws -> TokenData {
+            try TokenData.prepare(
+                Documents(sources, column: "text", csv: CSVConfig()), config: SplitConfig(),
+                cacheDirectory: scratch.path + "/cache", end: nil
+            ) { $0.utf8.map { Int($0) } }
+        }
+        let given = try data(ResolvedSources(train: [train], validation: [validation]))
+        #expect([given.train.count, given.validation.count, given.test.count] == [100, 10, 0])
+        #expect(given.remarks.isEmpty)
+        let divided = try data(ResolvedSources(all: [train]))
+        #expect([divided.train.count, divided.validation.count, divided.test.count] == [80, 10, 10])
+        #expect(
+            divided.remarks == [
+                "too few documents for a test share of 0.1: the last 10 training tokens are held out instead",
+                "too few documents for a validation share of 0.1: the last 10 training tokens are held out instead",
+            ])
+        let tiny = try data(ResolvedSources(all: [try scratch.write("tiny.txt", "abc")]))
+        #expect(tiny.train.count == 3 && tiny.remarks.isEmpty)
+    }
+
+    @Test func `texts beside JSON lines are documents of a language model`() throws {
+        let scratch = try Scratch()
+        let files = [
+            ("a.txt", "one\n"), ("talk.jsonl", "{\"text\": \"two\", \"who\": \"x\"}\n{\"text\": \"three\"}\n"),
+            ("z.md", "four\n"), ("README.md", "About the texts.\n"), ("LICENSE.txt", "Free.\n"),
+        ]
+        let path = try folder(scratch, files)
+        func texts(_ sources: ResolvedSources) throws -> [String] {
+            var texts: [String] = []
+            try Documents(sources, column: "text", csv: CSVConfig()).forEach { texts.append($0.text) }
+            return texts
+        }
+        #expect(try texts(ResolvedSources(all: [path])) == ["two", "three", "one\n", "four\n"])
+        #expect(
+            try texts(ResolvedSources(all: [path + "/a.txt", path + "/talk.jsonl"])) == ["one\n", "two", "three"])
+        // Where the tables come split, what lies beside them is about them.
+        let split = try scratch.write("split/train.jsonl", "{\"text\": \"two\"}\n")
+        try scratch.write("split/test.jsonl", "{\"text\": \"three\"}\n")
+        try scratch.write("split/about.txt", "About the texts.\n")
+        #expect(try texts(ResolvedSources(all: [scratch.path + "/split"])).sorted() == ["three", "two"], "\(split)")
+        // Rows are of one kind.
+        #expect(try DataProfile.profile(paths: [path]).sources.map(\.name) == ["talk.jsonl"])
+    }
+
     @Test func `an empty file given beside others is left out too`() throws {
         let scratch = try Scratch()
         let files = [try scratch.write("a.txt", "one\ntwo\n"), try scratch.write("b.txt", "")]

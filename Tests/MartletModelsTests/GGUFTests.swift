@@ -72,6 +72,70 @@ import Testing
         }
     }
 
+    /// The golden file of qwen2's kind with other metadata: names are exchanged, and tokens that nothing uses are cut
+    /// by as much as that adds.
+    private func renamed(_ changes: [(old: String, new: String)]) throws -> Data {
+        var bytes = [UInt8](try Data(contentsOf: Self.golden("qwen2.gguf")))
+        func string(_ text: String) -> [UInt8] { [UInt8(text.utf8.count), 0, 0, 0, 0, 0, 0, 0] + Array(text.utf8) }
+        var added = 0
+        for (old, new) in changes {
+            // A key's value: its type, 8, stands before it.
+            let (old, new) = (Self.bytes(old, string), Self.bytes(new, string))
+            let place = try #require(bytes.firstRange(of: old))
+            bytes.replaceSubrange(place, with: new)
+            added += new.count - old.count
+        }
+        for number in 10..<20 where added > 0 {
+            let token = "<extra\(number)>"
+            let cut = min(added, 6)
+            let place = try #require(bytes.firstRange(of: string(token)))
+            bytes.replaceSubrange(place, with: string(String(token.dropFirst(cut))))
+            added -= cut
+        }
+        return Data(bytes)
+    }
+
+    /// `key=value` with a string's type between, or a key alone.
+    private static func bytes(_ text: String, _ string: (String) -> [UInt8]) -> [UInt8] {
+        let parts = text.split(separator: "=", maxSplits: 1).map { string(String($0)) }
+        return parts.count == 2 ? parts[0] + [8, 0, 0, 0] + parts[1] : parts[0]
+    }
+
+    private func tokenizer(_ changes: [(old: String, new: String)]) throws -> Tokenizer {
+        try withScratch { scratch in
+            let (file, target) = (scratch.appending(path: "renamed.gguf"), scratch.appending(path: "bundle"))
+            try renamed(changes).write(to: file)
+            _ = try onCompute { try ModelImport.run(from: file, to: target) }
+            return try Tokenizer(json: Data(contentsOf: target.appending(path: "tokenizer.json")))
+        }
+    }
+
+    @Test func `names of pre-tokenizers`() throws {
+        func named(_ name: String) -> (old: String, new: String) {
+            ("tokenizer.ggml.pre=qwen2", "tokenizer.ggml.pre=\(name)")
+        }
+        func tokens(_ text: String, _ tokenizer: Tokenizer) throws -> [String?] {
+            try tokenizer.encode(text, addSpecialTokens: true).ids.map { tokenizer.token(of: $0) }
+        }
+        for name in ["qwen2", "deepseek-r1-qwen", "smollm"] {
+            #expect(try tokens("the 123", tokenizer([named(name)])) == ["the", "Ġ", "1", "2", "3"], "\(name)")
+        }
+        #expect(try tokens("123", tokenizer([named("gpt-2")])) == ["123"])
+        // Where the file does not say whether a start token stands before a text, Llama 3's does as in llama.cpp.
+        let silent = [
+            ("tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_bos_tokem"),
+            ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.bos_token_id"),
+        ]
+        #expect(try tokens("the", tokenizer(silent + [named("llama-bpe")])) == ["<|im_end|>", "the"])
+        #expect(try tokens("the", tokenizer(silent)) == ["the"])
+        #expect(try tokens("the", tokenizer([silent[1], named("llama-bpe")])) == ["the"])
+        #expect {
+            _ = try tokenizer([named("tekken")])
+        } throws: { error in
+            (error as? MartletError)?.message.contains("'tekken' is not supported; supported are gpt-2") == true
+        }
+    }
+
     /// The sign for ohm and the letter omega stand in place of two tokens of the golden file.
     @Test func `tokens that Unicode calls equal are tokens of their own`() throws {
         var bytes = [UInt8](try Data(contentsOf: Self.golden("llama.gguf")))

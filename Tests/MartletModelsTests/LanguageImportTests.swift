@@ -84,6 +84,19 @@ import Testing
         }
     }
 
+    @Test func `a folder without a config is told as one`() throws {
+        try onCompute {
+            try LanguageGolden("llama").withFolder { folder in
+                try FileManager.default.removeItem(at: folder.appending(path: "config.json"))
+                #expect {
+                    _ = try ModelFolder(folder)
+                } throws: { error in
+                    (error as? MartletError)?.message.hasSuffix("has no config.json") == true
+                }
+            }
+        }
+    }
+
     @Test func `a truncated shard is refused`() throws {
         try LanguageGolden("llama").withFolder { folder in
             try Self.shard(folder)

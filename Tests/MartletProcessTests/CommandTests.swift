@@ -12,6 +12,22 @@ extension ProcessTests {
             return String(message[mark.upperBound...].prefix { $0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" })
         }
 
+        @Test func aPlanIsMeasuredAsAJobRuns() async throws {
+            try await TestHome.with { home in
+                let engine = try home.write(
+                    "engine",
+                    "#!/bin/sh\necho \"{\\\"waiting\\\": \\\"$OMP_WAIT_POLICY $GOMP_SPINCOUNT\\\", "
+                        + "\\\"arguments\\\": \\\"$*\\\"}\"\n")
+                try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: engine)
+                try home.json("data", "add", "birds", home.write("birds.csv", TinyData.birds(rows: 10)))
+                home.environment["MARTLET_ENGINE"] = engine
+                let plan = try home.json("plan", home.write("birds.yaml", TinyData.recipe()))
+                #expect(plan["waiting"]?.string == "PASSIVE 10000")
+                let threads = ProcessInfo.processInfo.activeProcessorCount
+                #expect(plan["arguments"]?.string?.contains("--threads \(threads)") == true, "\(plan)")
+            }
+        }
+
         @Test func M12_badRowsAreListedByTheirJob() async throws {
             try await TestHome.with { home in
                 var lines = TinyData.birds(rows: 100).split(separator: "\n").map(String.init)

@@ -31,6 +31,11 @@ extension ProcessTests {
                 let http = try home.http()
                 let whole = try http.post("/v1/chat/completions", json: Self.chat())
                 #expect(whole.status == 200, "\(whole.text)")
+                for path in ["/chat/completions", "/v1/v1/chat/completions"] {
+                    let misplaced = try http.post(path, json: Self.chat())
+                    #expect(
+                        misplaced.status == 404 && misplaced.text.contains("ends with /v1, once"), "\(misplaced.text)")
+                }
                 let text = try #require(
                     try whole.json()["choices"]?.array?.first?["message"]?["content"]?.string)
                 #expect(try whole.json()["usage"]?["completion_tokens"]?.int == 12)
@@ -46,7 +51,10 @@ extension ProcessTests {
                 let said = try home.run("chat", "tiny", input: "/system Be brief.\nHi\n/reset\n/help\n/quit\n")
                 #expect(said.code == 0 && said.errors.contains("tokens/s"), "\(said.errors)")
                 #expect(!said.output.isEmpty)
-                #expect(try home.run("chat", "nobody", input: "Hi\n").code == 66)
+                let nobody = try home.run("chat", "nobody", input: "Hi\n")
+                #expect(nobody.code == 66 && nobody.errors.contains("martlet models list"), "\(nobody.errors)")
+                let table = try home.run("models", "show", "tiny").output
+                #expect(table.contains("float16, logits at most ") && table.contains("; context "), "\(table)")
                 #expect(try home.json("deploy", "tiny", "--as", "bird")["ready"]?.bool == true)
                 let deployed = try http.post("/v1/chat/completions", json: Self.chat(["model": "bird"]))
                 #expect(try deployed.json()["choices"]?.array?.first?["message"]?["content"]?.string == text)
@@ -154,10 +162,19 @@ extension ProcessTests {
                 let turns = try #require(try home.run("chat", "letters", "--json", input: input).json().array)
                 #expect(turns.count == 2 && turns.allSatisfy { $0["completion_tokens"]?.int ?? 0 > 0 })
 
-                try train("dialogue", "User: the sea\nAssistant: the tree\n")
+                try train("dialogue", "User: the sea is\nAssistant: the tree\n")
                 let others = try home.run("chat", "dialogue", input: "the sea\nthe Zoo\n")
                 #expect(others.code == 65 && others.errors.contains("'Z'"), "\(others.errors)")
                 #expect(!others.errors.contains("each message alone") && others.errors.contains("tokens/s"))
+
+                // More than the context of 64 characters holds.
+                let long = try home.run("chat", "dialogue", input: String(repeating: "the tree is the sea\n", count: 4))
+                #expect(long.code == 0, "\(long.errors)")
+                #expect(
+                    long.errors.components(separatedBy: "its oldest turns are left out").count == 2, "\(long.errors)")
+                let alone = try home.run(
+                    "chat", "dialogue", input: "the sea\n" + String(repeating: "the ", count: 20) + "\n")
+                #expect(alone.code == 65 && alone.errors.contains("maximum context length is 64"), "\(alone.errors)")
             }
         }
 

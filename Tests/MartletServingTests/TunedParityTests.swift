@@ -128,6 +128,60 @@ import Testing
         }
     }
 
+    /// A model of an architecture that recipes train from texts.
+    private static func train(
+        _ architecture: String, _ folder: String, _ serving: ServingPath, tokenizer: String = "characters"
+    ) throws -> JobResult {
+        let file = folder + "/texts.txt"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try Data(String(repeating: "the swift in the wind, the tree in the sun\n", count: 40).utf8)
+            .write(to: URL(filePath: file))
+        let tree = try RecipeReader.read(
+            text: """
+                name: texts
+                data: {source: texts.txt}
+                model: {architecture: \(architecture), layers: 2, heads: 2, width: 32, context: 24, tokenizer: \(tokenizer)}
+                training: {steps: 8, batch_size: 4, optimizer: {learning_rate: 0.01}}
+                """, file: "recipe.yaml"
+        ).tree
+        let task = TrainTask(
+            jobID: "job", recipe: tree,
+            datasets: [DatasetMount(reference: "texts.txt", resolved: "texts@1", contentHash: "h", path: file)],
+            directory: folder + "/job", share: MachineShare(threads: 1))
+        return try compute.run {
+            let link = JobLink(event: { _ in }, progress: { _ in }, stop: { nil })
+            guard case .finished(let result) = try TrainJob(task, link: link, serving: serving).run() else {
+                throw MartletError(.internal, "the job did not finish")
+            }
+            return result
+        }
+    }
+
+    @Test(arguments: ["gpt", "llama", "mistral", "qwen2", "qwen3"])
+    func `what is trained from texts answers as it was trained`(architecture: String) throws {
+        try Self.withFolder { folder in
+            let card = try #require(try Self.train(architecture, folder, Self.path()).card)
+            #expect(try #require(card.parity?["float32"]) <= 1e-4)
+            #expect(card.parity?.count == 2 && card.hashes?["tokenizer"] != nil)
+            #expect(FileManager.default.fileExists(atPath: folder + "/job/bundle/card.json"))
+            #expect(!FileManager.default.fileExists(atPath: folder + "/job/candidate"))
+        }
+    }
+
+    @Test func `a model of texts that was changed is not published`() throws {
+        try Self.withFolder { folder in
+            do {
+                _ = try Self.train(
+                    "llama", folder, Self.path(Self.tamper), tokenizer: "{type: bpe, vocabulary_size: 257}")
+                Issue.record("a changed bundle was published")
+            } catch let error as MartletError {
+                #expect(error.code == .parityCheckFailed)
+                #expect(error.message.contains("window 1 of the validation texts, after token "), "\(error.message)")
+            }
+            #expect(!FileManager.default.fileExists(atPath: folder + "/job/bundle"))
+        }
+    }
+
     /// Changes one number of the bundle's weights.
     private static let tamper: @Sendable (String) throws -> Void = { bundle in
         let names = [BundleFile.weights, BundleFile.adapterWeights].map { "\(bundle)/\($0)" }

@@ -37,7 +37,7 @@ import Testing
             jobID: "job", recipe: tree,
             datasets: [DatasetMount(reference: file, resolved: "\(file)@1", contentHash: "h", path: path)],
             directory: scratch.path + "/job", share: MachineShare(threads: 1))
-        return try onCompute { try TrainJob(task, link: told.link()).run() }
+        return try onCompute { try TrainJob(task, link: told.link(), serving: .plain).run() }
     }
 
     @Test func `an empty text in a folder of texts is left out of the training`() throws {
@@ -55,7 +55,7 @@ import Testing
                 DatasetMount(
                     reference: "rhymes", resolved: "rhymes@1", contentHash: "h", path: scratch.path + "/rhymes")
             ], directory: scratch.path + "/job", share: MachineShare(threads: 1))
-        guard case .finished = try onCompute({ try TrainJob(task, link: told.link()).run() }) else {
+        guard case .finished = try onCompute({ try TrainJob(task, link: told.link(), serving: .plain).run() }) else {
             throw MartletError(.internal, "the job did not finish")
         }
         #expect(told.event("data")?.message.contains("of 2 texts") == true)

@@ -109,7 +109,7 @@ struct Job: Sendable {
                 DatasetMount(reference: $0.key, resolved: "\($0.key)@1", contentHash: "", path: $0.value)
             },
             directory: directory, share: MachineShare(threads: 1))
-        return try onCompute { try TrainJob(task, link: link).run() }
+        return try onCompute { try TrainJob(task, link: link, serving: .plain).run() }
     }
 
     /// Runs to the end.

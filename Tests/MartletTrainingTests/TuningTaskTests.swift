@@ -34,7 +34,7 @@ import Testing
                 jobID: "base", recipe: tree,
                 datasets: [DatasetMount(reference: "words.jsonl", resolved: "w@1", contentHash: "h", path: path)],
                 directory: scratch.path + "/job", share: MachineShare(threads: 1))
-            _ = try onCompute { try TrainJob(task, link: Told().link()).run() }
+            _ = try onCompute { try TrainJob(task, link: Told().link(), serving: .plain).run() }
             let template =
                 "{% for m in messages %}{{ '?' if m.role == 'user' else '!' }}{{ m.content }}"
                 + "{% if m.role == 'assistant' %}<|endoftext|>{% endif %}{% endfor %}"

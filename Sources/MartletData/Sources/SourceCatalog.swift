@@ -19,30 +19,42 @@ public struct ResolvedSources: Codable, Sendable, Equatable {
 
 /// Finds out what files and folders hold.
 enum SourceCatalog {
+    /// What the rows are for.
+    enum Purpose {
+        /// Rows of one kind; documents that lie beside tables are left alone.
+        case rows
+        /// Texts, from tables and documents alike.
+        case texts
+    }
+
     static func table(
-        _ sources: ResolvedSources, csv: CSVConfig, watch: ReadingWatch = ReadingWatch()
+        _ sources: ResolvedSources, csv: CSVConfig, for purpose: Purpose = .rows, watch: ReadingWatch = ReadingWatch()
     ) throws -> Table {
         var parts: [TablePart] = []
         let groups: [(Split?, [String])] = [
             (nil, sources.all), (.train, sources.train), (.validation, sources.validation), (.test, sources.test),
         ]
         for (split, paths) in groups {
-            for path in paths { parts += try self.parts(path, split: split, csv: csv) }
+            for path in paths { parts += try self.parts(path, split: split, csv: csv, for: purpose) }
         }
         let empty = parts.filter(\.isEmpty)
         if let first = empty.first, empty.count == parts.count {
             throw MartletError(.invalidData, "the file '\(first.name)' is empty; give one row a line")
         }
-        return try Table(parts: parts.filter { !$0.isEmpty }, emptyNames: empty.map(\.name), watch: watch)
+        return try Table(
+            parts: parts.filter { !$0.isEmpty }, emptyNames: empty.map(\.name), mixesTexts: purpose == .texts,
+            watch: watch)
     }
 
-    private static func parts(_ path: String, split: Split?, csv: CSVConfig) throws -> [TablePart] {
+    private static func parts(
+        _ path: String, split: Split?, csv: CSVConfig, for purpose: Purpose
+    ) throws -> [TablePart] {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw MartletError(
                 .notFound, "there is no file or folder '\(path)'; check data.source", param: "data.source")
         }
-        let found = isFolder.boolValue ? try folder(path, csv: csv) : [try file(path, csv: csv)]
+        let found = isFolder.boolValue ? try folder(path, csv: csv, for: purpose) : [try file(path, csv: csv)]
         guard let split else { return found }
         // A folder that comes split gives only the part that was asked for.
         let matching = found.filter { $0.split == split }
@@ -126,7 +138,9 @@ enum SourceCatalog {
         return words
     }
 
-    private static func folder(_ path: String, csv: CSVConfig, depth: Int = 0) throws -> [TablePart] {
+    private static func folder(
+        _ path: String, csv: CSVConfig, for purpose: Purpose, depth: Int = 0
+    ) throws -> [TablePart] {
         let name = (path as NSString).lastPathComponent
         let entries = try FileManager.default.contentsOfDirectory(atPath: path).filter { !$0.hasPrefix(".") }.sorted()
         var folders: [String] = []
@@ -138,7 +152,7 @@ enum SourceCatalog {
         }
         if !folders.isEmpty, depth == 0, folders.allSatisfy({ Split.named($0) != nil }) {
             return try folders.flatMap { sub in
-                try folder(path + "/" + sub, csv: csv, depth: 1).map {
+                try folder(path + "/" + sub, csv: csv, for: purpose, depth: 1).map {
                     var part = $0
                     part.name = sub + "/" + part.name
                     part.split = Split.named(sub)
@@ -146,7 +160,7 @@ enum SourceCatalog {
                 }
             }
         }
-        let tables = try self.tables(path, files, csv)
+        let tables = try self.tables(path, files, csv, for: purpose)
         if !tables.isEmpty { return tables }
         if let images = try ImageFolder(path: path, folders: folders, files: files) {
             return [
@@ -161,24 +175,30 @@ enum SourceCatalog {
                 + "or JPEG files for each label", param: "data.source")
     }
 
-    /// The files of a folder that are tables of one kind; documents beside them are left alone.
-    private static func tables(_ path: String, _ files: [String], _ csv: CSVConfig) throws -> [TablePart] {
+    /// The files of a folder that are tables of one kind, and, where texts are wanted, the documents beside them.
+    private static func tables(
+        _ path: String, _ files: [String], _ csv: CSVConfig, for purpose: Purpose
+    ) throws -> [TablePart] {
         var byFormat: [FileFormat: [String]] = [:]
         for file in files { byFormat[try FileFormat.of(path + "/" + file), default: []].append(file) }
         if let idx = byFormat[.idx] {
             let images = idx.filter { $0.contains("images") || $0.contains("idx3") }
             return try (images.isEmpty ? idx : images).map { try file(path + "/" + $0, csv: csv) }
         }
-        for format in [FileFormat.csv, .lines, .text] {
-            guard let found = byFormat[format] else { continue }
-            if format == .text, byFormat[.image] != nil { continue }
-            let splits = found.map { Split.named(($0 as NSString).deletingPathExtension) }
-            return try zip(found, splits).map { name, split in
-                var part = try file(path + "/" + name, csv: csv)
-                if found.count > 1, !splits.contains(nil) { part.split = split }
-                return part
-            }
+        let texts = byFormat[.image] == nil ? byFormat[.text] ?? [] : []
+        guard let found = byFormat[.csv] ?? byFormat[.lines] ?? (texts.isEmpty ? nil : texts) else { return [] }
+        let splits = found.map { Split.named(($0 as NSString).deletingPathExtension) }
+        let isSplit = found.count > 1 && !splits.contains(nil)
+        // What describes the data is no part of it.
+        let beside = Set(purpose == .texts && !isSplit ? texts.filter { !isDescription($0) } : []).subtracting(found)
+        return try (found + beside.sorted()).enumerated().map { index, name in
+            var part = try file(path + "/" + name, csv: csv)
+            if isSplit { part.split = splits[index] }
+            return part
         }
-        return []
+    }
+
+    private static func isDescription(_ name: String) -> Bool {
+        ["readme", "license", "licence", "notice"].contains { name.lowercased().hasPrefix($0) }
     }
 }

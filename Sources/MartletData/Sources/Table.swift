@@ -54,10 +54,14 @@ struct Table {
     private let emptyNames: [String]
     private let places: [String: Int]
 
-    init(parts: [TablePart], emptyNames: [String] = [], watch: ReadingWatch = ReadingWatch()) throws {
+    /// - Parameter mixesTexts: whether texts may stand among rows with other columns.
+    init(
+        parts: [TablePart], emptyNames: [String] = [], mixesTexts: Bool = false, watch: ReadingWatch = ReadingWatch()
+    ) throws {
         self.watch = watch
         self.emptyNames = emptyNames
-        guard let first = parts.first else {
+        let rows = parts.filter { !mixesTexts || $0.text == nil }
+        guard let first = rows.first ?? parts.first else {
             throw MartletError(
                 .invalidData, "there is no data to read; give files or folders in data.source", param: "data.source")
         }
@@ -65,11 +69,11 @@ struct Table {
         // JSON lines may leave keys out, so the table has every column of every such part.
         var columns = first.columns
         if first.format == "jsonl" {
-            for part in parts.dropFirst() where part.format == "jsonl" {
+            for part in rows.dropFirst() where part.format == "jsonl" {
                 columns += part.columns.filter { !columns.contains($0) }
             }
         }
-        for part in parts where part.format != "jsonl" || first.format != "jsonl" {
+        for part in rows where part.format != "jsonl" || first.format != "jsonl" {
             guard Set(part.columns) == Set(columns) else {
                 throw MartletError(
                     .invalidData,

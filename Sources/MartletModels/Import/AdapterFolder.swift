@@ -55,7 +55,8 @@ public struct AdapterFolder {
     func baseMissing() -> MartletError {
         MartletError(
             .invalidRequest,
-            "the folder is an adapter for '\(baseName)'; import that model first and name it as the base")
+            "the folder is an adapter for '\(baseName)'; import that model first and give its name here as "
+                + "the base (--base NAME)")
     }
 
     /// One layer's addition.

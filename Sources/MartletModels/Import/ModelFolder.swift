@@ -82,7 +82,8 @@ public struct ModelFolder: Sendable {
 
     private static func optionalJSON(_ folder: URL, _ name: String) throws -> JSON? {
         let url = folder.appending(path: name)
-        return FileManager.default.fileExists(atPath: url.path) ? try json(url, limit: jsonLimit) : nil
+        guard FileManager.default.fileExists(atPath: url.path) else { return nil }
+        return try json(url, limit: jsonLimit)
     }
 
     static func json(_ url: URL, limit: Int) throws -> JSON {

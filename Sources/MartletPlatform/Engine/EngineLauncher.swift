@@ -89,10 +89,7 @@ struct EngineLauncher: Sendable {
         var result = ProcessInfo.processInfo.environment.filter { kept.contains($0.key) }
         result[EngineEnvironment.socket] = socketPath
         result[EngineEnvironment.token] = token
-        // Between two operators a thread is awaited for a moment: hundreds of operators a step would each pay for its
-        // sleep and waking. To wait on as the library would takes the core from everyone else.
-        result["OMP_WAIT_POLICY"] = "PASSIVE"
-        result["GOMP_SPINCOUNT"] = "10000"
+        result.merge(EngineThreads.environment) { $1 }
         result["OMP_NUM_THREADS"] = String(threads)
         result["SWIFT_BACKTRACE"] = "enable=no"
         return result
@@ -106,4 +103,11 @@ private func withCStrings<Result>(
     let copies = texts.map { strdup($0) }
     defer { for copy in copies { free(copy) } }
     return body(copies + [nil])
+}
+
+/// How the threads of an engine wait for one another.
+public enum EngineThreads {
+    /// Between two operators a thread is awaited for a moment: hundreds of operators a step would each pay for its sleep
+    /// and waking. To wait on as the library would takes the core from everyone else.
+    public static let environment = ["OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"]
 }

@@ -84,6 +84,14 @@ final class Gateway: Sendable {
         try await writer.write(response: response.head, body: response.body)
     }
 
+    /// What OpenAI's clients ask for where their base URL is not the one that they take.
+    private static func hint(_ path: Substring) -> String {
+        let resources = ["/chat/completions", "/completions", "/embeddings", "/responses", "/models"]
+        let rest = path.hasPrefix("/v1/v1/") ? path.dropFirst(6) : path
+        let isMeant = resources.contains { rest == $0 || rest.hasPrefix($0 + "/") }
+        return isMeant ? "; the base_url of OpenAI's clients ends with /v1, once" : ""
+    }
+
     private func answer(
         _ request: Request, _ match: RouteTable.Match, requestID: String, arrival: UInt64, _ outcome: inout Outcome
     ) async -> Response {
@@ -96,7 +104,9 @@ final class Gateway: Sendable {
             case .none:
                 throw NotOffered.error(request.method.rawValue, bare)
                     ?? MartletError(
-                        .notFound, "there is nothing at \(request.method) \(bare.prefix(200)); see /openapi.json")
+                        .notFound,
+                        "there is nothing at \(request.method) \(bare.prefix(200)); see /openapi.json"
+                            + Self.hint(bare))
             case .otherMethods(let methods):
                 if let error = NotOffered.error(request.method.rawValue, bare) { throw error }
                 var response = Failure.response(

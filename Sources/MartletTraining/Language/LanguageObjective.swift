@@ -94,6 +94,16 @@ public final class LanguageObjective: TrainingObjective {
             model.logits(hidden, forward), Tensor(targets, shape: [count], device: device))
     }
 
+    /// The logits [T, V] of a sequence of at most the context's length.
+    public func logits(_ tokens: [Int64]) throws -> Tensor {
+        try Tensor.inference {
+            let attention = try SequenceAttention(
+                rows: 1, length: tokens.count, dropout: 0, .inference(), device: device)
+            let input = try Tensor(tokens, shape: [tokens.count], device: device)
+            return try model.logits(model.hidden(input, attention, .inference()), .inference())
+        }
+    }
+
     public func validate() throws -> [String: Double]? {
         data.validation.count > 1 ? try measure(data.validation) : nil
     }

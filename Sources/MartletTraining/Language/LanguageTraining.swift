@@ -82,7 +82,7 @@ public struct LanguageTraining {
             signature.language = LanguageSummary(
                 architecture: config["model_type"]?.string ?? "", parameterCount: model.parameterCount,
                 contextLength: geometry.contextLength, vocabularyCount: geometry.vocabularyCount,
-                width: geometry.width, layerCount: geometry.layerCount, storedPrecision: "F32",
+                width: geometry.width, layerCount: geometry.layerCount, storedPrecision: "float32",
                 hasChatTemplate: false, generates: true)
             try BundleFolder.write(signature, BundleFile.signature, in: folder)
             try BundleFolder.write(card, BundleFile.card, in: folder)

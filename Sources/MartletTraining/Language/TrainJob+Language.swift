@@ -32,9 +32,11 @@ extension TrainJob {
                     data: [split.rawValue: try JSON(encoding: metrics)]))
         }
         judge(&card, by: card.metrics["test"] ?? card.metrics["validation"] ?? [:])
+        card.hashes = ["tokenizer": texts.tokenizer.contentHash]
         try link.goOn()
         link.progress(JobProgress(phase: "publishing"))
-        try trained.publish(card, to: "\(task.directory)/bundle")
+        let check = ParityCheck(data, length: config.context) { texts.tokenizer.token(of: $0) ?? "" }
+        try publish(&card, check, trained: trained.objective.logits) { try trained.publish($0, to: $1) }
         let seconds = started.duration(to: .now).seconds
         let report: JSON = [
             "documents": JSON(data.documentCount), "vocabulary": JSON(texts.tokenizer.vocabularySize),

@@ -4,7 +4,8 @@ import MartletNN
 import MartletTensor
 import MartletWire
 
-/// The path by which a bundle is served, as far as a tuning job needs it: to compare what it trained with what will answer.
+/// The path by which a bundle is served, as far as a training job needs it: to compare what it trained with what will
+/// answer.
 public struct ServingPath: Sendable {
     /// A bundle that was loaded as a replica loads it.
     public struct Model {
@@ -41,6 +42,21 @@ struct ParityCheck {
             data.validation.count > 0 ? (data.validation, "validation") : (data.train, "training")
         sequences = (0..<min(Self.sequenceLimit, examples.count)).map {
             ("\(what) example \($0 + 1)", Array(examples[$0].tokens.prefix(Self.tokenLimit)))
+        }
+        self.text = text
+    }
+
+    /// The first windows of the held-out texts; where nothing was held out, of those that were trained on.
+    init(_ data: TokenData, length: Int, text: @escaping (Int) -> String) {
+        let (tokens, what) = data.validation.count > 0 ? (data.validation, "validation") : (data.train, "training")
+        let length = min(length, Self.tokenLimit, tokens.count)
+        sequences = (0..<min(Self.sequenceLimit, tokens.count / max(1, length))).map { index in
+            let window = [Int64](unsafeUninitializedCapacity: length) { buffer, filled in
+                guard let to = buffer.baseAddress else { return }
+                tokens.copy(index * length, length, to: to)
+                filled = length
+            }
+            return ("window \(index + 1) of the \(what) texts", window)
         }
         self.text = text
     }
@@ -95,7 +111,7 @@ struct ParityCheck {
         }
         return MartletError(
             .parityCheckFailed,
-            "the tuned model does not answer in serving as in training: in \(name), after token \(place + 1) "
+            "the model does not answer in serving as in training: in \(name), after token \(place + 1) "
                 + "('\(text(Int(tokens[place])))'), the logit of token \(column) is \(try value(expected)) in training and "
                 + "\(try value(found)) in serving (\(format)); \(String(format: "%.3g", bound)) apart is allowed. The model is "
                 + "not published; report this with the job's log")

@@ -209,36 +209,13 @@ extension TrainJob {
 
     // MARK: Publishing
 
-    /// Writes the bundle and holds it to what was trained, through the path that will serve it.
     private func publish(
         _ bundle: TunedBundle, _ card: inout ModelCard, _ data: TuningData, _ text: TuningText
     ) throws {
-        let final = "\(task.directory)/bundle"
-        guard let serving else {
-            throw MartletError(.internal, "a tuning job was started without a serving path to compare with")
-        }
-        let candidate = "\(task.directory)/candidate"
-        try bundle.write(card, to: candidate)
         let check = ParityCheck(data) { text.tokenizer.token(of: $0) ?? "" }
         let base = bundle.tuned.adapter == nil ? nil : bundle.base.path
         let exact = try exactModel(bundle)
-        var parity: [String: Double] = [:]
-        for format in [WeightFormat.dense, nil] {
-            try link.goOn()
-            link.progress(JobProgress(phase: "checking"))
-            let served = try serving.load(candidate, base, format)
-            parity[served.format] = try check.difference({ try exact.logits($0) }, served, link.goOn)
-        }
-        card.parity = parity
-        let shown = parity.sorted { $0.key < $1.key }.map { "\($0.key) \(String(format: "%.2g", $0.value))" }
-        link.event(
-            JobEvent(
-                key: "parity", type: "data",
-                message: "serving computes what training computed; the largest difference of a logit: "
-                    + shown.joined(separator: ", "), data: try JSON(encoding: parity)))
-        try link.goOn()
-        try bundle.write(card, to: final)
-        try FileManager.default.removeItem(atPath: candidate)
+        try publish(&card, check, base: base, trained: { try exact.logits($0) }) { try bundle.write($0, to: $1) }
     }
 
     /// What serving must compute: the trained model; where its base lay in 8 bits, the adapter on the base itself, since

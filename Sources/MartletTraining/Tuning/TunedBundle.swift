@@ -36,7 +36,7 @@ struct TunedBundle {
             architecture: tuned.folder.config["model_type"]?.string ?? "",
             parameterCount: tuned.adapter?.parameterCount ?? tuned.model.parameterCount,
             contextLength: geometry.contextLength, vocabularyCount: geometry.vocabularyCount, width: geometry.width,
-            layerCount: geometry.layerCount, storedPrecision: "F32",
+            layerCount: geometry.layerCount, storedPrecision: "float32",
             hasChatTemplate: tuned.folder.chatTemplate != nil, generates: true)
         if tuned.adapter != nil {
             language.base = .init(reference: base.reference, contentHash: base.contentHash)

@@ -36,7 +36,9 @@ struct BundleExport {
                 .GET, "/api/v1/models/\(reference)/files/\(Client.path(file.path))")
             for try await chunk in response.body { try handle.write(contentsOf: Data(buffer: chunk)) }
             guard try ContentHash.ofFile(at: partial) == file.hash else {
-                throw MartletError(.invalidData, "'\(file.path)' arrived damaged; export again")
+                throw MartletError(
+                    .invalidData,
+                    "'\(file.path)' arrived damaged; export again, and if it stays so restore the server's blobs")
             }
             try manager.moveItem(atPath: partial, toPath: target)
         }

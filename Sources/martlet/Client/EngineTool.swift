@@ -1,4 +1,5 @@
 import Foundation
+import MartletPlatform
 import MartletWire
 
 /// Runs `martlet-engine`: the one that MARTLET_ENGINE names, else the one beside this program.
@@ -19,6 +20,8 @@ enum EngineTool {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: try path())
         process.arguments = arguments
+        // What it measures is to be what a job's worker does.
+        process.environment = ProcessInfo.processInfo.environment.merging(EngineThreads.environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         let pipe = Pipe()
         process.standardOutput = pipe

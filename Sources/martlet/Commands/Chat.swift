@@ -18,7 +18,14 @@ struct Chat: AsyncParsableCommand {
     func run() async throws {
         try await Connection.with(options) { client in
             // What does not exist is said before the first line is typed.
-            let _: JSON = try await client.get("/v1/models/\(Client.segment(deployment))")
+            do {
+                let _: JSON = try await client.get("/v1/models/\(Client.segment(deployment))")
+            } catch let error as MartletError where error.code == .modelNotFound {
+                throw MartletError(
+                    .modelNotFound,
+                    "there is no language model or deployment '\(deployment)'; see: martlet models list",
+                    param: error.param)
+            }
             var session = ChatSession(stream: ChatStream(client: client, model: deployment), output: options.output)
             try await session.run()
         }
@@ -34,6 +41,8 @@ struct ChatSession {
     private var turns: [JSON] = []
     private var form = ChatStream.Form.template
     private let input = ChatInput()
+    /// Whether it was told that the conversation is longer than the model can see.
+    private var isCut = false
     /// What was told of a line that the chat went on after.
     private var told: MartletError?
     private var isInteractive: Bool { input.isInteractive }
@@ -87,18 +96,18 @@ struct ChatSession {
 
     private mutating func reset() {
         messages = []
+        isCut = false
         output.note("the conversation starts again")
     }
 
     /// One turn; a failed one leaves the conversation as it was.
     private mutating func say(_ text: String) async throws {
         let question: JSON = ["role": "user", "content": .string(text)]
-        let instructions: [JSON] = system.map { [["role": "system", "content": .string($0)]] } ?? []
         let isJSON = output.isJSON
         let hasText = Atomic(false)
         let outcome: ChatStream.Outcome
         do {
-            outcome = try await answer(instructions + messages + [question]) { piece in
+            outcome = try await answer(question) { piece in
                 guard !isJSON else { return }
                 hasText.store(true, ordering: .relaxed)
                 Self.show(Console.inert(piece))
@@ -129,20 +138,32 @@ struct ChatSession {
         try? FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
     }
 
-    /// The answer in the first form that the model can take.
+    /// The answer in the first form that the model can take, to as much of the conversation as its context holds.
     private mutating func answer(
-        _ messages: [JSON], _ write: @escaping @Sendable (String) -> Void
+        _ question: JSON, _ write: @escaping @Sendable (String) -> Void
     ) async throws -> ChatStream.Outcome {
+        let instructions: [JSON] = system.map { [["role": "system", "content": .string($0)]] } ?? []
+        var history = messages
         while true {
-            let (stream, form) = (stream, form)
+            let (stream, form, asked) = (stream, form, instructions + history + [question])
             do {
-                return try await input.stoppable { try await stream.ask(messages, as: form, write) }
+                let outcome = try await input.stoppable { try await stream.ask(asked, as: form, write) }
+                messages = history
+                return outcome
+            } catch let error as MartletError where error.code == .contextLengthExceeded && !history.isEmpty {
+                // A question and its answer.
+                history.removeFirst(2)
+                if !isCut {
+                    isCut = true
+                    output.note(
+                        "the conversation is longer than \(stream.model)'s context: its oldest turns are left out")
+                }
             } catch let error as MartletError where form == .template && error.isOfMissingTemplate {
                 self.form = .dialogue
                 output.note("\(stream.model) has no chat template: it goes on with the conversation as plain text")
             } catch let error as MartletError where form == .dialogue && error.isOfUnknownText {
                 // What the person wrote is theirs to mend; what stands around it is not.
-                try await stream.check(messages.last?["content"]?.string ?? "")
+                try await stream.check(question["content"]?.string ?? "")
                 self.form = .lastMessage
                 output.note(
                     "\(stream.model) does not know all characters of the conversation as plain text: it goes on with "

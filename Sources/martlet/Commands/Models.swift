@@ -70,8 +70,10 @@ struct Models: AsyncParsableCommand {
                 let info: ModelInfo = try await client.get(Models.path(model))
                 return (info, done.result?["findings"]?.array?.compactMap(\.string) ?? [])
             }
+            // Without progress nobody has heard of them.
+            let notes = output.isQuiet ? findings.map { "note: \($0)" } : []
             try output.show(info) { info in
-                (findings.map { "note: \($0)" } + [
+                (notes + [
                     ModelText.summary(info),
                     Self.question(info),
                     "deploy it   martlet deploy \(info.name)@\(info.version)",

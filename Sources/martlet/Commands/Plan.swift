@@ -18,7 +18,8 @@ struct Plan: AsyncParsableCommand {
         let copy = NSTemporaryDirectory() + "/martlet-plan-\(UUID().uuidString).json"
         try file.tree.data.write(to: URL(fileURLWithPath: copy))
         defer { try? FileManager.default.removeItem(atPath: copy) }
-        var arguments = ["plan", "--recipe", copy]
+        let threads = ProcessInfo.processInfo.activeProcessorCount
+        var arguments = ["plan", "--recipe", copy, "--threads", String(threads)]
         let folders = DatasetFolders(options: options)
         defer { folders.remove() }
         for source in file.sources {

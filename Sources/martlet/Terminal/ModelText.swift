@@ -48,9 +48,21 @@ enum ModelText {
         }
         table.add(["vocabulary", Format.count(language.vocabularyCount, "token")])
         table.add(["stored as", language.storedPrecision])
-        let serving = (item.serving ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }
-        table.add(["served as", serving.isEmpty ? "chosen when it is loaded" : serving.joined(separator: ", ")])
+        table.add(["served as", served(item.serving ?? [:])])
+        for (format, gap) in (item.card.parity ?? [:]).sorted(by: { $0.key < $1.key }) {
+            table.add(["held to training", "logits at most \(String(format: "%.2g", gap)) apart in \(format)"])
+        }
         table.add(["chat template", language.hasChatTemplate ? "yes" : "no"])
+    }
+
+    /// `float16, logits at most 0.0013 off; context 64`.
+    private static func served(_ facts: [String: String]) -> String {
+        guard let precision = facts["precision"] else { return "chosen when it is loaded" }
+        let errors = ["logit_error": "logits", "vector_error": "vectors", "score_error": "scores"]
+        let (known, others) = (facts.keys.sorted().filter { errors[$0] != nil }, facts.keys.sorted())
+        let off = known.map { ", \(errors[$0] ?? $0) at most \(facts[$0] ?? "") off" }.joined()
+        let rest = others.filter { errors[$0] == nil && $0 != "precision" }.map { "; \($0) \(facts[$0] ?? "")" }
+        return precision + off + rest.joined()
     }
 
     static func whole(_ item: ModelInfo) -> String {

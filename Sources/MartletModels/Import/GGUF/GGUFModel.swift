@@ -28,7 +28,8 @@ struct GGUFModel {
             throw MartletError(
                 .unsupportedFormat,
                 "the GGUF architecture '\(kind)' is not supported; supported are "
-                    + GGUFModel.classes.keys.sorted().joined(separator: ", "))
+                    + GGUFModel.classes.keys.sorted().joined(separator: ", ")
+                    + "; take the model's Hugging Face folder instead")
         }
         let fields = GGUFFields(metadata: file.metadata, prefix: kind)
         let heads = try fields.size("attention.head_count")

@@ -70,7 +70,10 @@ struct GGUFTokenizer {
         }
 
         func addsStart() throws -> Bool {
-            let isLlama = metadata["tokenizer.ggml.model"]?.string == "llama"
+            // What llama.cpp does where the file does not say it.
+            let isLlama =
+                metadata["tokenizer.ggml.model"]?.string == "llama"
+                || GGUFTokenizer.llama3.contains(metadata["tokenizer.ggml.pre"]?.string ?? "")
             return try metadata["tokenizer.ggml.add_bos_token"]?.bool ?? isLlama && id("bos") != nil
         }
 
@@ -142,25 +145,20 @@ struct GGUFTokenizer {
                 "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false,
                 "use_regex": .bool(pattern == nil),
             ]
-            let split: JSON? = pattern.map {
-                [
-                    "type": "Sequence",
-                    "pretokenizers": [
-                        [
-                            "type": "Split", "pattern": ["Regex": .string($0)], "behavior": "Isolated",
-                            "invert": false,
-                        ], bytes,
-                    ],
-                ]
+            var split: JSON? = pattern.map {
+                ["type": "Split", "pattern": ["Regex": .string($0)], "behavior": "Isolated", "invert": false]
             }
+            if pre == "smollm" { split = ["type": "Digits", "individual_digits": true] }
+            let preTokenizer = split.map { ["type": "Sequence", "pretokenizers": [$0, bytes]] } ?? bytes
             return try file(
-                normalizer: pre == "qwen2" ? ["type": "NFC"] : .null, preTokenizer: split ?? bytes,
+                normalizer: pre == "qwen2" ? ["type": "NFC"] : .null, preTokenizer: preTokenizer,
                 decoder: ["type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true],
                 postProcessor: postProcessor() ?? .null,
                 model: [
                     "type": "BPE", "dropout": .null, "unk_token": .null, "continuing_subword_prefix": .null,
                     "end_of_word_suffix": .null, "fuse_unk": false, "byte_fallback": false,
-                    "ignore_merges": .bool(pre == "llama-bpe"), "merges": .array(merges.map(JSON.string)),
+                    "ignore_merges": .bool(GGUFTokenizer.llama3.contains(pre)),
+                    "merges": .array(merges.map(JSON.string)),
                 ])
         }
 
@@ -209,16 +207,22 @@ struct GGUFTokenizer {
         }
     }
 
+    /// Names of Llama 3's tokenizer.
+    private static let llama3: Set<String> = ["llama-bpe", "llama3", "llama-v3"]
+
     /// The expression that splits text before merging; nil is GPT-2's own.
     private static func pattern(_ name: String) throws -> String? {
         let start = #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"#
         let end = #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
         switch name {
-        case "gpt-2", "default": return nil
-        case "llama-bpe", "llama3", "llama-v3": return start + #"\p{N}{1,3}"# + end
-        case "qwen2": return start + #"\p{N}"# + end
+        case "gpt-2", "default", "smollm": return nil
+        case _ where llama3.contains(name): return start + #"\p{N}{1,3}"# + end
+        case "qwen2", "deepseek-r1-qwen": return start + #"\p{N}"# + end
         default:
-            throw MartletError(.unsupportedFormat, "the GGUF pre-tokenizer '\(name)' is not supported")
+            throw MartletError(
+                .unsupportedFormat,
+                "the GGUF pre-tokenizer '\(name)' is not supported; supported are gpt-2, llama-bpe, qwen2, "
+                    + "deepseek-r1-qwen and smollm: take the model's Hugging Face folder")
         }
     }
 }
