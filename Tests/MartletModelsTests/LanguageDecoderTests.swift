@@ -11,6 +11,9 @@ import Testing
         "llama", "llama-tied-bias", "llama-head-20", "llama-linear", "llama-dynamic", "llama-llama3", "llama-yarn",
         "llama-yarn-mscale", "llama-longrope", "mistral", "qwen2", "qwen2-window", "qwen3", "mixtral", "qwen2-moe",
         "qwen3-moe", "phi3", "phi3-longrope", "gemma2", "gemma3", "gpt2", "gpt2-scaled",
+        // Configs as they are found: older spellings, keys that are left out, names that other programs write.
+        "given-llama-both", "given-llama-head-alone", "given-mistral-types", "given-qwen2-moe-window",
+        "given-qwen3-moe-window", "given-phi3-longrope", "given-gemma3", "given-gpt2-head-apart",
     ]
 
     @Test(arguments: names) func `logits are those of transformers`(_ name: String) throws {

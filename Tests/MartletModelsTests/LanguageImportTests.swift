@@ -129,6 +129,24 @@ import Testing
         }
     }
 
+    /// Angles that change with the length cannot be computed piece by piece, whichever layers have them.
+    @Test(arguments: [("full_attention", 64), ("sliding_attention", 64), ("of no layer", 512)])
+    func `texts are as long as the angles of all layers allow`(_ layers: String, _ length: Int) throws {
+        try LanguageGolden("gemma3").withFolder { folder in
+            try Self.edit(folder) { config in
+                var rotary = config["rope_parameters"]?.object ?? [:]
+                let factors = (1...8).map { JSON.double(Double($0)) }
+                rotary[layers] = [
+                    "rope_type": "longrope", "short_factor": .array(factors),
+                    "long_factor": .array(factors.reversed()), "original_max_position_embeddings": 64,
+                ]
+                config["rope_parameters"] = .object(rotary)
+            }
+            let report = try onCompute { try ModelImport.run(from: folder, to: folder.appending(path: "bundle")) }
+            #expect(report.contextLength == length)
+        }
+    }
+
     @Test func `what is not supported is refused by its name`() throws {
         let cases: [(String, JSON, String)] = [
             ("architectures", ["MambaForCausalLM"], "MambaForCausalLM"),

@@ -8,7 +8,10 @@ import Testing
 
 /// What is saved is what transformers wrote, tensor by tensor.
 @Suite struct LanguageSaveTests {
-    @Test(arguments: LanguageDecoderTests.names) func `names, shapes and values are those of transformers`(
+    /// All but one that came under its weight's other name.
+    private static let names = LanguageDecoderTests.names.filter { $0 != "given-llama-head-alone" }
+
+    @Test(arguments: names) func `names, shapes and values are those of transformers`(
         _ name: String
     ) throws {
         try onCompute {

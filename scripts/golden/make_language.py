@@ -16,7 +16,7 @@ import zlib
 import numpy
 import torch
 import transformers
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "Tests" / "MartletModelsTests" / "Golden" / "language"
@@ -55,7 +55,6 @@ def prompt(length):
 def fill(model, **settings):
     """Gives every tensor of the checkpoint its drawn values, by the names that `save_pretrained` writes."""
     import tempfile
-    from safetensors.torch import load_file
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         path = pathlib.Path(folder)
@@ -70,7 +69,10 @@ def fill(model, **settings):
 
 
 def decoder(name, model, greedy=True):
-    model, config, shapes = fill(model)
+    expect(name, *fill(model), greedy)
+
+
+def expect(name, model, config, shapes, greedy=True):
     expected = {}
     with torch.no_grad():
         for length in LENGTHS:
@@ -92,6 +94,28 @@ def save(name, config, shapes, expected):
     save_file(expected, folder / "expected.safetensors", metadata={
         "versions": f"torch {torch.__version__}, transformers {transformers.__version__}"})
     print(name, sum(numpy.prod(s) for s in shapes.values()))
+
+
+def given(name, cls, decode=None, rename=None, **config):
+    """A model of a config.json as it is written here, without the keys that are left out.
+    `rename` drops or renames tensors of the checkpoint, as other programs write them."""
+    import tempfile
+    kind = getattr(transformers, cls)
+    config = dict(architectures=[config.pop("architecture", cls)], **{k: v for k, v in config.items() if v is not None})
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder)
+        (path / "config.json").write_text(json.dumps(config))
+        torch.manual_seed(0)
+        made = kind(kind.config_class.from_pretrained(folder))
+        made.save_pretrained(folder)
+        stored = load_file(path / "model.safetensors")
+        shapes = {n: list(t.shape) for n, t in stored.items()}
+        shapes = rename(shapes) if rename else shapes
+        save_file({n: weight(n, s) for n, s in shapes.items()}, path / "model.safetensors", metadata={"format": "pt"})
+        (path / "config.json").write_text(json.dumps(config))
+        experts = dict(experts_implementation="eager") if "experts" in str(config) else {}
+        model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager", **experts).eval()
+    (decode or expect)(name, model, config, shapes)
 
 
 def causal(name, kind, **settings):
@@ -152,6 +176,42 @@ def others():
         decoder(name, AutoModelForCausalLM.from_config(transformers.GPT2Config(**gpt2, **more)))
 
 
+def configs():
+    """Configs as they are found: older spellings, both spellings, keys that are left out."""
+    shape = dict(vocab_size=VOCABULARY, hidden_size=48, intermediate_size=64, num_hidden_layers=3,
+                 num_attention_heads=4, num_key_value_heads=2, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+    factors = [1.0 + 0.25 * i for i in range(6)]
+    long = dict(short_factor=factors, long_factor=[2.5 * f for f in factors])
+    given("given-llama-both", "LlamaForCausalLM", model_type="llama", **shape, rope_theta=50000,
+          original_max_position_embeddings=64, rope_parameters=dict(rope_type="default", rope_theta=777.0),
+          rope_scaling=dict(type="yarn", factor=8.0, original_max_position_embeddings=1024))
+    given("given-mistral-types", "MinistralForCausalLM", architecture="MistralForCausalLM", model_type="mistral",
+          **shape, head_dim=12, sliding_window=20, hidden_act="gelu_python",
+          layer_types=["full_attention", "sliding_attention", "full_attention"],
+          rope_scaling=dict(rope_type="longrope", original_max_position_embeddings=400, **long))
+    given("given-qwen2-moe-window", "Qwen2MoeForCausalLM", model_type="qwen2_moe", **shape, num_experts=3,
+          num_experts_per_tok=2, moe_intermediate_size=24, shared_expert_intermediate_size=32,
+          use_sliding_window=True, sliding_window=12, max_window_layers=2)
+    given("given-qwen3-moe-window", "Qwen3MoeForCausalLM", model_type="qwen3_moe", **shape, num_experts=3,
+          num_experts_per_tok=2, moe_intermediate_size=24, use_sliding_window=True, sliding_window=12,
+          max_window_layers=2)
+    given("given-phi3-longrope", "Phi3ForCausalLM", model_type="phi3", **shape, max_position_embeddings=16384,
+          rope_scaling=dict(type="yarn", original_max_position_embeddings=128, factor=2.0, **long))
+    given("given-gemma3", "Gemma3ForCausalLM", model_type="gemma3_text",
+          **{**shape, "num_attention_heads": 8, "num_key_value_heads": None}, head_dim=12, attn_logit_softcapping=2.0,
+          sliding_window=9, rope_theta=300.0,
+          rope_local_base_freq=5000.0, layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+          rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=900.0),
+                               sliding_attention=dict(rope_type="default")),
+          rope_scaling=dict(rope_type="linear", factor=4.0))
+    # One of two names of one weight is all that some programs write; others write both, and what is in them differs.
+    given("given-llama-head-alone", "LlamaForCausalLM", model_type="llama", **shape, tie_word_embeddings=True,
+          rename=lambda s: {n.replace("model.embed_tokens", "lm_head"): v for n, v in s.items()})
+    given("given-gpt2-head-apart", "GPT2LMHeadModel", model_type="gpt2", vocab_size=VOCABULARY, n_embd=60, n_layer=2,
+          n_head=5, max_position_embeddings=320,
+          rename=lambda s: {**s, "lm_head.weight": s["transformer.wte.weight"]})
+
+
 TEXTS = ((5, 0), (23, 100), (60, 40), (1, 70), (17, 3), (300, 20))
 
 
@@ -167,7 +227,8 @@ def encoders():
             ("bert-classes", "BertForSequenceClassification", transformers.BertConfig),
             ("bert-answers", "BertForQuestionAnswering", transformers.BertConfig),
             ("roberta", "RobertaModel", transformers.RobertaConfig),
-            ("roberta-classes", "RobertaForSequenceClassification", transformers.RobertaConfig)):
+            ("roberta-classes", "RobertaForSequenceClassification", transformers.RobertaConfig),
+            ("xlm-roberta-answers", "XLMRobertaForQuestionAnswering", transformers.XLMRobertaConfig)):
         torch.manual_seed(0)
         model, config, shapes = fill(getattr(transformers, cls)(config(**shape, num_labels=3 if "classes" in name else 2)))
         expected = {}
@@ -175,8 +236,8 @@ def encoders():
             for index, (length, start) in enumerate(TEXTS):
                 tokens = torch.tensor([text(length, start)])
                 types = torch.tensor([[0] * (length // 2) + [1] * (length - length // 2)])
-                given = dict(input_ids=tokens) if "roberta" in name else dict(input_ids=tokens, token_type_ids=types)
-                output = model(**given, output_hidden_states=True)
+                tensors = dict(input_ids=tokens) if "roberta" in name else dict(input_ids=tokens, token_type_ids=types)
+                output = model(**tensors, output_hidden_states=True)
                 expected[f"hidden/{index}"] = output.hidden_states[-1][0, -4:].contiguous()
                 for key in ("pooler_output", "logits", "start_logits", "end_logits"):
                     if getattr(output, key, None) is not None and "masked" not in name:
@@ -190,9 +251,10 @@ def t5():
     gated = dict(feed_forward_proj="gated-gelu")
     for name, kind, more in (
             ("t5", "T5", {}), ("t5-gated", "T5", dict(gated, tie_word_embeddings=False)), ("umt5", "UMT5", gated),
-            ("mt5", "MT5", gated), ("umt5-untied", "UMT5", gated)):
+            ("mt5", "MT5", gated), ("umt5-untied", "UMT5", gated),
+            ("t5-buckets", "T5", dict(relative_attention_num_buckets=10, feed_forward_proj="gated-silu"))):
         torch.manual_seed(0)
-        config = getattr(transformers, kind + "Config")(**shape, **more)
+        config = getattr(transformers, kind + "Config")(**{**shape, **more})
         model, settings = getattr(transformers, kind + "ForConditionalGeneration")(config), {}
         if name == "umt5-untied":
             # As Google's files have it. transformers 5 ignores the setting and scales; version 4 did not.
@@ -219,7 +281,6 @@ def adapters():
     """LoRA as PEFT writes it, over two of the models above; the expected logits are of the merged model."""
     import peft
     import tempfile
-    from safetensors.torch import load_file
     for base, targets, more in (
             ("llama", ["q_proj", "v_proj", "down_proj"], dict(lora_alpha=12)),
             ("gpt2", ["c_attn", "c_fc"], dict(lora_alpha=6, fan_in_fan_out=True, use_rslora=True))):
@@ -246,6 +307,6 @@ def adapters():
 if __name__ == "__main__":
     import sys
     wanted = sys.argv[1:]
-    for make in (llama, others, encoders, t5, adapters):
+    for make in (llama, others, configs, encoders, t5, adapters):
         if not wanted or make.__name__ in wanted:
             make()

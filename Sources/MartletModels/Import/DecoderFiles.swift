@@ -10,6 +10,9 @@ struct DecoderFiles {
     let vectorFault: MartletError?
     private let config: JSON
     private let hasBodyNames: Bool
+    /// Whether there is a weight of the output layer, and one of the embedding.
+    private let hasHead: Bool
+    private let hasEmbedding: Bool
 
     /// The classes whose bodies are known.
     private static let whole = ["Llama", "Mistral", "Qwen2", "Qwen3"].map { $0 + "ForCausalLM" }
@@ -17,6 +20,7 @@ struct DecoderFiles {
     private static let parts = ["embed_tokens.", "layers.", "norm."]
     private static let prefix = "model."
     private static let headName = "lm_head.weight"
+    private static let embeddingNames = ["embed_tokens.weight", "wte.weight"]
 
     /// - Parameter tensors: the names in the files.
     /// - Throws: `unsupportedFormat` for a body that reads what comes behind a token too, and has no other use.
@@ -26,8 +30,10 @@ struct DecoderFiles {
         let body = Self.whole.first { $0.replacing("ForCausalLM", with: "Model") == name }
         let isKnown = body != nil || Self.whole.contains(name)
         hasBodyNames = isKnown && tensors.contains { $0.hasPrefix(Self.parts[0]) }
+        hasHead = tensors.contains(Self.headName)
+        hasEmbedding = tensors.contains(where: Self.isEmbedding)
         let isTied = try config.flag("tie_word_embeddings", false)
-        isHeadless = body != nil || hasBodyNames && !isTied && !tensors.contains(Self.headName)
+        isHeadless = body != nil || hasBodyNames && !isTied && !hasHead
         do {
             try config.refuse("is_causal", unless: true)
             try config.refuse("use_bidirectional_attention", unless: false)
@@ -45,13 +51,29 @@ struct DecoderFiles {
         self.config = .object(object)
     }
 
-    /// The model, without memory for its weights.
+    private static func isEmbedding(_ name: String) -> Bool { embeddingNames.contains { name.hasSuffix($0) } }
+
+    /// The model, without memory for its weights. An output layer that is in the files beside the embedding is one of
+    /// its own, whatever the config says.
     func make() throws -> any LanguageModel {
-        try Parameter.withoutMemory { try LanguageModelCatalog.make(config: config) }
+        let model = try Parameter.withoutMemory { try LanguageModelCatalog.make(config: config) }
+        guard hasHead, hasEmbedding, !isHeadless, Self.isTied(model), var object = config.object else { return model }
+        object["tie_word_embeddings"] = false
+        return try Parameter.withoutMemory { try LanguageModelCatalog.make(config: .object(object)) }
     }
+
+    private static func isTied(_ model: any LanguageModel) -> Bool { model.aliases().contains(headName) }
 
     func checkpoint(of model: any LanguageModel) -> CheckpointMap {
         let map = model.checkpoint
+        if hasHead, !hasEmbedding, Self.isTied(model),
+            let embedding = model.parameters().first(where: { Self.isEmbedding($0.name) })?.name
+        {
+            // Of two names of one weight, some programs write the first in the alphabet alone.
+            return CheckpointMap(
+                parameterName: { $0 == Self.headName ? embedding : map.parameterName($0) },
+                isTransposed: map.isTransposed, isIgnored: map.isIgnored)
+        }
         guard hasBodyNames else { return map }
         return CheckpointMap(
             parameterName: { name in

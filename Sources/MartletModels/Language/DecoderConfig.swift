@@ -11,7 +11,6 @@ struct DecoderConfig: Sendable {
     var headSize: Int
     var feedforward: Int
     var vocabularyCount: Int
-    var contextLength: Int
     var normEpsilon: Double
     var activation: Activation
     /// Of the layers that make queries, keys and values.
@@ -36,16 +35,20 @@ struct DecoderConfig: Sendable {
     var attention: [AttentionOptions]
 
     /// Reads what Llama, Mistral, Qwen and their like have in common.
-    /// - Parameter headSize: where the config has none; nil divides the width by the heads.
+    /// - Parameters:
+    ///   - headSize: where the config has none; nil divides the width by the heads.
+    ///   - keyValueHeads: where the config leaves the key out; nil is as many as there are heads.
     init(
-        _ config: ModelConfig, headSize usualHeadSize: Int? = nil, isTied: Bool = false, epsilon: Double = 1e-6,
-        theta: Double = 10_000,
+        _ config: ModelConfig, headSize usualHeadSize: Int? = nil, keyValueHeads: Int? = nil, isTied: Bool = false,
+        epsilon: Double = 1e-6, rotary defaults: RotaryDefaults = RotaryDefaults(),
         activationKey: String = "hidden_act", activation: String = "silu"
     ) throws {
         width = try config.size("hidden_size")
         layerCount = try config.layers("num_hidden_layers")
         headCount = try config.size("num_attention_heads")
-        keyValueHeadCount = try config.size("num_key_value_heads", headCount)
+        let isLeftOut = config.json["num_key_value_heads"] == nil
+        keyValueHeadCount = try config.size(
+            "num_key_value_heads", isLeftOut ? keyValueHeads ?? headCount : headCount)
         guard headCount % keyValueHeadCount == 0 else {
             throw MartletError(
                 .invalidData,
@@ -60,10 +63,8 @@ struct DecoderConfig: Sendable {
         self.isTied = try config.flag("tie_word_embeddings", isTied)
         initializerRange = try config.initializerRange()
         attentionDropout = try config.probability("attention_dropout", 0)
-        let rotary = try config.rotary(headSize: headSize, theta: theta)
-        rotaries = [rotary]
+        rotaries = [try config.rotary(headSize: headSize, defaults)]
         rotaryOfLayer = Array(repeating: 0, count: layerCount)
-        contextLength = min(rotary.contextLength, rotary.stableLength ?? .max)
         attention = Array(repeating: AttentionOptions(), count: layerCount)
     }
 
@@ -71,6 +72,11 @@ struct DecoderConfig: Sendable {
     mutating func slide(_ window: Int?, _ isSliding: (Int) -> Bool = { _ in true }) {
         guard let window else { return }
         for layer in 0..<layerCount where isSliding(layer) { attention[layer].window = window }
+    }
+
+    /// As long as no layer's angles hang on the text's length.
+    private var contextLength: Int {
+        Set(rotaryOfLayer).map { min(rotaries[$0].contextLength, rotaries[$0].stableLength ?? .max) }.min() ?? 1
     }
 
     var geometry: LanguageGeometry {

@@ -44,7 +44,8 @@ final class GPT2: LanguageModel {
             Config(
                 width: width, layerCount: config.layers("n_layer", config.layers("num_hidden_layers", 12)),
                 headCount: heads, inner: config.size("n_inner", wide(4, width)),
-                context: config.size("n_positions", config.size("n_ctx", 1024)),
+                context: config.size(
+                    "n_positions", config.size("max_position_embeddings", config.size("n_ctx", 1024))),
                 vocabularyCount: config.size("vocab_size", 50_257),
                 epsilon: config.epsilon("layer_norm_epsilon", 1e-5),
                 activation: config.activation("activation_function", "gelu_new"),

@@ -10,7 +10,9 @@ enum Gemma {
     static func make2(_ config: ModelConfig) throws -> any LanguageModel {
         var decoder = try shared(config, pattern: 2)
         decoder.logitCap = try config.cap("final_logit_softcapping", 30)
-        decoder.capAttention(try config.cap("attn_logit_softcapping", 50))
+        if let cap = try config.cap("attn_logit_softcapping", 50) {
+            for layer in 0..<decoder.layerCount { decoder.attention[layer].softcap = cap }
+        }
         return try model(decoder)
     }
 
@@ -18,25 +20,26 @@ enum Gemma {
         var decoder = try shared(config, pattern: config.size("sliding_window_pattern", 6))
         decoder.hasHeadNorms = true
         decoder.logitCap = try config.cap("final_logit_softcapping", nil)
-        decoder.capAttention(try config.cap("attn_logit_softcapping", nil))
-        let near = try config.localRotary(headSize: decoder.headSize)
-        decoder.rotaries.append(near)
+        // Its attention has no cap, whatever 'attn_logit_softcapping' says.
+        decoder.rotaries.append(
+            try config.rotary(
+                headSize: decoder.headSize,
+                RotaryDefaults(thetaKey: "rope_local_base_freq", context: Self.context3, layers: .sliding)))
         decoder.rotaryOfLayer = decoder.attention.map { $0.window == nil ? 0 : 1 }
         return try model(decoder)
     }
+
+    /// The third's length of texts, where a config has none.
+    private static let context3 = 131_072
 
     private static func shared(_ config: ModelConfig, pattern: Int) throws -> DecoderConfig {
         try config.refuse("use_bidirectional_attention", unless: false)
         let isThird = config.modelType == "gemma3_text" || config.architecture == "Gemma3ForCausalLM"
         var decoder = try DecoderConfig(
-            config, headSize: 256, isTied: true, theta: isThird ? 1_000_000 : 10_000,
-            activationKey: "hidden_activation",
-            activation: "gelu_pytorch_tanh")
-        if isThird {
-            decoder.rotaries = [
-                try config.rotary(headSize: decoder.headSize, theta: 1_000_000, kind: "full_attention")
-            ]
-        }
+            config, headSize: 256, keyValueHeads: 4, isTied: true,
+            rotary: isThird
+                ? RotaryDefaults(theta: 1_000_000, context: context3, layers: .full) : RotaryDefaults(context: 8192),
+            activationKey: "hidden_activation", activation: "gelu_pytorch_tanh")
         let bias = try config.flag("attention_bias", false)
         decoder.hasInputBias = bias
         decoder.hasOutputBias = bias
@@ -101,12 +104,6 @@ enum Gemma {
     }
 }
 
-extension DecoderConfig {
-    fileprivate mutating func capAttention(_ cap: Double?) {
-        for layer in 0..<layerCount { attention[layer].softcap = cap }
-    }
-}
-
 extension ModelConfig {
     /// A soft cap; nil where the config says null.
     fileprivate func cap(_ key: String, _ fallback: Double?) throws -> Double? {
@@ -115,15 +112,5 @@ extension ModelConfig {
         let cap = try number(key)
         guard cap > 0 else { throw unsupported("'\(key)': \(cap)") }
         return cap
-    }
-
-    /// Gemma 3's rotary positions of layers with a window, under the newer name or the older.
-    fileprivate func localRotary(headSize: Int) throws -> RotaryConfig {
-        if let part = try part("rope_parameters"), part.value("sliding_attention") != nil {
-            return try rotary(headSize: headSize, kind: "sliding_attention")
-        }
-        let context = try size("max_position_embeddings", 131_072)
-        return RotaryConfig(
-            size: headSize, theta: try number("rope_local_base_freq", 10_000), contextLength: context)
     }
 }

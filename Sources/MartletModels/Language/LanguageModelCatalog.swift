@@ -8,6 +8,7 @@ public enum LanguageModelCatalog {
     private static let makers: [(architecture: String, modelType: String, make: Maker)] = [
         ("LlamaForCausalLM", "llama", Llama.make),
         ("MistralForCausalLM", "mistral", Mistral.make),
+        ("MinistralForCausalLM", "ministral", Mistral.make),
         ("MixtralForCausalLM", "mixtral", Mixtral.make),
         ("Qwen2ForCausalLM", "qwen2", Qwen2.make),
         ("Qwen2MoeForCausalLM", "qwen2_moe", QwenMoE.make2),

@@ -1,7 +1,8 @@
 /// Mixtral (Jiang and others, 2024): Mistral with a mixture of experts in every layer.
 enum Mixtral {
     static func make(_ config: ModelConfig) throws -> any LanguageModel {
-        var decoder = try DecoderConfig(config, epsilon: 1e-5, theta: 1_000_000)
+        var decoder = try DecoderConfig(
+            config, keyValueHeads: 8, epsilon: 1e-5, rotary: RotaryDefaults(theta: 1_000_000, context: 131_072))
         decoder.slide(try config.window(nil))
         let (count, chosen) = (try config.size("num_local_experts", 8), try config.size("num_experts_per_tok", 2))
         return try CausalDecoder(decoder, attention: { try DecoderAttention(decoder, layer: $0) }) { _ in

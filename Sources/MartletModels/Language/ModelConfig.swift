@@ -109,13 +109,22 @@ public struct ModelConfig: Sendable {
     /// An activation by the name that Hugging Face gives it.
     func activation(_ key: String, _ fallback: String) throws -> Activation {
         let name = try text(key) ?? fallback
-        return switch name {
+        guard let activation = Self.activation(name) else { throw unsupported("'\(key)': \"\(name)\"") }
+        return activation
+    }
+
+    /// The activation of a name; nil where there is none of it here.
+    static func activation(_ name: String) -> Activation? {
+        switch name {
         case "silu", "swish": .silu
-        case "gelu": .gelu
+        case "gelu", "gelu_python": .gelu
         case "gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate": .geluTanh
         case "relu": .relu
         case "tanh": .tanh
-        default: throw unsupported("'\(key)': \"\(name)\"")
+        case "sigmoid": .sigmoid
+        case "leaky_relu": .leakyRelu
+        case "linear": Activation.none
+        default: nil
         }
     }
 

@@ -7,7 +7,8 @@ import MartletWire
 /// Phi-3 and Phi-4 (Microsoft, 2024): Llama with one layer for queries, keys and values, and one for gate and up.
 enum Phi3 {
     static func make(_ config: ModelConfig) throws -> any LanguageModel {
-        var decoder = try DecoderConfig(config, epsilon: 1e-5)
+        var decoder = try DecoderConfig(
+            config, epsilon: 1e-5, rotary: RotaryDefaults(context: 4096, original: 4096))
         decoder.slide(try config.window(nil))
         return try CausalDecoder(
             decoder, attention: { try FusedAttention(decoder, layer: $0) },

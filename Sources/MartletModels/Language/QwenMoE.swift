@@ -1,17 +1,21 @@
 /// Qwen 2 and 3 with a mixture of experts in some or all layers; version 2 has an expert that all tokens share.
 enum QwenMoE {
     static func make2(_ config: ModelConfig) throws -> any LanguageModel {
-        var decoder = try DecoderConfig(config)
+        var decoder = try DecoderConfig(config, keyValueHeads: 16, rotary: RotaryDefaults(context: 32_768))
         decoder.hasInputBias = try config.flag("qkv_bias", true)
-        try decoder.slideAsQwen(config)
+        // Every other one of the first layers, unlike the models without experts.
+        try decoder.slideAsQwen(config) { $0 % 2 == 0 && $0 < $1 }
         return try model(
             decoder, config, experts: 60, chosen: 4, inner: 1408, normalizes: false,
             shared: config.size("shared_expert_intermediate_size", 5632))
     }
 
     static func make3(_ config: ModelConfig) throws -> any LanguageModel {
-        try model(
-            Qwen3.decoder(config), config, experts: 128, chosen: 8, inner: 768, normalizes: false, shared: nil)
+        var decoder = try Qwen3.decoder(config, headSize: nil, keyValueHeads: 4)
+        // All layers, or none.
+        if try config.flag("use_sliding_window", false) { decoder.slide(try config.window(4096)) }
+        return try model(
+            decoder, config, experts: 128, chosen: 8, inner: 768, normalizes: false, shared: nil)
     }
 
     private static func model(

@@ -61,6 +61,8 @@ public final class T5: Module {
     /// The one whose hidden states are never scaled, whatever a config says.
     private static let mt5 = "MT5ForConditionalGeneration"
 
+    private static let gatedGelu = "gated-gelu"
+
     /// The architectures' names; the last is an old one of the first.
     static let architectures = ["T5ForConditionalGeneration", mt5, umt5, "T5WithLMHeadModel"]
 
@@ -74,17 +76,13 @@ public final class T5: Module {
     /// - Parameter hasHead: whether the output layer has a weight of its own, as the weights say; configs do not.
     public static func make(config json: JSON, hasHead: Bool) throws -> T5 {
         let config = try ModelConfig(json)
-        let kind = try config.text("feed_forward_proj") ?? "relu"
+        let isFirst = ![mt5, umt5].contains(config.architecture)
+        let kind = try config.text("feed_forward_proj") ?? (isFirst ? "relu" : gatedGelu)
         let isGated = kind.hasPrefix("gated-")
         let name = isGated ? String(kind.dropFirst("gated-".count)) : kind
-        let activation: Activation
-        switch name {
-        case "relu": activation = .relu
         // The paper's gated form has the approximation, whatever the name says.
-        case "gelu": activation = isGated ? .geluTanh : .gelu
-        case "gelu_new": activation = .geluTanh
-        case "silu": activation = .silu
-        default: throw config.unsupported("'feed_forward_proj': \"\(kind)\"")
+        guard let activation = kind == gatedGelu ? .geluTanh : ModelConfig.activation(name) else {
+            throw config.unsupported("'feed_forward_proj': \"\(kind)\"")
         }
         let layers = try config.layers("num_layers", 6)
         let start = config.value("decoder_start_token_id")?.int ?? config.value("pad_token_id")?.int ?? 0
@@ -94,7 +92,7 @@ public final class T5: Module {
         }
         let buckets = try config.size("relative_attention_num_buckets", 32)
         let distance = try config.size("relative_attention_max_distance", 128)
-        guard buckets >= 4, buckets % 4 == 0, distance > buckets / 2 else {
+        guard buckets >= 4, distance > buckets / 2 else {
             throw config.unsupported("\(buckets) buckets for distances up to \(distance)")
         }
         return try T5(
@@ -105,10 +103,19 @@ public final class T5: Module {
                 bucketCount: buckets, maxDistance: distance, epsilon: config.epsilon("layer_norm_epsilon", 1e-6),
                 dropout: config.probability("dropout_rate", 0.1), activation: activation, isGated: isGated,
                 biasesEachBlock: config.architecture == umt5, isTied: !hasHead,
-                isScaled: config.architecture != mt5
-                    && config.flag("scale_decoder_outputs", config.flag("tie_word_embeddings", true)),
+                isScaled: isScaled(config),
                 startToken: start, length: length(json),
                 std: config.number("initializer_factor", 1) * 0.05))
+    }
+
+    /// The first model alone has a key for it; others go by their embedding.
+    private static func isScaled(_ config: ModelConfig) throws -> Bool {
+        let isTied = try config.flag("tie_word_embeddings", true)
+        return switch config.architecture {
+        case mt5: false
+        case umt5: isTied
+        default: try config.flag("scale_decoder_outputs", isTied)
+        }
     }
 
     init(_ config: Config) throws {

@@ -3,9 +3,9 @@ import MartletWire
 /// The encoders that this program can compute, by the class that Hugging Face's config.json names.
 public enum TextEncoderCatalog {
     /// The architectures' names.
-    public static let architectures = ["Bert", "Roberta"].flatMap { kind in
+    public static let architectures = ["Bert", "Roberta", "XLMRoberta"].flatMap { kind in
         ["Model", "ForMaskedLM", "ForPreTraining", "ForSequenceClassification", "ForQuestionAnswering"].compactMap {
-            kind == "Roberta" && $0 == "ForPreTraining" ? nil : kind + $0
+            kind != "Bert" && $0 == "ForPreTraining" ? nil : kind + $0
         }
     }
 
@@ -23,7 +23,8 @@ public enum TextEncoderCatalog {
                 .unsupportedFormat, "\(config.architecture ?? "a model without a name") is no encoder that is supported"
             )
         }
-        let isRoberta = name.hasPrefix("Roberta")
+        // XLM-RoBERTa (Conneau and others, 2019) is RoBERTa with other words.
+        let isRoberta = !name.hasPrefix("Bert")
         let shape = try BERT.Config(config, isRoberta: isRoberta)
         let (isClassifier, answers) = (name.hasSuffix("SequenceClassification"), name.hasSuffix("QuestionAnswering"))
         let task: TextEncoder.Task =
