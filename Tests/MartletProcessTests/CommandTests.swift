@@ -28,6 +28,24 @@ extension ProcessTests {
             }
         }
 
+        @Test func whoFollowsAJobLearnsThatItWasPaused() async throws {
+            try await TestHome.with { home in
+                try home.json("data", "add", "birds", home.write("birds.csv", TinyData.birds(rows: 200)))
+                let recipe = try home.write("birds.yaml", TinyData.recipe(epochs: 1_000_000))
+                let training = try home.start(["train", recipe])
+                let id: String = try waitUntil("the training", seconds: 60) {
+                    let job = try home.json("jobs", "list")["data"]?.array?.first {
+                        $0["name"] == "birds" && $0["kind"] == "train"
+                    }
+                    return job?["progress"]?["step"]?.int ?? 0 > 0 ? job?["id"]?.string : nil
+                }
+                try home.json("jobs", "pause", id)
+                #expect(try training.wait(seconds: 60) == .code(0))
+                #expect(training.output.contains("martlet jobs resume \(id)"), "\(training.output) \(training.errors)")
+                try home.json("jobs", "cancel", id)
+            }
+        }
+
         @Test func M12_badRowsAreListedByTheirJob() async throws {
             try await TestHome.with { home in
                 var lines = TinyData.birds(rows: 100).split(separator: "\n").map(String.init)

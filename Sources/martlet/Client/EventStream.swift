@@ -40,7 +40,7 @@ struct EventStreamParser {
 }
 
 extension Client {
-    /// A job's events from `after` on until it ends, as they happen. A broken connection is dialled again.
+    /// A job's events until it ends or is paused, as they happen. A broken connection is dialled again.
     func follow(job id: String, _ handle: (JobStreamItem) async throws -> Void) async throws {
         var last = 0
         var failures = 0
@@ -56,8 +56,11 @@ extension Client {
                     for (name, data) in parser.feed(chunk.readableBytesView) {
                         guard let item = try Self.item(name, data) else { continue }
                         if case .event(let event) = item { last = max(last, event.sequence) }
-                        if case .job(let job) = item, job.state.isFinal || job.state == .paused { isDone = true }
                         try await handle(item)
+                        guard case .job(let job) = item else { continue }
+                        // The stream of a paused job stays open: somebody may resume it.
+                        if job.state == .paused { return }
+                        if job.state.isFinal { isDone = true }
                     }
                 }
                 if isDone { return }

@@ -16,6 +16,7 @@ enum JobText {
         if let model = job.model { table.add(["model", model]) }
         if let name = job.deployment { table.add(["deployment", name]) }
         if let error = job.error { table.add(["error", error.message]) }
+        if job.state == .paused { table.add(["go on", "martlet jobs resume \(job.id)"]) }
         var text = table.text
         if let progress = job.progress, !job.state.isFinal {
             text += "\n" + ProgressBar.line(progress, width: 200, hasBar: false)
