@@ -64,6 +64,23 @@ import Testing
         }
     }
 
+    @Test(arguments: [("bert", "BertModel"), ("roberta", "RobertaModel"), ("t5", "T5ForConditionalGeneration")])
+    func `a config that names no class is known by its type`(_ name: String, _ architecture: String) throws {
+        try LanguageGolden(name).withFolder { folder in
+            let file = folder.appending(path: "config.json")
+            var config = try #require(JSONParser.parse(Data(contentsOf: file)).object)
+            config["architectures"] = nil
+            try JSON.object(config).data.write(to: file)
+            let report = try onCompute { try ModelImport.run(from: folder, to: folder.appending(path: "bundle")) }
+            #expect(report.architecture == architecture)
+            config["model_type"] = "albert"
+            try JSON.object(config).data.write(to: file)
+            expectFault(.unsupportedFormat, ["albert", architecture]) {
+                _ = try onCompute { try ModelImport.run(from: folder, to: folder.appending(path: "no")) }
+            }
+        }
+    }
+
     @Test func `pooling is read as sentence-transformers writes it`() throws {
         try LanguageGolden("bert").withFolder { folder in
             let pooling = folder.appending(path: "1_Pooling")

@@ -35,9 +35,10 @@ public enum LanguageModelCatalog {
             }
         guard let found else {
             let name = config.architecture ?? config.modelType ?? "without a name"
+            let all = architectures + TextEncoderCatalog.architectures + T5.architectures
             throw MartletError(
                 .unsupportedFormat,
-                "the architecture \(name) is not supported; supported are \(architectures.joined(separator: ", "))")
+                "the architecture \(name) is not supported; supported are \(all.joined(separator: ", "))")
         }
         try config.refuse("quantization_config")
         return try found.make(config)

@@ -22,8 +22,18 @@ public struct ModelConfig: Sendable {
         self.file = file
     }
 
-    /// The class that the weights are of, such as `LlamaForCausalLM`; nil where the config names none.
-    public var architecture: String? { json["architectures"]?.array?.first?.string }
+    /// The class that the weights are of, such as `LlamaForCausalLM`; where the config names none, the usual one of an
+    /// encoder's type, else nil.
+    public var architecture: String? {
+        json["architectures"]?.array?.first?.string ?? modelType.flatMap { ModelConfig.usual[$0] }
+    }
+
+    /// The classes of encoders whose configs name a type alone.
+    private static let usual = [
+        "bert": "BertModel", "roberta": "RobertaModel", "xlm-roberta": "XLMRobertaModel",
+        "t5": "T5ForConditionalGeneration", "mt5": "MT5ForConditionalGeneration",
+        "umt5": "UMT5ForConditionalGeneration",
+    ]
 
     public var modelType: String? { json["model_type"]?.string }
 

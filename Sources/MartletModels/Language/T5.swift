@@ -51,8 +51,7 @@ public final class T5: Module {
 
     /// Whether a config is that of such a model.
     public static func has(_ config: JSON) -> Bool {
-        let name = config["architectures"]?.array?.first?.string
-        return name.map(architectures.contains) ?? false
+        (try? ModelConfig(config).architecture).flatMap { $0 }.map(architectures.contains) ?? false
     }
 
     /// The one whose blocks have their own biases by distance.
