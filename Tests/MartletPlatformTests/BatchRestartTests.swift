@@ -83,6 +83,18 @@ struct BatchRestartTests {
         return try await platform.batches.create(request, by: principal).batch.id
     }
 
+    /// A batch of 400 lines that a server left when some were answered, and where its file's bytes are.
+    private func interrupted(_ home: String, _ executor: Executor) async throws -> (id: String, path: String) {
+        var (id, path) = ("", "")
+        try await withPlatform(home, executor) { platform, admin in
+            let file = try await upload(platform, Self.lines(400), admin)
+            path = try await platform.files.content(of: file, by: admin).localPath
+            id = try await create(platform, file, admin)
+            try await eventually { executor.answered.withLock { $0.count } >= 30 }
+        }
+        return (id, path)
+    }
+
     private func output(_ platform: Platform, _ id: String?, _ principal: Principal) async throws -> [JSON] {
         let content = try await platform.files.content(of: id ?? "none", by: principal)
         let text = try String(contentsOfFile: content.localPath, encoding: .utf8)
@@ -168,13 +180,7 @@ struct BatchRestartTests {
     {
         try await withHome { home in
             let executor = Executor(pause: .milliseconds(4))
-            var id = "", path = ""
-            try await withPlatform(home, executor) { platform, admin in
-                let file = try await upload(platform, Self.lines(400), admin)
-                path = try await platform.files.content(of: file, by: admin).localPath
-                id = try await create(platform, file, admin)
-                try await eventually { executor.answered.withLock { $0.count } >= 30 }
-            }
+            let (id, path) = try await interrupted(home, executor)
             try Self.lose(path, "gone")
             try await withPlatform(home, executor) { platform, admin in
                 try await eventually { try await platform.batches.show(id, by: admin).batch.state.isFinal }
@@ -193,13 +199,7 @@ struct BatchRestartTests {
     {
         try await withHome { home in
             let executor = Executor(pause: .milliseconds(4))
-            var id = "", path = ""
-            try await withPlatform(home, executor) { platform, admin in
-                let file = try await upload(platform, Self.lines(400), admin)
-                path = try await platform.files.content(of: file, by: admin).localPath
-                id = try await create(platform, file, admin)
-                try await eventually { executor.answered.withLock { $0.count } >= 30 }
-            }
+            let (id, path) = try await interrupted(home, executor)
             // A link to itself is there and cannot be opened.
             try FileManager.default.moveItem(atPath: path, toPath: home + "/away")
             #expect(symlink(path, path) == 0)
