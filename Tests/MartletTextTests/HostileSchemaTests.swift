@@ -91,6 +91,31 @@ struct HostileSchemaTests {
         }
     }
 
+    /// Recursive schemas that must hold at once: one and the same holds with itself, two are refused.
+    @Test("I08: recursion that must hold twice ends") func recursionThatMustHoldTwiceEnds() throws {
+        func schema(_ second: String) -> String {
+            ##"{"allOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/"## + second
+                + ##""}],"$defs":{"a":{"type":"object","properties":{"n":{"$ref":"#/$defs/a"}},"additionalProperties":false},"##
+                + ##""b":{"type":"object","properties":{"n":{"$ref":"#/$defs/b"}}}}}"##
+        }
+        try Self.expect(schema("a"), accepts: ["{}", #"{"n": {"n": {}}}"#], refuses: [#"{"n": 1}"#])
+        let two = try JSONParser.parse(schema("b"))
+        let error = #expect(throws: MartletError.self) { try CompiledConstraint(.jsonSchema(two)) }
+        #expect(error?.code == .invalidRequest)
+        #expect(error?.message.contains("too deeply") == true, "\(error?.message ?? "")")
+    }
+
+    /// A schema without a type speaks of objects alone, and a number fits it as well.
+    @Test func aSchemaWithoutATypeFitsEveryOther() throws {
+        let open = #"{"properties":{"k":{"const":1}},"additionalProperties":false}"#
+        let both = try JSONParser.parse(#"{"oneOf":[{"type":"number"},"# + open + "]}")
+        let error = #expect(throws: MartletError.self) { try CompiledConstraint(.jsonSchema(both)) }
+        #expect(error?.message.contains("can hold at once") == true, "\(error?.message ?? "")")
+        try Self.expect(
+            #"{"oneOf":[{"type":"number"},{"type":"object","properties":{"k":{"const":1}},"additionalProperties":false}]}"#,
+            accepts: ["2", #"{"k": 1}"#], refuses: [#"{"k": 2}"#])
+    }
+
     /// The same characters, composed and not, are not the same constraint.
     @Test func spellingsOfACharacterAreApart() throws {
         let cache = ConstraintCache(Self.index)

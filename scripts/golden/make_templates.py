@@ -125,14 +125,14 @@ true and 1|0 or 'x'|not 0|not not 1|none or false|1 if true|1 if false|1 if 0 el
 'a' ~ 1 ~ none ~ true ~ 2.0 ~ [1, 'b'] ~ {'c': none}|'a' 'b' "c"|'ab' * 3|3 * 'ab'|[1] * 3|'x' * -1|[1] + [2]|(1,) + (2,)
 '%s is %d and %.2f%%' % ('x', 3, 2.5)|'%5d|%-5d|%05d|%+d' % (42, 42, 42, 42)|'%r' % 'it'|'%x' % 255|'%s' % none|'%10s|%-10s|' % ('a', 'b')
 [1, 'a', none, true, 1.5, {'k': [()]}, (1,), (1, 2)]|'it\\'s'|["it's", 'say "x"', 'both \\' and "']|['\\n\\t\\\\', 'é', '\\u200b', '\\x7f', '\\U0001F600']|{}|[]|()|{1: 2, none: 3, true: 4}
-s[0]|s[-1]|s[99] is defined|s[1:3]|s[::-1]|s[::2]|s[-3:]|s[:-3]|s[5:1:-1]|s[10:]|l[1:]|l[:-1]|l[::-1]|l[-2:]|l[1:100:2]|l[-100:2]|(1, 2, 3)[1:]|l[5] is defined|l[true]
+s[0]|s[-1]|s[99] is defined|s[1:3]|s[::-1]|s[::2]|s[-3:]|s[:-3]|s[5:1:-1]|s[10:]|l[1:]|l[:-1]|l[::-1]|l[-2:]|l[1:100:2]|l[-100:2]|(1, 2, 3)[1:]|l[5] is defined|d.b.c[1][1:]|d.b.c[2][:2]|d.b.c[3][::2]|(l | length)[:]|d[1:]|missing[1:]|(l | map('string'))[1:]|l[true]
 d.a|d['a']|d.missing is defined|d.get('a')|d.get('zz')|d.get('zz', 5)|d.items() | list|d.keys() | list|d.values() | list|d | length|d | items | list|d.b.c[0]|d['b']['c'][1]
 missing|missing.x|missing['x']|missing is defined|missing is undefined|missing == missing|missing ~ 'x'|missing + 1|missing | length|missing | default('d')|'' | default('d')|'' | default('d', true)|none | default('d')|missing | list|missing is none|missing is iterable|missing is string|missing()
 s.upper()|s.lower()|s.title()|s.capitalize()|s.swapcase()|s.strip()|' x '.lstrip()|' x '.rstrip()|'xxaxx'.strip('x')|'xyaxy'.lstrip('xy')|s.split()|s.split('o')|s.split('o', 1)|s.rsplit('o', 1)|'a,b,,c'.split(',')|' a  b '.split()|' a  b c '.split(none, 1)|' a  b c '.rsplit(none, 1)|'a\\nb\\r\\nc'.splitlines()|'a\\nb\\n'.splitlines(true)
 s.startswith('He')|s.startswith(('x', 'H'))|s.endswith('d!')|s.replace('o', '0')|s.replace('o', '0', 1)|'ab'.replace('', '-')|s.find('o')|s.find('zz')|s.rfind('o')|s.index('w')|s.index('zz')|s.count('o')|s.find('o', 5)|'aaaa'.count('aa')|'éaé'.rfind('é')|'-'.join(['a', 'b'])|'-'.join([1])|','.join('abc')
 '12'.isdigit()|'1a'.isdigit()|'ab'.isalpha()|'a1'.isalnum()|' '.isspace()|''.isspace()|'AB'.isupper()|'ab'.islower()|'a=b=c'.partition('=')|'a=b=c'.rpartition('=')|'abc'.partition('x')|'7'.zfill(3)|'-7'.zfill(4)|'a'.ljust(3) ~ '|'|'a'.rjust(3)|'a'.center(4) ~ '|'|'abc'.removeprefix('a')|'abc'.removesuffix('c')|'abc'.removesuffix('x')|"they're bill's".title()|'ǆabc'.capitalize()|'straße'.upper()
 s | upper|s | lower|s | title|'hello-wORLD (foo [bar' | title|s | capitalize|'  x ' | trim|'xxax' | trim('x')|s | length|s | first|s | last|s | list | length|s | reverse|s | replace('l', 'L')|s | replace('l', 'L', 1)|12 | replace('1', 'x')|s | wordcount|'a' | center(5) ~ '|'
-l | join|l | join(', ')|objs | join(', ', attribute='n')|l | first|l | last|[] | first is defined|[] | last is defined|l | length|l | count|l | reverse | list|l | sort|[3, 1, 2] | sort(reverse=true)|['b', 'A', 'c', 'B'] | sort|['b', 'A', 'c', 'B'] | sort(case_sensitive=true)|objs | sort(attribute='n') | map(attribute='n') | list|objs | sort(attribute='g,n') | map(attribute='n') | list|[1, 'a'] | sort
+l | join|l | join(', ')|objs | join(', ', attribute='n')|l | first|l | last|[] | first is defined|[] | last is defined|l | length|l | count|l | reverse | list|l | sort|[3, 1, 2] | sort(reverse=true)|['b', 'A', 'c', 'B'] | sort|['b', 'A', 'c', 'B'] | sort(case_sensitive=true)|objs | sort(attribute='n') | map(attribute='n') | list|objs | sort(attribute='g,n') | map(attribute='n') | list|objs | sort(attribute='zz') | map(attribute='n') | list|[none, none] | sort|[none, 1] | sort|[{'a': none}, {'a': none}] | sort(attribute='a')|[d, d] | sort|[1, 'a'] | sort
 l | unique | list|['a', 'A', 'b'] | unique | list|['a', 'A'] | unique(true) | list|l | min|l | max|[] | min is defined|['b', 'A'] | min|['b', 'a', 'C'] | max|objs | max(attribute='n')|[1, 2, 3] | sum|objs | sum(attribute='n')|[1.5] | sum(start=1)|[[1], [2]] | sum(start=[])
 l | map('string') | list|['a', 'b'] | map('upper') | join|objs | map(attribute='n') | list|objs | map(attribute='zz') | list | length|objs | map(attribute='zz', default='-') | list|objs | map(attribute='sub.0') | list|l | select | list|l | select('odd') | list|l | reject('odd') | list|l | select('gt', 2) | list|objs | selectattr('on') | map(attribute='n') | list|objs | selectattr('g', 'equalto', 'x') | map(attribute='n') | list|objs | rejectattr('on') | map(attribute='n') | list|objs | rejectattr('g', 'in', ['x']) | map(attribute='n') | list|['a', 'b'] | map('replace', 'a', 'z') | list
 (l | select('odd')) | length|true if [] | select else false|[1, 2] | map('string')| first|l | batch(2) | list|l | batch(3, '-') | list|l | slice(2) | list|l | slice(3, 'x') | list|objs | groupby('g') | map('first') | list|objs | groupby('g') | map('last') | map('length') | list|d | dictsort|{'b': 1, 'A': 2} | dictsort|{'b': 1, 'A': 2} | dictsort(true)|{'b': 1, 'a': 2} | dictsort(by='value')|{'b': 1, 'a': 2} | dictsort(reverse=true)
@@ -159,6 +159,11 @@ BLOCKS = [
     "{% for a, b in [(1, 2, 3)] %}{{ a }}{% endfor %}",
     "{% for x in l %}{{ loop.cycle('a', 'b') }}{{ loop.changed(x // 2) }}{% endfor %}",
     "{% for x in l %}{% if x == 2 %}{% continue %}{% elif x == 4 %}{% break %}{% endif %}{{ x }}{% endfor %}",
+    "{% for x in l %}{{ x }}{% break %}{% else %}broken at once{% endfor %}",
+    "{% for x in l %}{% if x == 2 %}{% break %}{% endif %}{{ x }}{% else %}broken later{% endfor %}",
+    "{% for x in l %}{% continue %}{% else %}no whole pass{% endfor %}",
+    "{% for x in l %}{% if x < 5 %}{% continue %}{% endif %}{{ x }}{% else %}one whole pass{% endfor %}",
+    "{% for x in l %}{% for y in l %}{% break %}{% else %}{% break %}{% endfor %}{{ x }}{% else %}out{% endfor %}",
     "{% for x in 5 %}{% endfor %}",
     "{% for x in missing %}a{% else %}b{% endfor %}",
     "{% set x = 1 %}{% for i in l %}{% set x = x + i %}{{ x }},{% endfor %}{{ x }}",
@@ -183,6 +188,8 @@ BLOCKS = [
     "{% macro m() %}[{{ caller() }}]{% endmacro %}{% call m() %}in {{ s }}{% endcall %}",
     "{% macro m() %}{% for x in l %}{{ caller(x) }}{% endfor %}{% endmacro %}{% call(x) m() %}<{{ x }}>{% endcall %}",
     "{% macro m(a, b) %}{{ a }}-{{ b }}{% endmacro %}{{ m(*[1, 2]) }}{{ m(**{'a': 3, 'b': 4}) }}",
+    "{% macro m(a) %}{{ varargs }}{{ kwargs }}{% if varargs %}more{% endif %}{% endmacro %}{{ m(1) }}{{ varargs is defined }}",
+    "{% macro m(kwargs) %}{{ kwargs }}{{ caller is defined }}{% endmacro %}{{ m(1) }}",
     "{% macro m(x) %}{{ x | length }}{% endmacro %}{{ m('abc') + '!' }}{{ m('ab') | int + 1 }}",
     "{% generation %}abc{{ s }}{% endgeneration %}",
     "{% raw %}{{ x }}{% if %}{% endraw %}",

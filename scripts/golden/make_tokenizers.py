@@ -355,23 +355,16 @@ def training():
 
 
 def sentence_pieces():
-    """Models of both kinds, and what SentencePiece itself makes of text without its control tokens.
-
-    For the model with a compiled normalization the text is Latin: of others `tokenizers` replaces the shortest entry that
-    fits and SentencePiece the longest.
-    """
-    def latin(text):
-        return all(32 <= ord(c) < 0x180 and c != "\x7f" for c in text)
-
+    """Models of both kinds, and what SentencePiece itself makes of text without its control tokens."""
     result = {}
-    for name, kind, options, fits in [
-        ("unigram", "unigram", {}, latin),
-        ("unigram-bytes", "unigram", {"byte_fallback": True, "normalization_rule_name": "identity"}, None),
+    for name, kind, options in [
+        ("unigram", "unigram", {}),
+        ("unigram-bytes", "unigram", {"byte_fallback": True, "normalization_rule_name": "identity"}),
         ("bpe", "bpe", {
-            "byte_fallback": True, "normalization_rule_name": "identity", "remove_extra_whitespaces": False}, None),
+            "byte_fallback": True, "normalization_rule_name": "identity", "remove_extra_whitespaces": False}),
         ("bpe-plain", "bpe", {
             "normalization_rule_name": "identity", "add_dummy_prefix": False, "split_digits": True,
-            "user_defined_symbols": ["word", "\u2581\u2581"]}, None),
+            "user_defined_symbols": ["word", "\u2581\u2581"]}),
     ]:
         path = OUT / f"{name}.model"
         if not path.exists():
@@ -379,8 +372,7 @@ def sentence_pieces():
         model = path.read_bytes()
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         chosen = [
-            i for i in range(3000) if "<" not in string(SEED, i) and "\0" not in string(SEED, i)
-            and (fits is None or fits(string(SEED, i)))][:200]
+            i for i in range(3000) if "<" not in string(SEED, i) and "\0" not in string(SEED, i)][:200]
         result[name] = [{
             "index": i, "ids": processor.encode(string(SEED, i)), "decoded": processor.decode(processor.encode(string(SEED, i)))
         } for i in chosen]

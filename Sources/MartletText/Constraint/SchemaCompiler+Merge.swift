@@ -25,22 +25,23 @@ extension SchemaCompiler {
             if let inner = part.object, inner["$ref"] != nil || inner["allOf"] != nil {
                 next = .object(try merged(inner, at: path, depth: depth + 1))
             }
-            guard let object = try merge(.object(base), next, at: path).object else { continue }
+            guard let object = try merge(.object(base), next, at: path, depth: depth + 1).object else { continue }
             base = object
         }
         return base
     }
 
     /// A schema that holds where both hold.
-    func merge(_ left: JSON, _ right: JSON, at path: String) throws -> JSON {
+    func merge(_ left: JSON, _ right: JSON, at path: String, depth: Int = 0) throws -> JSON {
+        guard depth <= 32 else { throw refusal("'$ref' and 'allOf' lead to each other too deeply", at: path) }
         try builder.checkTime()
-        if right.bool == true { return left }
+        if right.bool == true || left == right { return left }
         if left.bool == true { return right }
         guard var one = left.object, var other = right.object else {
             throw refusal("nothing fits both of two schemas", at: path)
         }
-        if one["$ref"] != nil { one = try merged(one, at: path) }
-        if other["$ref"] != nil || other["allOf"] != nil { other = try merged(other, at: path) }
+        if one["$ref"] != nil { one = try merged(one, at: path, depth: depth + 1) }
+        if other["$ref"] != nil || other["allOf"] != nil { other = try merged(other, at: path, depth: depth + 1) }
         try checkClosed(one, other, at: path)
         for (key, value) in other where !Self.annotations.contains(key) {
             guard let own = one[key] else {
@@ -48,20 +49,21 @@ extension SchemaCompiler {
                 continue
             }
             if own == value, key != "properties" { continue }
-            one[key] = try merge(key, own, value, at: path)
+            one[key] = try merge(key, own, value, at: path, depth: depth + 1)
         }
         for (key, value) in other where Self.annotations.contains(key) && one[key] == nil { one[key] = value }
         return .object(one)
     }
 
-    private func merge(_ key: String, _ own: JSON, _ value: JSON, at path: String) throws -> JSON {
+    private func merge(_ key: String, _ own: JSON, _ value: JSON, at path: String, depth: Int) throws -> JSON {
         switch key {
         case "properties":
             guard var properties = own.object, let more = value.object else {
                 throw refusal("'properties' must be an object", at: path)
             }
             for (name, schema) in more {
-                properties[name] = try properties[name].map { try merge($0, schema, at: "\(path)/\(name)") } ?? schema
+                properties[name] =
+                    try properties[name].map { try merge($0, schema, at: "\(path)/\(name)", depth: depth) } ?? schema
             }
             return .object(properties)
         case "required": return .array((own.array ?? []) + (value.array ?? []))
@@ -71,7 +73,7 @@ extension SchemaCompiler {
             if let left = own.double, let right = value.double { return left <= right ? own : value }
         case "items", "additionalProperties":
             if own.bool == false || value.bool == false { return .bool(false) }
-            return try merge(own, value, at: "\(path)/\(key)")
+            return try merge(own, value, at: "\(path)/\(key)", depth: depth)
         case "type":
             let (left, right) = (own.array ?? [own], value.array ?? [value])
             var shared = left.filter { right.contains($0) }
@@ -124,7 +126,9 @@ extension SchemaCompiler {
         if let left = Self.typeNames(one), let right = Self.typeNames(other) {
             var left = left
             if left.contains("number") { left.insert("integer") }
-            if !left.contains("integer") || !right.contains("number") {
+            // What fits a schema without a type is more than what is written for it.
+            let areTyped = [one, other].allSatisfy { $0["type"] != nil || Self.constants($0) != nil }
+            if areTyped, !left.contains("integer") || !right.contains("number") {
                 if left.isDisjoint(with: right) { return true }
             }
             guard left == ["object"], right == ["object"] else { return false }

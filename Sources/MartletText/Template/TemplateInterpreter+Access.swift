@@ -131,7 +131,7 @@ extension TemplateInterpreter {
             return .text(Self.places(scalars.count, first, last, stride).map { scalars[$0] })
         case .undefined(let what): throw TemplateFault("\(what) is undefined, so it has no items")
         case .hidden(let name): throw TemplateValue.isHidden(name)
-        default: return .undefined("a slice of \(value.typeName)")
+        default: throw TemplateFault("\(value.typeName) has no slices")
         }
     }
 

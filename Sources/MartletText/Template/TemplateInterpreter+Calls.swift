@@ -27,6 +27,9 @@ extension TemplateInterpreter {
         if let name = names.known("caller") {
             frame.set(name, caller.map { .macro($0) } ?? .undefined("'caller'"))
         }
+        // What is more than the parameters is refused.
+        if let name = names.known("varargs") { frame.set(name, .tuple(try TemplateList([]))) }
+        if let name = names.known("kwargs") { frame.set(name, .dictionary(TemplateDictionary())) }
         let firstDefault = values.count - syntax.defaults.count
         for (index, value) in values.enumerated() {
             if let value {

@@ -29,7 +29,7 @@ extension TemplateInterpreter {
             let given = try values("reverse", "case_sensitive", "attribute")
             let items = try sorted(
                 try items(of: value), by: given[2], isCaseSensitive: given[1]?.isTrue ?? false,
-                isReversed: given[0]?.isTrue ?? false)
+                isReversed: given[0]?.isTrue ?? false, asLists: true)
             return .list(try TemplateList(items))
         case "unique": return try unique(value, try values("case_sensitive", "attribute"))
         case "min", "max":
@@ -79,12 +79,14 @@ extension TemplateInterpreter {
 
     /// Sorted by one or more attributes with commas between them, stable.
     private func sorted(
-        _ items: [TemplateValue], by path: TemplateValue?, isCaseSensitive: Bool, isReversed: Bool
+        _ items: [TemplateValue], by path: TemplateValue?, isCaseSensitive: Bool, isReversed: Bool,
+        asLists: Bool = false
     ) throws -> [TemplateValue] {
         try charge(items.count * 4)
         let keys = try items.map { item -> TemplateValue in
             guard case .string(let text)? = path, text.contains(",") else {
-                return folded(try attribute(path, of: item), isCaseSensitive)
+                let key = folded(try attribute(path, of: item), isCaseSensitive)
+                return asLists ? .list(try TemplateList([key])) : key
             }
             let parts = try text.split(separator: ",").map { part in
                 folded(try attribute(.string(String(part)), of: item), isCaseSensitive)

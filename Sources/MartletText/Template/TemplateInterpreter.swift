@@ -174,15 +174,19 @@ final class TemplateInterpreter {
         var outerCount = 0
         if let name, case .loop(let outer)? = lookUp(name, frame) { outerCount = outer.outerCount + 1 }
         let state = TemplateLoopState(items: try TemplateList(items), outerCount: outerCount)
+        var hasWholePass = false
         for (index, item) in items.enumerated() {
             try charge(1)
             inner.clear()
             state.index = index
             try assign(item, to: loop.target, inner)
             if let name { inner.set(name, .loop(state)) }
-            if try execute(loop.body, inner) == .broken { break }
+            let flow = try execute(loop.body, inner)
+            if flow == .broken { break }
+            if flow == .onward { hasWholePass = true }
         }
-        return .onward
+        // As jinja2 has it: not only where there are no items.
+        return hasWholePass ? .onward : try execute(loop.otherwise, frame)
     }
 
     // MARK: Variables

@@ -132,12 +132,15 @@ struct AddedTokens: Sendable {
                 while start > done, case let before = UTF8Scan.before(bytes, start),
                     table.isSpace(UTF8Scan.scalar(bytes, before).code)
                 { start = before }
+                // The token before may have taken these spaces.
+                start = max(start, done)
             }
             if token.stripsRight {
                 while stop < piece.end, case let next = UTF8Scan.scalar(bytes, stop), table.isSpace(next.code) {
                     stop += next.length
                 }
             }
+            guard start < stop else { continue }
             if done < start { out.append(Piece(start: done, end: start)) }
             out.append(Piece(start: start, end: stop, token: found))
             done = stop

@@ -8,6 +8,13 @@ public struct Encoding: Sendable, Equatable {
     public var typeIds: [Int] = []
     /// True for the tokens that a template put in.
     public var specialMask: [Bool] = []
+    /// Spaces that each token begins and ends with: only on the way to offsets without them.
+    var margins: [Margin] = []
+
+    struct Margin: Sendable, Equatable {
+        var leading = 0
+        var trailing = 0
+    }
 
     public init() {}
 
@@ -18,6 +25,7 @@ public struct Encoding: Sendable, Equatable {
         offsets += other.offsets
         typeIds += other.typeIds
         specialMask += other.specialMask
+        margins += other.margins
     }
 
     /// One token from a template.
@@ -27,6 +35,7 @@ public struct Encoding: Sendable, Equatable {
         encoding.offsets = ids.map { _ in 0..<0 }
         encoding.typeIds = ids.map { _ in type }
         encoding.specialMask = ids.map { _ in true }
+        encoding.margins = ids.map { _ in Margin() }
         return encoding
     }
 

@@ -91,17 +91,15 @@ indirect enum PostProcessor: Sendable {
         }
     }
 
-    /// Applies to one text or two. `spaces` tells how many spaces each token of each text begins and ends with.
-    func apply(_ encodings: [Encoding], spaces: [[(Int, Int)]], addSpecialTokens: Bool) -> [Encoding] {
+    /// Applies to one text or two, which have margins where this `trimsOffsets`.
+    func apply(_ encodings: [Encoding], addSpecialTokens: Bool) -> [Encoding] {
         switch self {
         case .nothing: return encodings
-        case .trim(let addsSpace):
-            return zip(encodings, spaces).map { Self.trim($0, $1, addsSpace: addsSpace) }
+        case .trim(let addsSpace): return encodings.map { Self.trim($0, addsSpace: addsSpace) }
         case .bert(let start, let end):
             return Self.wrap(encodings, start, end, isRoberta: false, addSpecialTokens)
         case .roberta(let start, let end, let trims, let addsSpace):
-            var texts = encodings
-            if trims { texts = zip(texts, spaces).map { Self.trim($0, $1, addsSpace: addsSpace) } }
+            let texts = trims ? encodings.map { Self.trim($0, addsSpace: addsSpace) } : encodings
             return Self.wrap(texts.map { $0.typed(0) }, start, end, isRoberta: true, addSpecialTokens)
         case .template(let single, let pair):
             return (encodings.count == 1 ? single : pair).compactMap { part in
@@ -111,9 +109,7 @@ indirect enum PostProcessor: Sendable {
                 }
             }
         case .sequence(let parts):
-            return parts.reduce(encodings) {
-                $1.apply($0, spaces: spaces, addSpecialTokens: addSpecialTokens)
-            }
+            return parts.reduce(encodings) { $1.apply($0, addSpecialTokens: addSpecialTokens) }
         }
     }
 
@@ -130,18 +126,18 @@ indirect enum PostProcessor: Sendable {
         }
     }
 
-    private static func trim(_ encoding: Encoding, _ spaces: [(Int, Int)], addsSpace: Bool) -> Encoding {
+    private static func trim(_ encoding: Encoding, addsSpace: Bool) -> Encoding {
         var result = encoding
-        for (index, count) in spaces.enumerated() where index < encoding.count {
+        for (index, margin) in encoding.margins.enumerated() where index < encoding.offsets.count {
             var start = encoding.offsets[index].lowerBound
             var end = encoding.offsets[index].upperBound
-            var leading = count.0
+            var leading = margin.leading
             if leading > 0 {
                 // A single space at the start is the one that was added.
                 if index == 0 || start == 0, addsSpace, leading == 1 { leading = 0 }
                 start = min(start + leading, end)
             }
-            if count.1 > 0, end >= count.1 { end = max(end - count.1, start) }
+            if margin.trailing > 0, end >= margin.trailing { end = max(end - margin.trailing, start) }
             result.offsets[index] = start..<end
         }
         return result

@@ -90,12 +90,12 @@ public final class Tokenizer: Sendable {
     ///
     /// Throws `tooLarge` past `textLimit` and `invalidRequest` where the model has no token for some of it.
     public func encode(_ text: String, addSpecialTokens: Bool = true) throws -> Encoding {
-        try process([try run(Array(text.utf8))], addSpecialTokens)
+        process([try run(Array(text.utf8))], addSpecialTokens)
     }
 
     /// The tokens of two texts, as the template joins them (BERT's `[CLS] a [SEP] b [SEP]`).
     public func encode(_ text: String, pair: String, addSpecialTokens: Bool = true) throws -> Encoding {
-        try process([try run(Array(text.utf8)), try run(Array(pair.utf8))], addSpecialTokens)
+        process([try run(Array(text.utf8)), try run(Array(pair.utf8))], addSpecialTokens)
     }
 
     /// The tokens of a text that comes as bytes. Throws `invalidRequest` where they are not UTF-8.
@@ -103,21 +103,15 @@ public final class Tokenizer: Sendable {
         guard String(validating: bytes, as: UTF8.self) != nil else {
             throw MartletError(.invalidRequest, "the text is not UTF-8; send it as UTF-8")
         }
-        return try process([try run(bytes)], addSpecialTokens)
+        return process([try run(bytes)], addSpecialTokens)
     }
 
     /// The tokens of a text without their places: what `encode` gives, for less.
     public func ids(of text: String, addSpecialTokens: Bool = true) throws -> [Int] {
-        try process([try run(Array(text.utf8), findsPlaces: false)], addSpecialTokens).ids
+        process([try run(Array(text.utf8), findsPlaces: false)], addSpecialTokens).ids
     }
 
-    private struct Cut {
-        var encoding: Encoding
-        /// How many spaces each token begins and ends with, where offsets are trimmed.
-        var spaces: [(Int, Int)] = []
-    }
-
-    private func run(_ bytes: [UInt8], findsPlaces: Bool = true) throws -> Cut {
+    private func run(_ bytes: [UInt8], findsPlaces: Bool = true) throws -> Encoding {
         guard bytes.count <= Self.textLimit else {
             throw MartletError(
                 .tooLarge, "the text has \(bytes.count) bytes, more than the \(Self.textLimit) that are encoded at once"
@@ -144,16 +138,16 @@ public final class Tokenizer: Sendable {
                 }
             }
         }
-        var result = Cut(encoding: Encoding())
-        result.encoding.ids = run.ids.map { Int($0) }
+        var result = Encoding()
+        result.ids = run.ids.map { Int($0) }
         guard findsPlaces else {
             keep(&cache, &run)
             return result
         }
-        result.encoding.typeIds = [Int](repeating: 0, count: run.ids.count)
-        result.encoding.specialMask = [Bool](repeating: false, count: run.ids.count)
-        result.encoding.offsets = ScalarOffsets(bytes).offsets(of: run, in: text.text)
-        if postProcessor?.trimsOffsets ?? false { result.spaces = spaces(of: run, in: text) }
+        result.typeIds = [Int](repeating: 0, count: run.ids.count)
+        result.specialMask = [Bool](repeating: false, count: run.ids.count)
+        result.offsets = ScalarOffsets(bytes).offsets(of: run, in: text.text)
+        if postProcessor?.trimsOffsets ?? false { result.margins = margins(of: run, in: text) }
         keep(&cache, &run)
         return result
     }
@@ -174,31 +168,33 @@ public final class Tokenizer: Sendable {
         }
     }
 
-    /// Spaces at the ends of each token: of an added one those of its text, else those of its token.
-    private func spaces(of run: TokenRun, in text: PieceText) -> [(Int, Int)] {
+    /// Spaces at the ends of each token: of an added one that was found those of its text, else those of the model's token.
+    private func margins(of run: TokenRun, in text: PieceText) -> [Encoding.Margin] {
         let table = CharacterTable.shared
         func isSpace(_ code: UInt32) -> Bool { code == 0x120 || table.isSpace(code) }
+        let found = Set(text.pieces.filter { $0.token >= 0 }.map { Int32($0.start) })
         return run.ids.indices.map { index in
-            let id = Int(run.ids[index])
             let bytes =
-                addedTokens.tokens[id] != nil
-                ? Array(text.text.bytes[Int(run.starts[index])..<Int(run.ends[index])]) : tokens[id] ?? []
+                run.ids[index] == model.nameless || found.contains(run.starts[index])
+                ? Array(text.text.bytes[Int(run.starts[index])..<Int(run.ends[index])])
+                : model.vocabulary.token(Int(run.ids[index])) ?? []
             let scalars = UTF8Scan.scalars(bytes)
-            return (scalars.prefix(while: isSpace).count, scalars.reversed().prefix(while: isSpace).count)
+            return Encoding.Margin(
+                leading: scalars.prefix(while: isSpace).count, trailing: scalars.reversed().prefix(while: isSpace).count
+            )
         }
     }
 
-    private func process(_ cuts: [Cut], _ addSpecialTokens: Bool) throws -> Encoding {
-        var encodings = cuts.map { $0.encoding }
+    private func process(_ texts: [Encoding], _ addSpecialTokens: Bool) -> Encoding {
+        var encodings = texts
         if encodings.count > 1 { encodings[1] = encodings[1].typed(1) }
-        if let postProcessor {
-            encodings = postProcessor.apply(
-                encodings, spaces: cuts.map { $0.spaces }, addSpecialTokens: addSpecialTokens)
-        }
+        if let postProcessor { encodings = postProcessor.apply(encodings, addSpecialTokens: addSpecialTokens) }
         var result = encodings.first ?? Encoding()
-        guard encodings.count > 1 else { return result }
-        result.ids.reserveCapacity(encodings.reduce(0) { $0 + $1.ids.count })
-        for other in encodings.dropFirst() { result.append(other) }
+        if encodings.count > 1 {
+            result.ids.reserveCapacity(encodings.reduce(0) { $0 + $1.ids.count })
+            for other in encodings.dropFirst() { result.append(other) }
+        }
+        result.margins = []
         return result
     }
 

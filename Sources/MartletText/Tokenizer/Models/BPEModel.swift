@@ -63,6 +63,8 @@ struct BPEModel: TokenModel {
     private func mayCut(_ bytes: [Int32]) -> Bool {
         guard prefix.isEmpty, suffix.isEmpty, !mergesSpecial else { return false }
         let knowsAll = bytes.count == 256 && bytes.allSatisfy { $0 >= 0 }
+        // Where some byte tokens are missing, an unknown character waits for the next known one: a cut would bring it forward.
+        guard knowsAll || byteTokens.allSatisfy({ $0 < 0 }) else { return false }
         return knowsAll || (unknown >= 0 && !fusesUnknown)
     }
 

@@ -16,10 +16,16 @@ struct TokenRun: Sendable {
 /// What cuts a piece of text into tokens of a vocabulary.
 protocol TokenModel: Sendable {
     var vocabulary: ModelVocabulary { get }
+    /// The token for what is not known where it says, as `tokenizers` has it, the text that it stands for; else −1.
+    var nameless: Int32 { get }
     /// Appends the tokens of `bytes[start..<end]`, which is valid UTF-8 and not empty.
     func tokenize(
         _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, cache: inout TokenCache, into run: inout TokenRun
     ) throws
+}
+
+extension TokenModel {
+    var nameless: Int32 { -1 }
 }
 
 /// A model's tokens by identifier, and back.
@@ -33,8 +39,11 @@ struct ModelVocabulary: Sendable {
         tokens.reserveCapacity(capacity)
     }
 
+    /// Whether a token's identifier is its place in a list, which may have a token twice.
+    var isList = false
+
     /// How many tokens there are; identifiers may have holes.
-    var count: Int { table.count }
+    var count: Int { isList ? tokens.count : table.count }
 
     mutating func set(_ token: [UInt8], _ id: Int) {
         table.set(token, Int32(id))

@@ -10,6 +10,7 @@ struct UnigramModel: TokenModel {
     private let reach: Int
     private let unknown: Int32
     private let unknownScore: Double
+    var nameless: Int32 { unknown }
     private let byteTokens: [Int32]
 
     /// What an unknown character scores below the lowest token.
@@ -49,6 +50,7 @@ struct UnigramModel: TokenModel {
                 .invalidData, "the tokenizer's unk_id \(unknown) is not in its vocabulary of \(pieces.count) tokens")
         }
         var vocabulary = ModelVocabulary(capacity: pieces.count)
+        vocabulary.isList = true
         var trie = ByteTrie(capacity: pieces.count * 2)
         for (id, piece) in pieces.enumerated() {
             vocabulary.set(piece.0, id)

@@ -7,15 +7,17 @@ import MartletWire
 struct CharacterMap: Sendable {
     private let units: [UInt32]
     private let replacements: [UInt8]
+    /// Whether the longest entry is replaced, as SentencePiece does; `tokenizers` goes by user-perceived characters.
+    private let takesLongest: Bool
 
-    init(base64: String) throws {
+    init(base64: String, takesLongest: Bool = false) throws {
         guard let data = Data(base64Encoded: base64) else {
             throw MartletError(.invalidData, "the tokenizer's precompiled_charsmap is not base64; export it again")
         }
-        try self.init(Array(data))
+        try self.init(Array(data), takesLongest: takesLongest)
     }
 
-    init(_ bytes: [UInt8]) throws {
+    init(_ bytes: [UInt8], takesLongest: Bool) throws {
         func word(_ index: Int) -> UInt32 {
             UInt32(bytes[index]) | UInt32(bytes[index + 1]) << 8 | UInt32(bytes[index + 2]) << 16
                 | UInt32(bytes[index + 3]) << 24
@@ -28,30 +30,35 @@ struct CharacterMap: Sendable {
         }
         units = (0..<size / 4).map { word(4 + 4 * $0) }
         replacements = Array(bytes[(4 + size)...])
+        self.takesLongest = takesLongest
     }
 
-    /// The replacement of the shortest entry that `bytes[start..<end]` begins with.
-    private func replacement(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Range<Int>? {
+    /// The replacement of the shortest entry, or of the longest, that `bytes[start..<end]` begins with, and its end.
+    private func replacement(
+        _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int
+    ) -> (image: Range<Int>, end: Int)? {
         func offset(_ unit: UInt32) -> Int { Int(unit >> 10) << (Int(unit & 0x200) >> 6) }
         var node = offset(units[0])
+        var found: (image: Range<Int>, end: Int)?
         for index in start..<end {
             let byte = Int(bytes[index])
-            if byte == 0 { return nil }
+            if byte == 0 { return found }
             node ^= byte
-            guard node < units.count, units[node] & 0x8000_00FF == UInt32(byte) else { return nil }
+            guard node < units.count, units[node] & 0x8000_00FF == UInt32(byte) else { return found }
             let unit = units[node]
             node ^= offset(unit)
             if unit >> 8 & 1 == 1 {
                 guard node < units.count, case let first = Int(units[node] & 0x7FFF_FFFF), first <= replacements.count
-                else { return nil }
+                else { return found }
                 var last = first
                 while last < replacements.count, replacements[last] != 0 { last += 1 }
                 // An entry that points into the middle of a character is of a damaged file.
-                guard first == replacements.count || replacements[first] & 0xC0 != 0x80 else { return nil }
-                return first..<last
+                guard first == replacements.count || replacements[first] & 0xC0 != 0x80 else { return found }
+                found = (first..<last, index + 1)
+                guard takesLongest else { return found }
             }
         }
-        return nil
+        return found
     }
 
     func apply(_ text: inout AlignedText) {
@@ -61,10 +68,24 @@ struct CharacterMap: Sendable {
         text.bytes.withUnsafeBufferPointer { bytes in
             guard let base = bytes.baseAddress else { return }
             func rewrite(_ start: Int, _ end: Int) -> Bool {
-                guard let image = replacement(base, start, end) else { return false }
+                guard let image = replacement(base, start, end)?.image else { return false }
                 isModified = true
                 Self.put(UTF8Scan.scalars(replacements[image]), for: Self.scalarCount(base, start, end), &changes)
                 return true
+            }
+            if takesLongest {
+                var index = 0
+                while index < bytes.count {
+                    let stop = replacement(base, index, bytes.count)?.end ?? index
+                    if stop > index, rewrite(index, stop) {
+                        index = stop
+                    } else {
+                        let (code, length) = UTF8Scan.scalar(base, index)
+                        changes.append((code, 0))
+                        index += length
+                    }
+                }
+                return
             }
             GraphemeScan.forEach(base, bytes.count) { start, end in
                 if end - start < 6, rewrite(start, end) { return }

@@ -29,7 +29,10 @@ indirect enum Normalizer: Sendable {
         case "Prepend": self = .prepend(Array((json["prepend"]?.string ?? "").utf8))
         case "Strip": self = .strip(left: json["strip_left"]?.bool ?? true, right: json["strip_right"]?.bool ?? true)
         case "Nmt": self = .nmt
-        case "Precompiled": self = .precompiled(try CharacterMap(base64: json["precompiled_charsmap"]?.string ?? ""))
+        case "Precompiled":
+            self = .precompiled(
+                try CharacterMap(
+                    base64: json["precompiled_charsmap"]?.string ?? "", takesLongest: json["longest"]?.bool ?? false))
         case "ByteLevel": self = .byteLevel
         case "Sequence": self = .sequence(try (json["normalizers"]?.array ?? []).map { try Normalizer($0) })
         default: throw TokenizerReader.unknown(kind, "normalizer")

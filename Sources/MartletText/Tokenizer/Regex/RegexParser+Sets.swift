@@ -45,7 +45,7 @@ extension RegexParser {
             var low = next.value
             if next == "\\" {
                 var single = CharacterClass()
-                try escape(into: &single)
+                try escape(into: &single, word: .wordInSet)
                 guard single.categories.isEmpty, let only = single.ranges.first else {
                     set.categories.formUnion(single.categories)
                     continue
@@ -74,7 +74,7 @@ extension RegexParser {
         }
     }
 
-    mutating func escape(into set: inout CharacterClass) throws {
+    mutating func escape(into set: inout CharacterClass, word: CategorySet = .word) throws {
         position += 1
         guard let kind = peek() else { throw refuse("a '\\' at its end") }
         position += 1
@@ -83,8 +83,8 @@ extension RegexParser {
         case "S": set.categories = CategorySet.space.complement
         case "d": set.categories = .named("Nd")
         case "D": set.categories = CategorySet.named("Nd").complement
-        case "w": set.categories = .word
-        case "W": set.categories = CategorySet.word.complement
+        case "w": set.categories = word
+        case "W": set.categories = word.complement
         case "p", "P": set.categories = try property(negated: kind == "P")
         case "n": add(0x0A...0x0A, to: &set)
         case "r": add(0x0D...0x0D, to: &set)

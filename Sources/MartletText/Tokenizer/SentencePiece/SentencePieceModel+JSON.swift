@@ -18,6 +18,8 @@ extension SentencePieceModel {
         if !characterMap.isEmpty {
             steps.append([
                 "type": "Precompiled", "precompiled_charsmap": .string(Data(characterMap).base64EncodedString()),
+                // Martlet's own: Hugging Face's libraries pass over it, and go by user-perceived characters.
+                "longest": true,
             ])
         }
         if removesSpaces {

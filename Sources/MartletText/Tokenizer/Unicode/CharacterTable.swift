@@ -64,6 +64,9 @@ struct CategorySet: OptionSet, Sendable, Hashable {
             rawValue: 1 << UInt64(CharacterTable.wordNumber) | 1 << UInt64(CharacterTable.wordSymbol))
     ) { $0.union(named($1)) }
 
+    /// What `\w` takes within a set: Oniguruma leaves out the superscripts and fractions of Latin-1 there.
+    static let wordInSet = word.subtracting(CategorySet(rawValue: 1 << UInt64(CharacterTable.wordNumber)))
+
     @inline(__always)
     func contains(_ category: UInt8) -> Bool { rawValue & (1 << UInt64(category)) != 0 }
 
