@@ -1,5 +1,5 @@
-// A load for a language model's server on this machine: completions as streams, as many as given at once, or at random
-// moments. It shares the processors with the server, so it does no more than it must.
+// A load for a language model's server on this machine: completions as streams, of as many clients as given, or at
+// random moments. It shares the processors with the server, so it does no more than it must.
 //
 //   overload PORT SEED PROMPT_TOKENS NEW_TOKENS SECONDS closed COUNT
 //   overload PORT SEED PROMPT_TOKENS NEW_TOKENS SECONDS poisson RATE
@@ -163,16 +163,17 @@ int main(int argc, char **argv) {
         at += snprintf(rest + at, sizeof rest - (size_t)at, "%s%d", i ? "," : "", 300 + i);
     }
     began = now();
-    double end = began + seconds, next = began;
-    for (int i = 0; is_closed && i < (int)number; ++i) send_one();
-    while (now() < end) {
-        if (is_closed) {
-            for (int done = collect(end - now()); done > 0; --done) send_one();
-        } else if (now() < next) {
-            collect(next - now());
-        } else {
+    // Clients that ask again as soon as they are answered begin at random moments too: those that began together would
+    // end together for ever, which no load at random moments does.
+    double gap = is_closed ? seconds / 5 / number : 1 / number, end = began + seconds, next = began;
+    for (int to_begin = is_closed ? (int)number : -1; now() < end;) {
+        if (to_begin && now() >= next) {
             send_one();
-            next -= log(1 - drand48()) / number;
+            --to_begin;
+            next -= log(1 - drand48()) * gap;
+        } else {
+            int done = collect((to_begin && next < end ? next : end) - now());
+            for (; is_closed && done > 0; --done) send_one();
         }
     }
     while (busy_count) {

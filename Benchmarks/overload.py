@@ -55,7 +55,8 @@ def told(results, begin, end):
 
 
 def closed(key, seconds):
-    """The peak: as many requests as the queue holds, never more."""
+    """The peak: as many clients as the queue holds, each with one request at a time; they begin within the first fifth.
+    Clients in step, whose prompts are read all at once, are answered some 5 % faster; no load at random moments is."""
     return told(load(key, seconds, "closed", QUEUE), seconds / 4, seconds)
 
 

@@ -124,7 +124,8 @@ public struct ModelCard: Codable, Sendable, Equatable {
     public var secondsTrained: Double = 0
     /// A language model's SHA-256 of `tokenizer`, `template` and, where it was tuned, `base`.
     public var hashes: [String: String]?
-    /// A tuned model's largest difference of a logit between training and serving on held-out lines, by weight format.
+    /// The largest difference of a logit between training and serving on held-out texts, by weight format; of a language
+    /// model that was tuned or trained from texts.
     public var parity: [String: Double]?
     public init() {}
 

@@ -32,7 +32,8 @@ public enum Name {
         let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
         let name = try check(String(parts[0]), what: what)
         guard parts.count == 2 else { return (name, nil) }
-        guard let version = Int(parts[1]), version > 0 else {
+        // A version has one spelling: `+1` and `01` are none.
+        guard let version = Int(parts[1]), version > 0, String(version) == parts[1] else {
             throw MartletError(
                 .invalidRequest, "'\(parts[1].prefix(20))' is not a version of \(name); use a number from 1")
         }

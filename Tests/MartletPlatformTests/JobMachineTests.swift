@@ -108,7 +108,7 @@ import Testing
         #expect(machine.event(.exited(crash)) == [.launch, .start(.hello, .seconds(60))])
 
         #expect(machine.event(.pauseRequested) == [.setState(.pausing, nil), .start(.pausing, .seconds(120))])
-        #expect(machine.event(.connected) == [.sendPause])
+        #expect(machine.event(.connected) == [.sendPause, .start(.pausing, .seconds(120))])
         #expect(machine.event(.exited(crash)) == [.stopTimer, .setState(.paused, nil), .releaseSlot])
         #expect(machine.event(.resumeRequested) == [.setState(.queued, nil), .enqueue])
     }
@@ -142,5 +142,10 @@ import Testing
         #expect(dead.event(.recovered(isWorkerAlive: false)) == [.launch, .start(.hello, .seconds(60))])
         var pausing = JobMachine(maxRestarts: 2, recovering: .pausing)
         #expect(pausing.event(.recovered(isWorkerAlive: false)) == [.setState(.paused, nil), .releaseSlot])
+        // A worker that was told to pause and does not is ended under the new serve too.
+        var slow = JobMachine(maxRestarts: 2, recovering: .pausing)
+        #expect(slow.event(.recovered(isWorkerAlive: true)) == [.start(.returning, .seconds(10))])
+        #expect(slow.event(.connected) == [.sendPause, .start(.pausing, .seconds(120))])
+        #expect(slow.event(.timer(.pausing)) == [.terminate, .start(.kill, .seconds(10))])
     }
 }

@@ -167,7 +167,7 @@ package struct JobMachine: Sendable, Equatable {
         case .starting, .awaitingReturn:
             phase = .connected
             return [.stopTimer]
-        case .pausing: return [.sendPause]
+        case .pausing: return [.sendPause, .start(.pausing, .seconds(120))]
         case .done, .paused: return [.sendCancel]
         case .queued, .waitingForExit, .backingOff, .connected, .publishing: return []
         }
