@@ -7,17 +7,10 @@ struct PairMerger: Sendable {
     /// Bytes of each symbol.
     private(set) var lengths: [Int32] = []
     private var ranks: [Int32] = []
-    /// The symbols of a long word: what a join reads of one lies side by side, as a long text does not fit the caches.
-    private var symbols: [Symbol] = []
+    /// Of a long word: where a symbol begins, how many of the first symbols it has become of; where it ends, the same with
+    /// a minus; 0 between. Both neighbours are found so with little memory, as a long text does not fit the caches.
+    private var spans: [Int32] = []
     private var long = RankQueue()
-
-    /// A symbol with its neighbours' places, −1 for none; one that was joined to the left has no length.
-    private struct Symbol: Sendable {
-        var id: Int32
-        var length: Int32
-        var previous: Int32
-        var next: Int32
-    }
 
     static let scanLimit = 48
     /// Symbols of a word whose memory is kept for the next one.
@@ -78,40 +71,39 @@ struct PairMerger: Sendable {
 
     private mutating func mergeLong(_ pairs: PairTable) -> Int {
         let count = ids.count
-        symbols.removeAll(keepingCapacity: true)
-        symbols.reserveCapacity(count)
-        for index in 0..<count {
-            symbols.append(
-                Symbol(
-                    id: ids[index], length: lengths[index], previous: Int32(index - 1),
-                    next: index == count - 1 ? -1 : Int32(index + 1)))
-        }
+        spans.removeAll(keepingCapacity: true)
+        spans.append(contentsOf: repeatElement(1, count: count))
         long.begin(rankCount: pairs.rankCount)
-        symbols.withUnsafeMutableBufferPointer { symbols in
-            for index in 0..<count - 1 {
-                let rank = pairs.find(symbols[index].id, symbols[index + 1].id).rank
-                if rank >= 0 { long.put(rank, index) }
-            }
-            var places: [Int32] = []
-            while let rank = long.takeLowest(into: &places) {
-                for (index, entry) in places.enumerated() {
-                    let lowest = Self.join(Int(entry), rank, symbols, pairs, &long)
-                    if lowest < rank {
-                        long.putBack(rank, places[(index + 1)...])
-                        break
+        ids.withUnsafeMutableBufferPointer { ids in
+            spans.withUnsafeMutableBufferPointer { spans in
+                for index in 0..<count - 1 {
+                    let rank = pairs.find(ids[index], ids[index + 1]).rank
+                    if rank >= 0 { long.put(rank, index) }
+                }
+                var places: [Int32] = []
+                while let rank = long.takeLowest(into: &places) {
+                    for (index, entry) in places.enumerated() {
+                        let lowest = Self.join(Int(entry), rank, ids, spans, pairs, &long)
+                        if lowest < rank {
+                            long.putBack(rank, places[(index + 1)...])
+                            break
+                        }
                     }
                 }
             }
         }
         var kept = 0
-        for symbol in symbols where symbol.length > 0 {
-            ids[kept] = symbol.id
-            lengths[kept] = symbol.length
+        var place = 0
+        while place < count {
+            let next = place + Int(spans[place])
+            ids[kept] = ids[place]
+            lengths[kept] = lengths[place..<next].reduce(0, +)
             kept += 1
+            place = next
         }
         // One long text must not hold its memory for all that come after it.
         if count > Self.keptCount {
-            symbols = []
+            spans = []
             long = RankQueue()
         }
         return kept
@@ -121,32 +113,32 @@ struct PairMerger: Sendable {
     /// - Returns: the lowest rank of the pairs that this made.
     @inline(__always)
     private static func join(
-        _ place: Int, _ rank: Int32, _ symbols: UnsafeMutableBufferPointer<Symbol>, _ pairs: PairTable,
-        _ queue: inout RankQueue
+        _ place: Int, _ rank: Int32, _ ids: UnsafeMutableBufferPointer<Int32>,
+        _ spans: UnsafeMutableBufferPointer<Int32>, _ pairs: PairTable, _ queue: inout RankQueue
     ) -> Int32 {
-        var symbol = symbols[place]
-        guard symbol.length > 0, symbol.next >= 0 else { return .max }
-        let right = symbols[Int(symbol.next)]
-        let found = pairs.find(symbol.id, right.id)
+        let span = Int(spans[place])
+        let right = place + span
+        guard span > 0, right < ids.count else { return .max }
+        let found = pairs.find(ids[place], ids[right])
         guard found.rank == rank else { return .max }
-        symbols[Int(symbol.next)].length = 0
-        symbol.id = found.result
-        symbol.length += right.length
-        symbol.next = right.next
-        symbols[place] = symbol
+        let next = right + Int(spans[right])
+        if span > 1 { spans[right - 1] = 0 }
+        spans[right] = 0
+        spans[place] = Int32(next - place)
+        spans[next - 1] = Int32(place - next)
+        ids[place] = found.result
         var lowest: Int32 = .max
-        if symbol.previous >= 0 {
-            let left = Int(symbol.previous)
-            let rank = pairs.find(symbols[left].id, symbol.id).rank
+        if place > 0 {
+            let before = Int(spans[place - 1])
+            let left = before < 0 ? place + before : place - 1
+            let rank = pairs.find(ids[left], found.result).rank
             if rank >= 0 {
                 queue.put(rank, left)
                 lowest = rank
             }
         }
-        if symbol.next >= 0 {
-            let next = Int(symbol.next)
-            symbols[next].previous = Int32(place)
-            let rank = pairs.find(symbol.id, symbols[next].id).rank
+        if next < ids.count {
+            let rank = pairs.find(found.result, ids[next]).rank
             if rank >= 0 {
                 queue.put(rank, place)
                 lowest = min(lowest, rank)
