@@ -43,31 +43,49 @@ struct OpenAIDepartureTests {
             + "Authorization: Bearer \(fake.live.adminKey)\r\nContent-Length: \(text.utf8.count)\r\n\r\n\(text)"
     }
 
-    @Test("L03: a client that leaves frees its place at once") func aClientThatLeavesFreesItsPlaceAtOnce() async throws
+    @Test("L03: a client that leaves frees its place in a second") func aClientThatLeavesFreesItsPlaceInASecond()
+        async throws
     {
         // While streaming, and while it waits without a byte: before the first event and after it.
         for (isStreamed, hasStarted) in [(true, true), (true, false), (false, true), (false, false)] {
-            let ended = Ended()
-            try await OpenAIFake.with(Self.endless(ended, started: hasStarted)) { fake in
-                // The model is loaded first.
-                do {
-                    let socket = try RawSocket(port: fake.live.port)
-                    socket.send(Self.request(fake, OpenAIFake.chat(["stream": .bool(isStreamed)])))
-                    let end = Date(timeIntervalSinceNow: 10)
-                    while fake.asked.count == 0, Date() < end { try await Task.sleep(for: .milliseconds(5)) }
-                    #expect(fake.asked.count == 1)
-                    try await Task.sleep(for: .milliseconds(100))
-                }
-                // It takes some milliseconds where other tests leave room for them.
-                let count = await ended.wait(seconds: 20)
-                #expect(count != nil, "streamed \(isStreamed), started \(hasStarted)")
-                try await Task.sleep(for: .milliseconds(50))
-                let usage = try await fake.live.ask(.GET, "/api/v1/usage").json()
-                let row = usage["data"]?.array?.first { $0["kind"] == "inference" }
-                // A model with a context of 64 tokens is never billed for more, whatever its process says.
-                #expect(row?["completion_tokens"]?.int == count.map { min($0, 64) }, "what was done is billed")
+            // It takes some milliseconds, but other tests may have the processors just then.
+            var waited = Duration.seconds(100)
+            for _ in 0..<3 where waited > .seconds(1) {
+                waited = try await Self.timeToLeave(isStreamed: isStreamed, hasStarted: hasStarted)
             }
+            #expect(waited <= .seconds(1), "streamed \(isStreamed), started \(hasStarted)")
         }
+    }
+
+    /// How long a request's place stays taken once its client has left.
+    private static func timeToLeave(isStreamed: Bool, hasStarted: Bool) async throws -> Duration {
+        let ended = Ended()
+        let waited = Waited()
+        try await OpenAIFake.with(endless(ended, started: hasStarted)) { fake in
+            // The model is loaded first.
+            do {
+                let socket = try RawSocket(port: fake.live.port)
+                socket.send(request(fake, OpenAIFake.chat(["stream": .bool(isStreamed)])))
+                let end = Date(timeIntervalSinceNow: 10)
+                while fake.asked.count == 0, Date() < end { try await Task.sleep(for: .milliseconds(5)) }
+                #expect(fake.asked.count == 1)
+                try await Task.sleep(for: .milliseconds(100))
+            }
+            let left = ContinuousClock.now
+            let count = await ended.wait(seconds: 20)
+            waited.time.withLock { $0 = left.duration(to: .now) }
+            #expect(count != nil, "streamed \(isStreamed), started \(hasStarted)")
+            try await Task.sleep(for: .milliseconds(50))
+            let usage = try await fake.live.ask(.GET, "/api/v1/usage").json()
+            let row = usage["data"]?.array?.first { $0["kind"] == "inference" }
+            // A model with a context of 64 tokens is never billed for more, whatever its process says.
+            #expect(row?["completion_tokens"]?.int == count.map { min($0, 64) }, "what was done is billed")
+        }
+        return waited.time.withLock { $0 }
+    }
+
+    private final class Waited: Sendable {
+        let time = Mutex(Duration.seconds(100))
     }
 
     @Test(
