@@ -7,7 +7,8 @@ import Testing
 extension ProcessTests {
     /// Training whose worker or server is killed: it goes on by itself and ends with the same bits.
     @Suite struct KilledJobs {
-        private static let epochs = 400
+        /// So many that the last kill finds a worker, which tells of thousands of steps in a second.
+        private static let epochs = 1200
         private static let stepsPerEpoch = 18
         private static let recipe = TinyData.recipe(epochs: epochs)
 

@@ -13,18 +13,18 @@ struct ChatTerminalTests {
     }
 
     /// Never ends the first answer by itself, and ends others at once.
-    private static func firstEndless(_ ended: OpenAIDepartureTests.Ended, started: Bool) -> OpenAIFake.Answer {
+    private static func firstEndless(_ steps: OpenAIDepartureTests.Steps, started: Bool) -> OpenAIFake.Answer {
         { request, exchange in
             guard case .chat(let messages, _) = request.prompt else { return }
             let isFirst = messages.last?["content"] == "First"
-            let answer = isFirst ? OpenAIDepartureTests.endless(ended, started: started) : OpenAIFake.say("Good")
+            let answer = isFirst ? OpenAIDepartureTests.endless(steps, started: started) : OpenAIFake.say("Good")
             try await answer(request, exchange)
         }
     }
 
     @Test(arguments: [true, false]) func ctrlCStopsAnAnswerAndAtThePromptLeaves(started: Bool) async throws {
-        let ended = OpenAIDepartureTests.Ended()
-        try await OpenAIFake.with(Self.firstEndless(ended, started: started)) { fake in
+        let steps = OpenAIDepartureTests.Steps()
+        try await OpenAIFake.with(Self.firstEndless(steps, started: started)) { fake in
             let terminal = try Self.chat(fake)
             defer { terminal.finish() }
             try await eventually { terminal.text.hasSuffix("> ") }
@@ -32,8 +32,8 @@ struct ChatTerminalTests {
             try await eventually { fake.asked.count == 1 && (!started || terminal.text.contains("xxx")) }
             terminal.type(PseudoTerminal.interrupt)
             // The server takes it from the engine, long before it would have ended.
-            let count = try #require(await ended.wait(seconds: 60))
-            #expect(count < 6000)
+            try await eventually { steps.hasEnded }
+            #expect(steps.done < 6000)
             try await eventually { terminal.text.contains("(stopped)") && terminal.text.hasSuffix("> ") }
             #expect(terminal.poll() == nil)
 
