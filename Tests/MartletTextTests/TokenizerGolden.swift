@@ -48,6 +48,8 @@ struct TokenizerGolden {
         var numbers: [Int32] = []
         for index in number * chunk..<(number + 1) * chunk {
             let encoding = try tokenizer.encode(text(index))
+            // Without places a text goes another way.
+            guard try tokenizer.ids(of: text(index)) == encoding.ids else { return "string \(index) without places" }
             numbers.append(Int32(encoding.count))
             numbers += encoding.ids.map { Int32($0) }
             numbers += encoding.offsets.flatMap { [Int32($0.lowerBound), Int32($0.upperBound)] }

@@ -23,7 +23,7 @@ extension LanguageText {
             }
         }
         self.init(
-            encode: { text, special in try tokenizer.encode(text, addSpecialTokens: special).ids },
+            encode: { text, special in try tokenizer.ids(of: text, addSpecialTokens: special) },
             decode: { tokens in tokenizer.decode(tokens) }, render: render,
             vocabulary: TokenVocabulary(
                 bytes: vocabulary.bytes, endTokens: folder.endTokens.union(vocabulary.endTokens)),

@@ -65,7 +65,7 @@ struct AddedTokens: Sendable {
             token.id = highest >= 0 && (highest >= size || size == 0) ? highest + 1 : size
         }
         if token.isNormalized, let normalizer {
-            var text = AlignedText(identity: token.content)
+            var text = AlignedText(identity: token.content, keepsPlaces: false)
             try normalizer.apply(&text)
             if text.bytes != token.content { normalizedContents[token.id] = text.bytes }
         }

@@ -16,6 +16,7 @@ public final class Tokenizer: Sendable {
     private let addedTokens: AddedTokens
     let tokenBytes: TokenBytes
     private let tokens: [[UInt8]?]
+    private let asksForPlaces: Bool
     private let caches = Mutex<[TokenCache]>([])
 
     /// The special tokens that tokenizer_config.json names.
@@ -39,6 +40,8 @@ public final class Tokenizer: Sendable {
         decoder = reader.decoder
         model = reader.model
         addedTokens = reader.addedTokens
+        var isRewritten = reader.normalizer != nil
+        asksForPlaces = reader.preTokenizer?.asksForPlaces(&isRewritten) ?? false
         tokenBytes = TokenBytes(reader.decoder)
         contentHash = ContentHash.of(bytes)
         var tokens = reader.model.vocabulary.tokens
@@ -108,17 +111,46 @@ public final class Tokenizer: Sendable {
 
     /// The tokens of a text without their places: what `encode` gives, for less.
     public func ids(of text: String, addSpecialTokens: Bool = true) throws -> [Int] {
-        process([try run(Array(text.utf8), findsPlaces: false)], addSpecialTokens).ids
+        // A long text's identifiers are too many to be carried from step to step: the template is filled in for one.
+        var empty = Encoding()
+        empty.ids = [Self.standIn]
+        let frame = process([empty], addSpecialTokens).ids
+        return try cut(Array(text.utf8), keepsPlaces: asksForPlaces) { run, _ in
+            var ids: [Int] = []
+            ids.reserveCapacity(frame.count + frame.count(where: { $0 == Self.standIn }) * run.ids.count)
+            for id in frame {
+                if id == Self.standIn { for id in run.ids { ids.append(Int(id)) } } else { ids.append(id) }
+            }
+            return ids
+        }
     }
 
-    private func run(_ bytes: [UInt8], findsPlaces: Bool = true) throws -> Encoding {
+    private static let standIn = -1
+
+    private func run(_ bytes: [UInt8]) throws -> Encoding {
+        try cut(bytes, keepsPlaces: true) { run, text in
+            var result = Encoding()
+            result.ids = run.ids.map { Int($0) }
+            result.typeIds = [Int](repeating: 0, count: run.ids.count)
+            result.specialMask = [Bool](repeating: false, count: run.ids.count)
+            result.offsets = ScalarOffsets(bytes).offsets(of: run, in: text.text)
+            if postProcessor?.trimsOffsets ?? false { result.margins = margins(of: run, in: text) }
+            return result
+        }
+    }
+
+    /// Cuts a text and gives `body` what came of it.
+    private func cut<Result>(
+        _ bytes: [UInt8], keepsPlaces: Bool, _ body: (TokenRun, PieceText) -> Result
+    ) throws -> Result {
         guard bytes.count <= Self.textLimit else {
             throw MartletError(
                 .tooLarge, "the text has \(bytes.count) bytes, more than the \(Self.textLimit) that are encoded at once"
             )
         }
         var text = PieceText(
-            text: AlignedText(identity: bytes), pieces: bytes.isEmpty ? [] : [Piece(start: 0, end: bytes.count)])
+            text: AlignedText(identity: bytes, keepsPlaces: keepsPlaces),
+            pieces: bytes.isEmpty ? [] : [Piece(start: 0, end: bytes.count)])
         addedTokens.find(in: &text, normalized: false)
         if let normalizer { try text.rewrite { try normalizer.apply(&$0) } }
         addedTokens.find(in: &text, normalized: true)
@@ -138,16 +170,7 @@ public final class Tokenizer: Sendable {
                 }
             }
         }
-        var result = Encoding()
-        result.ids = run.ids.map { Int($0) }
-        guard findsPlaces else {
-            keep(&cache, &run)
-            return result
-        }
-        result.typeIds = [Int](repeating: 0, count: run.ids.count)
-        result.specialMask = [Bool](repeating: false, count: run.ids.count)
-        result.offsets = ScalarOffsets(bytes).offsets(of: run, in: text.text)
-        if postProcessor?.trimsOffsets ?? false { result.margins = margins(of: run, in: text) }
+        let result = body(run, text)
         keep(&cache, &run)
         return result
     }

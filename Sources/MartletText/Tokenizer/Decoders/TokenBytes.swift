@@ -30,14 +30,14 @@ struct TokenBytes: Sendable {
     func bytes(of token: [UInt8]) -> [UInt8] {
         if isByteLevel { return ByteAlphabet.bytes(of: token) ?? token }
         if joinsBytes, let byte = ByteFallback.byte(of: token) { return [byte] }
-        var text = AlignedText(identity: token)
-        for (pattern, content) in replacements { text.replace(pattern.matches(in: text.bytes), with: content) }
-        if let metaspace { text.replace(text.matches(of: metaspace), with: [0x20]) }
+        var text = AlignedText(identity: token, keepsPlaces: false)
+        for (pattern, content) in replacements { text.replace(pattern, with: content) }
+        if let metaspace { text.replace(.literal(metaspace), with: [0x20]) }
         if let wordPiecePrefix {
             return text.bytes.starts(with: wordPiecePrefix)
                 ? Array(text.bytes.dropFirst(wordPiecePrefix.count)) : [0x20] + text.bytes
         }
-        if let wordSuffix { text.replace(text.matches(of: wordSuffix), with: [0x20]) }
+        if let wordSuffix { text.replace(.literal(wordSuffix), with: [0x20]) }
         return text.bytes
     }
 }

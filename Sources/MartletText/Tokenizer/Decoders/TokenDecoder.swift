@@ -87,11 +87,7 @@ indirect enum TokenDecoder: Sendable {
         case .strip(let content, let start, let stop):
             return tokens.map { Self.strip($0, content, start, stop) }
         case .replace(let pattern, let content):
-            return tokens.map { token in
-                var text = AlignedText(identity: token)
-                text.replace(pattern.matches(in: token), with: content)
-                return text.bytes
-            }
+            return tokens.map { Self.replace($0, matching: pattern, with: content) }
         case .ctc(let pad, let delimiter, let cleansUp):
             var result: [[UInt8]] = []
             for (index, token) in tokens.enumerated() where index == 0 || tokens[index - 1] != token {
@@ -105,16 +101,13 @@ indirect enum TokenDecoder: Sendable {
     }
 
     private static func replace(_ text: [UInt8], _ old: [UInt8], with new: [UInt8]) -> [UInt8] {
-        let matches = AlignedText.matches(of: old, in: text)
-        if matches.isEmpty { return text }
-        var result: [UInt8] = []
-        var last = 0
-        for match in matches {
-            result += text[last..<match.lowerBound]
-            result += new
-            last = match.upperBound
-        }
-        return result + text[last...]
+        replace(text, matching: .literal(old), with: new)
+    }
+
+    private static func replace(_ text: [UInt8], matching old: TextPattern, with new: [UInt8]) -> [UInt8] {
+        var text = AlignedText(identity: text, keepsPlaces: false)
+        text.replace(old, with: new)
+        return text.bytes
     }
 
     private static func strip(_ token: [UInt8], _ content: [UInt8], _ start: Int, _ stop: Int) -> [UInt8] {

@@ -14,7 +14,7 @@ struct PairMerger: Sendable {
 
     static let scanLimit = 48
     /// Symbols of a word whose memory is kept for the next one.
-    private static let keptCount = 2 << 20
+    static let keptCount = 2 << 20
 
     mutating func begin() {
         ids.removeAll(keepingCapacity: true)
@@ -80,7 +80,8 @@ struct PairMerger: Sendable {
                     let rank = pairs.find(ids[index], ids[index + 1]).rank
                     if rank >= 0 { long.put(rank, index) }
                 }
-                var places: [Int32] = []
+                var places = long.takeSpare()
+                defer { long.keep(&places) }
                 while let rank = long.takeLowest(into: &places) {
                     for (index, entry) in places.enumerated() {
                         let lowest = Self.join(Int(entry), rank, ids, spans, pairs, &long)
@@ -156,6 +157,16 @@ private struct RankQueue: Sendable {
     private var free: [Int32] = []
     /// A heap of the ranks that have a list.
     private var heap: [Int32] = []
+    /// The memory of the places that were taken last.
+    private var spare: [Int32] = []
+
+    mutating func takeSpare() -> [Int32] {
+        var taken: [Int32] = []
+        swap(&taken, &spare)
+        return taken
+    }
+
+    mutating func keep(_ places: inout [Int32]) { swap(&places, &spare) }
 
     mutating func begin(rankCount: Int) {
         if listOf.count < rankCount { listOf = [Int32](repeating: -1, count: rankCount) }

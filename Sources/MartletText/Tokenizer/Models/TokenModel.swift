@@ -67,6 +67,8 @@ struct TokenCache: Sendable {
     private var lengths: [Int32] = []
     /// Room for the merging of a word, kept from call to call.
     var merger = PairMerger()
+    /// Room for the best way through a text, kept likewise.
+    private var path: [Int32] = []
     /// Memory for the tokens of the next text: fresh memory costs a long text as much as cutting it.
     private var run = TokenRun()
 
@@ -86,6 +88,16 @@ struct TokenCache: Sendable {
         used.starts.removeAll(keepingCapacity: true)
         used.ends.removeAll(keepingCapacity: true)
         swap(&used, &run)
+    }
+
+    /// Gives `body` a number for each of `count` places, which are all `value` at first.
+    mutating func withPath(
+        _ count: Int, of value: Int32, _ body: (UnsafeMutableBufferPointer<Int32>) throws -> Void
+    ) rethrows {
+        path.removeAll(keepingCapacity: true)
+        path.append(contentsOf: repeatElement(value, count: count))
+        defer { if count > PairMerger.keptCount { path = [] } }
+        try path.withUnsafeMutableBufferPointer { try body($0) }
     }
 
     /// Bytes that the kept memory takes, about.

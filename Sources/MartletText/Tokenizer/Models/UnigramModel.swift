@@ -76,32 +76,46 @@ struct UnigramModel: TokenModel {
         if isShort, byteTokens.isEmpty, cache.replay(key, at: start, into: &run) { return }
         let first = run.ids.count
         let count = end - start
-        // The last token of the best way to each place; its score only as far ahead as a token reaches.
-        var tokens = [Int32](repeating: Self.nothing, count: count + 1)
-        var bestScores = [Double](repeating: 0, count: reach)
-        try tokens.withUnsafeMutableBufferPointer { tokens in
-            try bestScores.withUnsafeMutableBufferPointer { bestScores in
-                try findBest(bytes + start, count, tokens, bestScores)
+        try cache.withPath(count + 1, of: Self.nothing) { tokens in
+            var bestScores = [Double](repeating: 0, count: reach)
+            try bestScores.withUnsafeMutableBufferPointer { try findBest(bytes + start, count, tokens, $0) }
+            turn(tokens, bytes + start, count)
+            var place = 0
+            while place < count {
+                let id = known(tokens[place])
+                var end = place + length(tokens[place], bytes[start + place])
+                // Unknown neighbours are one token.
+                while id == unknown, end < count, known(tokens[end]) == unknown {
+                    end += length(tokens[end], bytes[start + end])
+                }
+                try put(bytes, start + place, start + end, id, into: &run)
+                place = end
             }
         }
-        var spans: [(Int, Int, Int32)] = []
-        var place = count
-        while place > 0 {
-            let isUnknown = tokens[place] == Self.unknownCharacter
-            let id = isUnknown ? unknown : tokens[place]
-            let begin = isUnknown ? UTF8Scan.before(bytes, start + place) - start : place - lengths[Int(id)]
-            if id == unknown, let last = spans.last, last.2 == unknown {
-                spans[spans.count - 1].0 = begin
-            } else {
-                spans.append((begin, place, id))
-            }
-            place = begin
-        }
-        for span in spans.reversed() { try put(bytes, start + span.0, start + span.1, span.2, into: &run) }
         if isShort, byteTokens.isEmpty { cache.keep(key, at: start, run, from: first) }
     }
 
-    /// Fills in `tokens`. `bestScores` is a ring, whose places are used again once no token reaches them.
+    @inline(__always)
+    private func known(_ token: Int32) -> Int32 { token == Self.unknownCharacter ? unknown : token }
+
+    /// Bytes of a token that begins with this byte.
+    @inline(__always)
+    private func length(_ token: Int32, _ byte: UInt8) -> Int {
+        token == Self.unknownCharacter ? UTF8Scan.length(byte) : lengths[Int(token)]
+    }
+
+    /// From the last token of the best way to each place to the first token of the way from each place that it goes by.
+    private func turn(_ tokens: UnsafeMutableBufferPointer<Int32>, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+        var place = count
+        var token = tokens[count]
+        while place > 0 {
+            place = token == Self.unknownCharacter ? UTF8Scan.before(bytes, place) : place - lengths[Int(token)]
+            swap(&token, &tokens[place])
+        }
+    }
+
+    /// Fills in `tokens`, the last token of the best way to each place. Its score is kept only as far ahead as a token
+    /// reaches: `bestScores` is a ring, whose places are used again once no token reaches them.
     private func findBest(
         _ bytes: UnsafePointer<UInt8>, _ count: Int, _ tokens: UnsafeMutableBufferPointer<Int32>,
         _ bestScores: UnsafeMutableBufferPointer<Double>

@@ -45,7 +45,7 @@ indirect enum Normalizer: Sendable {
 
     /// Throws `invalidData` where the text would grow past that: replacements of replacements could fill all memory.
     func apply(_ text: inout AlignedText) throws {
-        try apply(&text, upTo: Self.growth * text.bytes.count + Self.spare)
+        try apply(&text, upTo: min(Self.growth * text.bytes.count + Self.spare, Int(Int32.max)))
     }
 
     private func apply(_ text: inout AlignedText, upTo limit: Int) throws {
@@ -55,10 +55,7 @@ indirect enum Normalizer: Sendable {
         case .stripAccents: text.map { CharacterTable.shared.has(CharacterTable.mark, $0) ? nil : $0 }
         case .bert(let bert): bert.apply(&text)
         case .replace(let pattern, let content):
-            let matches = pattern.matches(in: text.bytes)
-            let count = matches.reduce(text.bytes.count) { $0 + content.count - $1.count }
-            try Self.check(count, limit)
-            text.replace(matches, with: content)
+            guard text.replace(pattern, with: content, upTo: limit) else { throw Self.tooLong }
         case .prepend(let prefix):
             try Self.check(text.bytes.count + prefix.count, limit)
             text.prepend(prefix)
@@ -72,13 +69,13 @@ indirect enum Normalizer: Sendable {
     }
 
     private static func check(_ count: Int, _ limit: Int) throws {
-        guard count <= limit else {
-            throw MartletError(
-                .invalidData,
-                "the tokenizer's normalizer makes more than \(growth) times as much of a text as there was; use a tokenizer "
-                    + "without such replacements")
-        }
+        guard count <= limit else { throw tooLong }
     }
+
+    private static let tooLong = MartletError(
+        .invalidData,
+        "the tokenizer's normalizer makes more than \(growth) times as much of a text as there was, or 2 GiB; use a "
+            + "tokenizer without such replacements")
 
     private static func strip(_ text: inout AlignedText, left: Bool, right: Bool) {
         var start = 0
@@ -113,13 +110,8 @@ extension ByteAlphabet {
     /// Writes every byte of a text as its character.
     static func spell(_ text: inout AlignedText) {
         text.align()
-        var result = AlignedText(capacity: text.bytes.count * 2)
-        for index in text.bytes.indices {
-            for _ in 0..<UTF8Scan.append(scalars[Int(text.bytes[index])], to: &result.bytes) {
-                result.starts.append(text.starts[index])
-                result.ends.append(text.ends[index])
-            }
-        }
+        var result = AlignedText(capacity: text.bytes.count * 2, keepsPlaces: text.keepsPlaces)
+        for index in text.bytes.indices { result.append(scalars[Int(text.bytes[index])], as: text, index) }
         text = result
     }
 }

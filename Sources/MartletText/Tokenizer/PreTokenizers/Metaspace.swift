@@ -30,16 +30,13 @@ struct Metaspace: Sendable {
     func apply(_ text: inout PieceText) {
         text.rewrite { part in
             let start = part.bytes.isEmpty ? 0 : part.originalStart(0)
-            part.replace(part.matches(of: [0x20]), with: replacement)
+            part.replace(.literal([0x20]), with: replacement)
             if prepending == .always || (prepending == .first && start == 0), !part.bytes.starts(with: replacement) {
                 part.prepend(replacement)
             }
         }
         guard isSplit else { return }
         let pattern = TextPattern.literal(replacement)
-        text.split { bytes, piece, out in
-            let matches = pattern.matches(bytes, piece.start, piece.end)
-            SplitBehavior.mergedWithNext.cut(piece, at: matches, inverted: false, into: &out)
-        }
+        text.cut(.mergedWithNext, at: pattern)
     }
 }

@@ -19,17 +19,26 @@ extension PieceText {
         }
     }
 
-    /// Cuts at the scalars that `matches` names.
+    /// Cuts at the matches of a pattern; `inverted`, what is between them counts as the matches.
+    mutating func cut(_ behavior: SplitBehavior, at pattern: TextPattern, inverted: Bool = false) {
+        split { bytes, piece, out in
+            var cutter = SplitCutter(behavior, from: piece.start, inverted: inverted)
+            pattern.forEachMatch(bytes, piece.start, piece.end) { cutter.match($0, $1, into: &out) }
+            cutter.finish(piece.end, into: &out)
+        }
+    }
+
+    /// Cuts at the scalars that `isMatch` names.
     mutating func cut(_ behavior: SplitBehavior, at isMatch: (UInt32) -> Bool) {
         split { bytes, piece, out in
-            var found: [Range<Int>] = []
+            var cutter = SplitCutter(behavior, from: piece.start, inverted: false)
             var index = piece.start
             while index < piece.end {
                 let (code, length) = UTF8Scan.scalar(bytes, index)
-                if isMatch(code) { found.append(index..<index + length) }
+                if isMatch(code) { cutter.match(index, index + length, into: &out) }
                 index += length
             }
-            behavior.cut(piece, at: found, inverted: false, into: &out)
+            cutter.finish(piece.end, into: &out)
         }
     }
 

@@ -83,14 +83,7 @@ indirect enum PreTokenizer: Sendable {
             guard text.pieces.contains(where: { $0.token < 0 && text.text.bytes[$0.start] != 0x20 }) else { return }
             text.rewrite { part in if part.bytes.first != 0x20 { part.prepend([0x20]) } }
         case .split(let pattern, let behavior, let inverted):
-            text.split { bytes, piece, out in
-                if behavior == .isolated, case .regex(let program) = pattern {
-                    Self.isolate(bytes, piece, program, into: &out)
-                } else {
-                    let matches = pattern.matches(bytes, piece.start, piece.end)
-                    behavior.cut(piece, at: matches, inverted: inverted, into: &out)
-                }
-            }
+            text.cut(behavior, at: pattern, inverted: inverted)
         case .whitespace:
             let table = CharacterTable.shared
             text.cutRuns { code in
@@ -114,17 +107,19 @@ indirect enum PreTokenizer: Sendable {
         }
     }
 
-    /// Cuts at the start and end of every match.
-    private static func isolate(
-        _ bytes: UnsafePointer<UInt8>, _ piece: Piece, _ program: RegexProgram, into out: inout [Piece]
-    ) {
-        var last = piece.start
-        RegexMatcher.forEachMatch(of: program, in: bytes, from: piece.start, to: piece.end) { start, end in
-            if start > last { out.append(Piece(start: last, end: start)) }
-            if end > start { out.append(Piece(start: start, end: end)) }
-            last = end
+    /// Whether what is done depends on where in the original a part begins, and the text may not be the original any
+    /// more: `isRewritten` where it is not when it comes, which is told on.
+    func asksForPlaces(_ isRewritten: inout Bool) -> Bool {
+        switch self {
+        case .metaspace(let metaspace):
+            defer { isRewritten = true }
+            return metaspace.prepending == .first && isRewritten
+        case .byteLevel, .leadingSpace: isRewritten = true
+        case .sequence(let parts):
+            for part in parts where part.asksForPlaces(&isRewritten) { return true }
+        default: break
         }
-        if last < piece.end { out.append(Piece(start: last, end: piece.end)) }
+        return false
     }
 
     /// This without its last step where that is the mapping of bytes to characters, which a model can do itself.

@@ -17,52 +17,58 @@ enum SplitBehavior: String, Sendable {
             throw TokenizerReader.unknown(json?.string ?? "", "split behavior")
         }
     }
+}
 
-    /// Appends the parts of `piece` to `out`, given its matches in order, without the empty ones between.
-    func cut(_ piece: Piece, at matches: [Range<Int>], inverted: Bool, into out: inout [Piece]) {
-        var spans: [(range: Range<Int>, isMatch: Bool)] = []
-        spans.reserveCapacity(matches.count * 2 + 1)
-        var last = piece.start
-        for match in matches {
-            if match.lowerBound > last { spans.append((last..<match.lowerBound, inverted)) }
-            spans.append((match, !inverted))
-            last = match.upperBound
+/// Cuts a piece at its matches, which come one by one and in order, and leaves the empty parts out.
+struct SplitCutter {
+    private let behavior: SplitBehavior
+    private let inverted: Bool
+    private var last: Int
+    /// The part that the next one may join, and whether the span that it ends with is a match.
+    private var open: (start: Int, end: Int)?
+    private var endsWithMatch = false
+
+    init(_ behavior: SplitBehavior, from start: Int, inverted: Bool) {
+        self.behavior = behavior
+        self.inverted = inverted
+        last = start
+    }
+
+    @inline(__always)
+    mutating func match(_ start: Int, _ end: Int, into out: inout [Piece]) {
+        if start > last { add(last, start, isMatch: inverted, into: &out) }
+        add(start, end, isMatch: !inverted, into: &out)
+        last = end
+    }
+
+    mutating func finish(_ end: Int, into out: inout [Piece]) {
+        if last < end { add(last, end, isMatch: inverted, into: &out) }
+        if let open { Self.put(open.start, open.end, into: &out) }
+    }
+
+    @inline(__always)
+    private mutating func add(_ start: Int, _ end: Int, isMatch: Bool, into out: inout [Piece]) {
+        switch behavior {
+        case .isolated: Self.put(start, end, into: &out)
+        case .removed: if !isMatch { Self.put(start, end, into: &out) }
+        case .contiguous: join(start, end, isMatch, isMatch == endsWithMatch, into: &out)
+        case .mergedWithPrevious: join(start, end, isMatch, isMatch && !endsWithMatch, into: &out)
+        case .mergedWithNext: join(start, end, isMatch, endsWithMatch && !isMatch, into: &out)
         }
-        if last < piece.end { spans.append((last..<piece.end, inverted)) }
-        var parts: [Range<Int>] = []
-        var previous = false
-        switch self {
-        case .removed: parts = spans.filter { !$0.isMatch }.map { $0.range }
-        case .isolated: parts = spans.map { $0.range }
-        case .contiguous:
-            for span in spans {
-                if span.isMatch == previous, let first = parts.last {
-                    parts[parts.count - 1] = first.lowerBound..<span.range.upperBound
-                } else {
-                    parts.append(span.range)
-                }
-                previous = span.isMatch
-            }
-        case .mergedWithPrevious:
-            for span in spans {
-                if span.isMatch, !previous, let first = parts.last {
-                    parts[parts.count - 1] = first.lowerBound..<span.range.upperBound
-                } else {
-                    parts.append(span.range)
-                }
-                previous = span.isMatch
-            }
-        case .mergedWithNext:
-            for span in spans.reversed() {
-                if span.isMatch, !previous, let next = parts.last {
-                    parts[parts.count - 1] = span.range.lowerBound..<next.upperBound
-                } else {
-                    parts.append(span.range)
-                }
-                previous = span.isMatch
-            }
-            parts.reverse()
+    }
+
+    private mutating func join(_ start: Int, _ end: Int, _ isMatch: Bool, _ joins: Bool, into out: inout [Piece]) {
+        endsWithMatch = isMatch
+        if joins, let before = open {
+            open = (before.start, end)
+        } else {
+            if let open { Self.put(open.start, open.end, into: &out) }
+            open = (start, end)
         }
-        for part in parts where !part.isEmpty { out.append(Piece(start: part.lowerBound, end: part.upperBound)) }
+    }
+
+    @inline(__always)
+    private static func put(_ start: Int, _ end: Int, into out: inout [Piece]) {
+        if start < end { out.append(Piece(start: start, end: end)) }
     }
 }

@@ -17,57 +17,50 @@ extension AlignedText {
         forEachScalar { if !changes, keep($0) != $0 { changes = true } }
         guard changes else { return }
         align()
-        var result = AlignedText(capacity: bytes.count)
+        var result = AlignedText(capacity: bytes.count, keepsPlaces: keepsPlaces)
         bytes.withUnsafeBufferPointer { bytes in
             guard let base = bytes.baseAddress else { return }
             var index = 0
             while index < bytes.count {
                 let (code, length) = UTF8Scan.scalar(base, index)
-                if let mapped = keep(code) {
-                    for _ in 0..<UTF8Scan.append(mapped, to: &result.bytes) {
-                        result.starts.append(starts[index])
-                        result.ends.append(ends[index])
-                    }
-                }
+                if let mapped = keep(code) { result.append(mapped, as: self, index) }
                 index += length
             }
         }
         self = result
     }
 
-    /// Puts `prefix` before the text; it stands for the first scalar. Nothing happens to an empty text.
-    mutating func prepend(_ prefix: [UInt8]) {
-        guard !bytes.isEmpty, !prefix.isEmpty else { return }
-        align()
-        bytes.insert(contentsOf: prefix, at: 0)
-        starts.insert(contentsOf: [Int32](repeating: starts[0], count: prefix.count), at: 0)
-        ends.insert(contentsOf: [Int32](repeating: ends[0], count: prefix.count), at: 0)
-    }
-
-    /// Replaces parts by `content`, which stands for the last scalar of the part.
-    mutating func replace(_ matches: [Range<Int>], with content: [UInt8]) {
-        guard !matches.isEmpty else { return }
-        align()
-        var result = AlignedText(capacity: bytes.count + matches.count * content.count)
+    /// Replaces what matches by `content`, which stands for the last scalar of the match.
+    ///
+    /// False, and nothing is changed, where the text would have more bytes than `limit`.
+    @discardableResult
+    mutating func replace(_ pattern: TextPattern, with content: [UInt8], upTo limit: Int = .max) -> Bool {
+        var old = self
+        var result = AlignedText(capacity: 0, keepsPlaces: keepsPlaces)
         var last = 0
-        for match in matches {
-            result.append(self, last..<match.lowerBound)
-            let place = match.upperBound - 1
-            for byte in content {
-                result.bytes.append(byte)
-                result.starts.append(place >= 0 ? starts[place] : 0)
-                result.ends.append(place >= 0 ? ends[place] : 0)
+        var count = 0
+        var isWithin = true
+        bytes.withUnsafeBufferPointer { bytes in
+            guard let base = bytes.baseAddress else { return }
+            pattern.forEachMatch(base, 0, bytes.count) { start, end in
+                if count == 0 {
+                    old.align()
+                    result = AlignedText(capacity: bytes.count + content.count, keepsPlaces: old.keepsPlaces)
+                }
+                count += 1
+                isWithin = isWithin && result.bytes.count + (start - last) + content.count <= limit
+                guard isWithin else { return }
+                result.append(old, last..<start)
+                result.bytes.append(contentsOf: content)
+                if old.keepsPlaces {
+                    result.place(content.count, end > 0 ? old.starts[end - 1] : 0, end > 0 ? old.ends[end - 1] : 0)
+                }
+                last = end
             }
-            last = match.upperBound
         }
-        result.append(self, last..<bytes.count)
+        guard count > 0, isWithin else { return isWithin }
+        result.append(old, last..<bytes.count)
         self = result
-    }
-
-    /// Every place of a literal, left to right, not overlapping.
-    func matches(of literal: [UInt8]) -> [Range<Int>] { Self.matches(of: literal, in: bytes) }
-
-    static func matches(of literal: [UInt8], in bytes: [UInt8]) -> [Range<Int>] {
-        TextPattern.literal(literal).matches(in: bytes)
+        return true
     }
 }

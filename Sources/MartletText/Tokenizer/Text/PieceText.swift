@@ -1,9 +1,20 @@
 /// A part of a text: still to be cut, or a token already.
 struct Piece: Sendable {
-    var start: Int
-    var end: Int
+    // A long text has as many pieces as bytes, or nearly, and its bytes are fewer than 2³¹.
+    private let first: Int32
+    private let past: Int32
     /// The added token that this part is, or −1.
-    var token: Int32 = -1
+    let token: Int32
+
+    var start: Int { Int(first) }
+    var end: Int { Int(past) }
+
+    @inline(__always)
+    init(start: Int, end: Int, token: Int32 = -1) {
+        first = Int32(truncatingIfNeeded: start)
+        past = Int32(truncatingIfNeeded: end)
+        self.token = token
+    }
 }
 
 /// A text and the parts it has been cut into.
@@ -36,7 +47,7 @@ struct PieceText: Sendable {
             return
         }
         text.align()
-        var result = AlignedText(capacity: text.bytes.count)
+        var result = AlignedText(capacity: text.bytes.count, keepsPlaces: text.keepsPlaces)
         var kept: [Piece] = []
         kept.reserveCapacity(pieces.count)
         for piece in pieces {

@@ -17,35 +17,26 @@ enum TextPattern: Sendable {
         }
     }
 
-    /// The matches in a part of a text.
-    func matches(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> [Range<Int>] {
-        var found: [Range<Int>] = []
+    /// Calls `body` with the start and end of each match in a part of a text, in order.
+    func forEachMatch(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ body: (Int, Int) -> Void) {
         switch self {
         case .regex(let program):
-            RegexMatcher.forEachMatch(of: program, in: bytes, from: start, to: end) { found.append($0..<$1) }
+            RegexMatcher.forEachMatch(of: program, in: bytes, from: start, to: end, body)
         case .literal(let literal):
-            guard let first = literal.first else { return [] }
+            guard let first = literal.first else { return }
             var index = start
             while index + literal.count <= end {
                 if bytes[index] == first {
                     var offset = 1
                     while offset < literal.count, bytes[index + offset] == literal[offset] { offset += 1 }
                     if offset == literal.count {
-                        found.append(index..<index + literal.count)
+                        body(index, index + literal.count)
                         index += literal.count
                         continue
                     }
                 }
                 index += 1
             }
-        }
-        return found
-    }
-
-    func matches(in bytes: [UInt8]) -> [Range<Int>] {
-        bytes.withUnsafeBufferPointer { buffer in
-            guard let base = buffer.baseAddress else { return [] }
-            return matches(base, 0, buffer.count)
         }
     }
 }
