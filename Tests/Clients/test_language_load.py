@@ -264,7 +264,7 @@ def test_L11_what_another_project_asked_cannot_be_told_from_the_time(server, cap
         return answer.seconds, answer.json["usage"]["prompt_tokens_details"]["cached_tokens"]
 
     known, fresh, own = [], [], []
-    for _ in range(300):
+    for _ in range(1000):
         beginnings = ["".join(source.choices("abcdefgh", k=400)) for _ in range(2)]
         ask(beginnings[0], mine)
         # What comes first is not always the same.

@@ -40,13 +40,13 @@ extension ProcessTests {
             }
         }
 
-        @Test func L07_aStoppedReplicaIsNotReadyWithinSixSecondsAndIsReplaced() async throws {
+        @Test func L07_aStoppedReplicaIsNotReadyWithinFiveSecondsAndIsReplaced() async throws {
             try await TestHome.with { home in
                 try home.trainBirds(deployment: "birds")
                 let stopped = try Self.replica(home)
                 let stoppedAt = Date()
                 kill(stopped, SIGSTOP)
-                try waitUntil("ready=false", seconds: 6, every: 0.05) {
+                try waitUntil("ready=false", seconds: 5, every: 0.05) {
                     try home.get("/api/v1/deployments/birds")["ready"]?.bool == false
                         && home.http().get("/v2/models/birds/ready").status == 503
                 }

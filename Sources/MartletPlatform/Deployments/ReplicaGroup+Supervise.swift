@@ -79,11 +79,11 @@ extension ReplicaGroup {
     }
 
     /// Ends a process that does not become ready in time, or whose compute thread does not answer for four seconds:
-    /// with the second between two questions that is five in which nobody knows.
+    /// with the half second between two questions that is less than five in which nobody knows.
     private func watch(_ replica: Replica, _ process: EngineProcess) async {
         let started = ContinuousClock.now
         while !Task.isCancelled {
-            guard (try? await Task.sleep(for: .seconds(1))) != nil else { return }
+            guard (try? await Task.sleep(for: .milliseconds(500))) != nil else { return }
             let (state, connection) = replica.state.withLock { ($0.life.info.state, $0.connection) }
             if state == .starting, started.duration(to: .now) > Self.loadLimit {
                 replica.change { $0.reports(MartletError(.deadlineExceeded, "it did not load in 300 s")) }
