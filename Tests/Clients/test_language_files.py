@@ -220,6 +220,36 @@ def test_M10_hostile_templates_stop_within_their_budget(server, folder, kind):
     alive(server)
 
 
+def test_I11_variables_of_a_request_are_in_the_templates_budget(server, folder):
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["chat_template"] = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking is defined and not enable_thinking %}"
+        "<no thoughts>{% endif %}{% for i in many or [] %}{% for j in many %}{{ bos_token ~ j }}{% endfor %}{% endfor %}"
+        "{{ 1 + (more or 0) }}")
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    server.run("models", "import", str(folder), "--name", "variables")
+    try:
+        def asked(variables):
+            return chat(server, {"model": "variables", "max_tokens": 2, "chat_template_kwargs": variables})
+
+        def counted(variables):
+            return post(server, "/tokenize", {
+                "model": "variables", "messages": [{"role": "user", "content": "Hi"}],
+                "chat_template_kwargs": variables}).json["count"]
+
+        plain, silent = asked({}), asked({"enable_thinking": False, "nobody_reads_this": [1]})
+        assert plain.status == silent.status == 200, silent.text
+        counts = [answer.json["usage"]["prompt_tokens"] for answer in (plain, silent)]
+        assert counts[1] > counts[0] and counts == [counted({}), counted({"enable_thinking": False})]
+        for variables in ({"many": list(range(20_000))}, {"more": "x"}):
+            answer = asked(variables)
+            assert answer.status == 400 and answer.error["param"] == "chat_template_kwargs", answer.text
+            assert answer.seconds < 5, answer.seconds
+    finally:
+        server.run("models", "delete", "variables", "--force")
+    alive(server)
+
+
 def test_M11_code_in_a_folder_is_not_run_but_reported(server, folder, tmp_path):
     mark = tmp_path / "ran"
     (folder / "modeling_evil.py").write_text(f"open({str(mark)!r}, 'w')\n")
