@@ -250,6 +250,28 @@ def test_I11_variables_of_a_request_are_in_the_templates_budget(server, folder):
     alive(server)
 
 
+def test_tokens_of_a_response_are_those_that_are_billed(server, folder):
+    """Also where the tokenizer puts a mark before each text, which a chat's template has to write itself."""
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    start = next(token for token in tokenizer["added_tokens"] if token["content"] == "<|start|>")
+    mark, text = {"SpecialToken": {"id": "<|start|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing", "single": [mark, text], "pair": [mark, text, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<|start|>": {"id": "<|start|>", "ids": [start["id"]], "tokens": ["<|start|>"]}}}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    server.run("models", "import", str(folder), "--name", "marked")
+    try:
+        given = {"model": "marked", "input": "One", "instructions": "Be brief."}
+        counted = post(server, "/v1/responses/input_tokens", given)
+        made = post(server, "/v1/responses", {**given, "max_output_tokens": 2})
+        assert counted.json["input_tokens"] == made.json["usage"]["input_tokens"], (counted.text, made.text)
+        texts = [post(server, "/tokenize", {"model": "marked", "prompt": "One", "add_special_tokens": special}).json
+                 for special in (True, False)]
+        assert texts[0]["count"] == texts[1]["count"] + 1
+    finally:
+        server.run("models", "delete", "marked", "--force")
+
+
 def test_M11_code_in_a_folder_is_not_run_but_reported(server, folder, tmp_path):
     mark = tmp_path / "ran"
     (folder / "modeling_evil.py").write_text(f"open({str(mark)!r}, 'w')\n")
