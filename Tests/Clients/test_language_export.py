@@ -98,7 +98,7 @@ def test_an_exported_folder_gives_the_same_logits(server, name, tmp_path):
         assert (value - expected[key]).abs().max() <= 1e-4, key
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2"])
+@pytest.mark.parametrize("name", ["llama", "qwen2", "gemma2", "gemma3", "phi3"])
 def test_a_gguf_file_comes_out_as_a_folder_with_its_logits(server, name, tmp_path):
     model = loaded(exported(server, GGUF / f"{name}.gguf", f"export-gguf-{name}", tmp_path))
     count = model.config.vocab_size

@@ -220,6 +220,58 @@ def test_M10_hostile_templates_stop_within_their_budget(server, folder, kind):
     alive(server)
 
 
+def test_I11_variables_of_a_request_are_in_the_templates_budget(server, folder):
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["chat_template"] = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking is defined and not enable_thinking %}"
+        "<no thoughts>{% endif %}{% for i in many or [] %}{% for j in many %}{{ bos_token ~ j }}{% endfor %}{% endfor %}"
+        "{{ 1 + (more or 0) }}")
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    server.run("models", "import", str(folder), "--name", "variables")
+    try:
+        def asked(variables):
+            return chat(server, {"model": "variables", "max_tokens": 2, "chat_template_kwargs": variables})
+
+        def counted(variables):
+            return post(server, "/tokenize", {
+                "model": "variables", "messages": [{"role": "user", "content": "Hi"}],
+                "chat_template_kwargs": variables}).json["count"]
+
+        plain, silent = asked({}), asked({"enable_thinking": False, "nobody_reads_this": [1]})
+        assert plain.status == silent.status == 200, silent.text
+        counts = [answer.json["usage"]["prompt_tokens"] for answer in (plain, silent)]
+        assert counts[1] > counts[0] and counts == [counted({}), counted({"enable_thinking": False})]
+        for variables in ({"many": list(range(20_000))}, {"more": "x"}):
+            answer = asked(variables)
+            assert answer.status == 400 and answer.error["param"] == "chat_template_kwargs", answer.text
+            assert answer.seconds < 5, answer.seconds
+    finally:
+        server.run("models", "delete", "variables", "--force")
+    alive(server)
+
+
+def test_tokens_of_a_response_are_those_that_are_billed(server, folder):
+    """Also where the tokenizer puts a mark before each text, which a chat's template has to write itself."""
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    start = next(token for token in tokenizer["added_tokens"] if token["content"] == "<|start|>")
+    mark, text = {"SpecialToken": {"id": "<|start|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing", "single": [mark, text], "pair": [mark, text, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<|start|>": {"id": "<|start|>", "ids": [start["id"]], "tokens": ["<|start|>"]}}}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    server.run("models", "import", str(folder), "--name", "marked")
+    try:
+        given = {"model": "marked", "input": "One", "instructions": "Be brief."}
+        counted = post(server, "/v1/responses/input_tokens", given)
+        made = post(server, "/v1/responses", {**given, "max_output_tokens": 2})
+        assert counted.json["input_tokens"] == made.json["usage"]["input_tokens"], (counted.text, made.text)
+        texts = [post(server, "/tokenize", {"model": "marked", "prompt": "One", "add_special_tokens": special}).json
+                 for special in (True, False)]
+        assert texts[0]["count"] == texts[1]["count"] + 1
+    finally:
+        server.run("models", "delete", "marked", "--force")
+
+
 def test_M11_code_in_a_folder_is_not_run_but_reported(server, folder, tmp_path):
     mark = tmp_path / "ran"
     (folder / "modeling_evil.py").write_text(f"open({str(mark)!r}, 'w')\n")

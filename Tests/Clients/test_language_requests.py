@@ -210,7 +210,8 @@ def test_I09_long_texts_are_read_in_time_linear_in_their_length(server, text):
 ])
 @pytest.mark.parametrize("field, value", [
     ("chat_template", "{% for i in range(10**9) %}x{% endfor %}"), ("chat_template", "{{ ''.__class__.__mro__ }}"),
-    ("chat_template_kwargs", {"a": 1}),
+    ("chat_template_kwargs", {"chat_template": "{{ 1 }}"}), ("chat_template_kwargs", {"tokenize": True}),
+    ("chat_template_kwargs", {"messages": []}), ("chat_template_kwargs", "x"),
 ])
 def test_I11_a_request_brings_no_template(server, path, body, field, value):
     refused(post(server, path, {"model": "tiny", **body, field: value}), field)

@@ -219,7 +219,7 @@ def test_what_chat_programs_send(server, fields):
     ({"options": {"num_ctx": 4096}}, "options", "as fields of their own"),
     ({"keep_alive": "5m"}, "keep_alive", "model_idle_seconds"),
     ({"use_beam_search": True}, "use_beam_search", "leave it out"),
-    ({"chat_template_kwargs": {"enable_thinking": False}}, "chat_template_kwargs", "import the model"),
+    ({"enable_thinking": False}, "enable_thinking", "goes into chat_template_kwargs"),
 ])
 def test_fields_of_other_servers_say_what_to_do(server, fields, param, remedy):
     answer = chat(server, fields)

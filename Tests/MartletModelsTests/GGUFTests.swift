@@ -54,6 +54,48 @@ import Testing
         }
     }
 
+    /// What `scripts/golden/make_gguf.py` asked transformers' tokenizers.
+    private static let texts = ["the hen in ten  then   an\n\nhen", " the  é", "then<end>the", ""]
+
+    @Test(arguments: ["gemma2", "gemma3", "phi3"]) func `files of Gemma and Phi give the models that they were made of`(
+        _ name: String
+    ) throws {
+        try onCompute {
+            let expected = try SafeTensors(path: Self.golden("\(name).safetensors").path)
+            try withScratch { scratch in
+                let target = scratch.appending(path: "bundle")
+                let report = try ModelImport.run(from: Self.golden("\(name).gguf"), to: target)
+                #expect(report.task == "generate" && report.hasTokenizer)
+                let model = try LanguageBundle.load(target).model
+                let tokens = LanguageGolden.prompt(40, vocabulary: model.geometry.vocabularyCount)
+                #expect(try difference(model.logits(of: tokens, rows: 3), expected.tensor("logits")) <= 1e-4)
+                let tokenizer = try Tokenizer(json: Data(contentsOf: target.appending(path: "tokenizer.json")))
+                for (index, text) in Self.texts.enumerated() {
+                    let ids = try expected.tensor("ids/\(index)").array(of: Int.self)
+                    #expect(try tokenizer.encode(text, addSpecialTokens: true).ids == ids, "\(text)")
+                }
+            }
+        }
+    }
+
+    /// Neither stands in the file: which tokens end a turn, and that those of Phi-3 take the spaces behind them.
+    @Test func `an answer ends where the turn does, and marks are those of the model's own folder`() throws {
+        try onCompute {
+            try withScratch { scratch in
+                let (gemma, phi) = (scratch.appending(path: "gemma"), scratch.appending(path: "phi"))
+                _ = try ModelImport.run(from: Self.golden("gemma2.gguf"), to: gemma)
+                let tokenizer = try Tokenizer(json: Data(contentsOf: gemma.appending(path: "tokenizer.json")))
+                let end = try #require(tokenizer.id(of: "<end_of_turn>"))
+                #expect(try ModelFolder(gemma).endTokens == [1, end])
+                _ = try ModelImport.run(from: Self.golden("phi3.gguf"), to: phi)
+                let other = try Tokenizer(json: Data(contentsOf: phi.appending(path: "tokenizer.json")))
+                let ids = { (text: String) in try other.encode(text, addSpecialTokens: false).ids }
+                #expect(try ids("</s>\n the") == ids("</s>the"))
+                #expect(try ids("<s>\n the") != ids("<s>the"))
+            }
+        }
+    }
+
     @Test func `the tokenizer becomes a tokenizer json`() throws {
         try onCompute {
             try withScratch { scratch in
@@ -121,6 +163,11 @@ import Testing
             #expect(try tokens("the 123", tokenizer([named(name)])) == ["the", "Ġ", "1", "2", "3"], "\(name)")
         }
         #expect(try tokens("123", tokenizer([named("gpt-2")])) == ["123"])
+        // As long as before: what follows stays in its place.
+        let same = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eos_token_idx")
+        for changes in [[named("gpt-4o")], [named("dbrx"), same]] {
+            #expect(try tokens("the 123", tokenizer(changes)) == ["the", "Ġ", "123"], "\(changes)")
+        }
         // Where the file does not say whether a start token stands before a text, Llama 3's does as in llama.cpp.
         let silent = [
             ("tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_bos_tokem"),

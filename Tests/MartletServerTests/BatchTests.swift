@@ -191,6 +191,13 @@ struct BatchTests {
             ("/v1/completions", ["model": "tiny", "prompt": "Once"]),
             ("/v1/embeddings", ["model": "tiny", "input": "a"]),
             ("/v1/responses", ["model": "tiny", "input": "Hi", "store": true]),
+            (
+                "/v1/chat/completions",
+                [
+                    "model": "tiny", "messages": [["role": "user", "content": "Hi"]],
+                    "chat_template_kwargs": ["enable_thinking": false],
+                ]
+            ),
         ]
         try await OpenAIFake.with { fake in
             for (endpoint, body) in bodies {
@@ -202,6 +209,7 @@ struct BatchTests {
                 let output = try await fake.fileLines(done["output_file_id"])
                 #expect(output.first?["response"]?["body"]?["model"] == "tiny")
             }
+            #expect(fake.asked.last?.templateVariables == ["enable_thinking": false])
         }
     }
 }

@@ -22,7 +22,10 @@ struct OpenAIRequestTests {
         (["stop": ["a", "b", "c", "d", "e"]], "stop"), (["stop": ""], "stop"), (["stop": 7], "stop"),
         (["stream_options": ["include_usage": true]], "stream_options"),
         (["stream": true, "stream_options": ["usage": true]], "stream_options.usage"),
-        (["chat_template": "{{ 1 }}"], "chat_template"), (["chat_template_kwargs": ["a": 1]], "chat_template_kwargs"),
+        (["chat_template": "{{ 1 }}"], "chat_template"), (["chat_template_kwargs": [1]], "chat_template_kwargs"),
+        (["chat_template_kwargs": ["a": 1, "messages": []]], "chat_template_kwargs"),
+        (["chat_template_kwargs": ["chat_template": "{{ 1 }}"]], "chat_template_kwargs"),
+        (["chat_template_kwargs": ["bos_token": "x"]], "chat_template_kwargs"),
         (["best_of": 2], "best_of"), (["functions": [["name": "f"]]], "functions"), (["store": 1], "store"),
         (["modalities": ["text", "audio"], "audio": ["voice": "x"]], "modalities"), (["audio": "loud"], "audio"),
         (["functions": [["name": "f"]], "function_call": ["name": "f"]], "functions"),
@@ -135,6 +138,7 @@ struct OpenAIRequestTests {
                 "service_tier": "auto", "prompt_cache_key": "k", "safety_identifier": "s", "reasoning_effort": "low",
                 "verbosity": "low", "modalities": ["text"], "audio": ["voice": "x"], "prediction": ["content": "x"],
                 "functions": [["name": "g"]], "function_call": "none", "parallel_tool_calls": false, "stream": false,
+                "chat_template_kwargs": ["z": nil, "enable_thinking": false, "a": [1, ["k": "v"]]],
                 "stream_options": nil,
                 "tools": [
                     ["type": "function", "function": ["name": "f", "parameters": ["z": 1, "a": 2], "strict": true]]
@@ -153,6 +157,8 @@ struct OpenAIRequestTests {
             guard case .requiredTools(let named) = asked.form else { return #expect(Bool(false)) }
             #expect(named.map(\.name) == ["f"])
             #expect(asked.choiceCount == 2 && asked.maxTokens == 9 && asked.minTokens == 2 && asked.ignoreEnd)
+            #expect(asked.templateVariables == ["z": nil, "enable_thinking": false, "a": [1, ["k": "v"]]])
+            #expect(asked.templateVariables.object?.keys == ["z", "enable_thinking", "a"])
             #expect(asked.topLogprobs == 3 && !asked.parallelToolCalls && asked.stop == ["x", "y"])
             #expect(asked.sampling.seed == .max && asked.sampling.logitBias == [7: -100] && asked.sampling.topK == 40)
             #expect(!asked.tenant.isEmpty && !asked.owner.isEmpty)
@@ -188,6 +194,38 @@ struct OpenAIRequestTests {
                 let error = try answer.json()["error"]
                 #expect(answer.status == 400 && error?["param"]?.string == fields.keys.first, "\(answer.text)")
                 #expect(error?["message"]?.string?.contains(remedy) == true, "\(answer.text)")
+            }
+        }
+    }
+
+    @Test func variablesOfTheTemplateComeWithEveryWayToAskForAChat() async throws {
+        try await OpenAIFake.with { fake in
+            let variables: JSON = ["enable_thinking": false]
+            let answer = try await fake.post(
+                "/v1/responses", ["model": "tiny", "input": "x", "chat_template_kwargs": variables])
+            #expect(answer.status == 200, "\(answer.text)")
+            #expect(fake.asked.last?.templateVariables == variables)
+            let chat: JSONObject = ["model": "tiny", "messages": [["role": "user", "content": "x"]]]
+            for (path, body) in [
+                ("/tokenize", chat), ("/v1/responses/input_tokens", ["model": "tiny", "input": "x"]),
+            ] as [(String, JSONObject)] {
+                var body = body
+                body["chat_template_kwargs"] = variables
+                #expect(try await fake.post(path, .object(body)).status == 200)
+                body["chat_template_kwargs"] = ["tools": []]
+                let refused = try await fake.post(path, .object(body))
+                #expect(
+                    refused.status == 400 && refused.text.contains("has 'tools', which the server"), "\(refused.text)")
+            }
+            for (path, body) in [
+                ("/tokenize", ["model": "tiny", "prompt": "x"]), ("/v1/completions", ["model": "tiny", "prompt": "x"]),
+            ] as [(String, JSONObject)] {
+                var body = body
+                body["chat_template_kwargs"] = variables
+                let refused = try await fake.post(path, .object(body))
+                #expect(
+                    try refused.status == 400 && refused.json()["error"]?["param"] == "chat_template_kwargs",
+                    "\(refused.text)")
             }
         }
     }

@@ -142,6 +142,22 @@ private let compute = ComputeThread()
         #expect(await refusal { $0.maxTokens = Int.max } == nil)
     }
 
+    /// The template was read when the model was loaded; what it then cannot do is the variables' fault.
+    @Test func variablesThatATemplateCannotTakeAreTheRequestsFault() async throws {
+        let text = ByteTokens.text(count: 131) { _, _, variables in
+            if variables.count > 0 { throw MartletError(.invalidData, "the chat template failed at line 1") }
+            return "hello"
+        }
+        let served = try ServedModel(text: text)
+        var request = GenerationRequest.tokens([], max: 2)
+        request.prompt = .chat(messages: [], tools: [])
+        #expect(try await served.events(request).usage?.promptTokens == 5)
+        request.templateVariables = ["a": 1]
+        let error = await #expect(throws: MartletError.self) { try await served.events(request) }
+        #expect(error?.code == .invalidRequest && error?.param == "chat_template_kwargs")
+        #expect(error?.message.hasSuffix("the chat template failed at line 1") == true)
+    }
+
     @Test func aDeadlineEndsARequestThatWaits() async throws {
         var limits = LanguageScheduler.Limits()
         limits.sequences = 1
@@ -212,7 +228,7 @@ private let compute = ComputeThread()
 
     /// Who measures a text asks for one token more and takes the last one's chances away, whatever token it is.
     @Test func theTokenThatEndsATextIsToldWithItsChances() async throws {
-        let served = try ServedModel(text: ByteTokens.text(count: 131, render: { _, _ in "hello" }))
+        let served = try ServedModel(text: ByteTokens.text(count: 131, render: { _, _, _ in "hello" }))
         for isChat in [false, true] {
             var request = GenerationRequest.tokens(prompt(9), max: 3, topLogprobs: 1)
             if isChat { request.prompt = .chat(messages: [], tools: []) }

@@ -89,7 +89,9 @@ extension LanguageModel {
 
 /// A token is a character of ASCII; 1 ends an answer.
 enum ByteTokens {
-    static func text(count: Int, render: (@Sendable ([JSON], [JSON]) throws -> String)? = nil) -> LanguageText {
+    static func text(count: Int, render: (@Sendable ([JSON], [JSON], JSONObject) throws -> String)? = nil)
+        -> LanguageText
+    {
         let bytes = (0..<count).map { (token: Int) -> [UInt8]? in
             if token == 1 { return nil }
             return [token == 2 ? 10 : UInt8(token % 95 + 32)]

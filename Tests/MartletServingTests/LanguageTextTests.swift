@@ -25,6 +25,18 @@ import Testing
             sampling == Sampling(temperature: 0.5, topK: 20, topP: 0.9, minP: nil, repetitionPenalty: 1.1))
     }
 
+    /// The tokenizer's own go before the request's, whatever a server let pass.
+    @Test func variablesOfARequestAreTheTemplates() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "text-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try FileManager.default.copyItem(at: Self.tiny, to: folder)
+        try Data("{{ mood | default('none') }} {{ messages | length }} {{ bos_token == 'x' }}".utf8)
+            .write(to: folder.appending(path: "chat_template.jinja"))
+        let render = try #require(try LanguageText(ModelFolder(folder)).render)
+        #expect(try render([], [], [:]) == "none 0 False")
+        #expect(try render([], [], ["mood": "good", "messages": [1, 2], "bos_token": "x"]) == "good 0 False")
+    }
+
     @Test(arguments: [
         ("temperature", "-1"), ("temperature", "\"0.7\""), ("top_k", "2.5"), ("top_k", "-2"), ("top_p", "1.5"),
         ("min_p", "true"), ("repetition_penalty", "0"),

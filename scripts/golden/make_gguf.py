@@ -7,7 +7,10 @@
 
 One file of llama's kind, whose weights are in the K formats, and one of qwen2's, whose are in the older ones. The K
 blocks are random bytes with scales of a sensible size, since the gguf package reads but does not make them.
+Those of Gemma's and Phi's kinds are written of a random model as llama.cpp's convert_hf_to_gguf.py writes them; expected
+are that model's own logits, and the tokens that transformers' tokenizer of the file gives.
 """
+import math
 import pathlib
 
 import gguf
@@ -15,7 +18,7 @@ import numpy
 import torch
 from gguf import GGMLQuantizationType as T
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, Gemma3TextConfig, Phi3Config
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "Tests" / "MartletModelsTests" / "Golden" / "gguf"
 random = numpy.random.default_rng(20261121)
@@ -134,8 +137,133 @@ def biases(add, width, size):
         add(f"blk.0.attn_{name}.bias", (heads * size,), T.F32)
 
 
+NAMES = {"embed_tokens": "token_embd", "norm": "output_norm", "lm_head": "output"}
+PARTS = {"input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
+         "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "self_attn.q_norm": "attn_q_norm",
+         "self_attn.k_norm": "attn_k_norm", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
+         "mlp.down_proj": "ffn_down", "self_attn.qkv_proj": "attn_qkv", "mlp.gate_up_proj": "ffn_up"}
+TEXTS = ("the hen in ten  then   an\n\nhen", " the  é", "then<end>the", "")
+
+
+def gguf_name(name, gemma):
+    name = name.removeprefix("model.").removesuffix(".weight")
+    if not name.startswith("layers."):
+        return NAMES[name] + ".weight"
+    _, layer, part = name.split(".", 2)
+    behind = {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
+              "post_feedforward_layernorm": "post_ffw_norm"} if gemma else {"post_attention_layernorm": "ffn_norm"}
+    return f"blk.{layer}.{ {**PARTS, **behind}[part] }.weight"
+
+
+def converted(kind, config, vocabulary, settings):
+    """A random model's file, as convert_hf_to_gguf.py writes it, and that model's logits."""
+    torch.manual_seed(20261122)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+    with torch.no_grad():
+        for name, tensor in model.named_parameters():
+            values = torch.randn(tensor.shape) * (0.3 if tensor.dim() > 1 else 0.2)
+            if tensor.dim() == 1 and "gemma" not in kind:
+                values += 1
+            tensor.copy_(values.half().float() if tensor.dim() > 1 else values)
+    path = OUT / f"{kind}.gguf"
+    writer = gguf.GGUFWriter(path, kind)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    if "gemma" in kind:
+        writer.add_key_length(config.head_dim)
+        writer.add_value_length(config.head_dim)
+    settings(writer)
+    vocabulary(writer)
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        if "gemma" in kind and name.endswith("norm.weight"):
+            tensor = tensor + 1
+        values = tensor.numpy()
+        writer.add_tensor(gguf_name(name, "gemma" in kind), values.astype(numpy.float16) if values.ndim > 1 else values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    tokens = [(7 * i * i + 13 * i + 5) % (config.vocab_size - 3) + 3 for i in range(40)]
+    with torch.no_grad():
+        logits = model(torch.tensor([tokens])).logits[0, -3:]
+    tokenizer = AutoTokenizer.from_pretrained(OUT, gguf_file=path.name)
+    expected = {f"ids/{i}": torch.tensor(tokenizer(text)["input_ids"]) for i, text in enumerate(TEXTS)}
+    save_file({"logits": logits.contiguous(), **expected}, OUT / f"{kind}.safetensors", metadata={"gguf": "0.19.0"})
+    print(path.name, path.stat().st_size, logits.abs().max(), [e.tolist() for e in expected.values()])
+
+
+# Spaces are written as text where the folder's tokenizer_config.json names the token.
+GEMMA_PIECES = ["<pad>", "<eos>", "<bos>", "<unk>"] + [f"<0x{i:02X}>" for i in range(256)]
+GEMMA_WORDS = WORDS + ["\n", "\n\n", "  ", "   ", "<end_of_turn>", "<end>"]
+
+
+def gemma_pieces(writer):
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(GEMMA_PIECES + GEMMA_WORDS)
+    scores = [-1000.0] * 4 + [0.0] * 256 + [-float(i) for i in range(len(WORDS))] + [-1000.0] * 6
+    writer.add_token_scores(scores)
+    writer.add_token_types([3, 3, 3, 3] + [6] * 256 + [1] * len(WORDS) + [4, 4, 4, 4, 3, 3])
+    writer.add_bos_token_id(2)
+    writer.add_eos_token_id(1)
+    writer.add_unk_token_id(3)
+    writer.add_pad_token_id(0)
+    writer.add_add_bos_token(True)
+    writer.add_add_space_prefix(False)
+
+
+def families():
+    vocabulary = len(GEMMA_PIECES) + len(GEMMA_WORDS)
+    shape = dict(vocab_size=vocabulary, hidden_size=16, intermediate_size=24, num_attention_heads=2,
+                 num_key_value_heads=1, head_dim=8, max_position_embeddings=512, query_pre_attn_scalar=8)
+
+    def gemma2(writer):
+        writer.add_attn_logit_softcapping(5.0)
+        writer.add_final_logit_softcapping(3.0)
+        writer.add_sliding_window(9)
+
+    converted("gemma2", Gemma2Config(**shape, num_hidden_layers=2, sliding_window=9, attn_logit_softcapping=5.0,
+                                     final_logit_softcapping=3.0), gemma_pieces, gemma2)
+
+    def gemma3(writer):
+        writer.add_rope_freq_base(1000000.0)
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(8.0)
+        writer.add_sliding_window(9)
+
+    converted("gemma3", Gemma3TextConfig(**shape, num_hidden_layers=7, sliding_window=9, rope_parameters=dict(
+        full_attention=dict(rope_type="linear", factor=8.0, rope_theta=1000000.0),
+        sliding_attention=dict(rope_type="default", rope_theta=10000.0))), gemma_pieces, gemma3)
+
+    short, long = [1.0, 1.5, 2.0], [3.0, 4.0, 5.0]
+
+    def phi3(writer):
+        writer.add_rope_scaling_orig_ctx_len(128)
+        writer.add_rope_dimension_count(6)
+        writer.add_rope_freq_base(10000.0)
+        writer.add_sliding_window(9)
+        writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(4) / math.log(128)))
+        writer.add_tensor("rope_factors_long.weight", numpy.array(long, dtype=numpy.float32))
+        writer.add_tensor("rope_factors_short.weight", numpy.array(short, dtype=numpy.float32))
+
+    converted("phi3", Phi3Config(
+        vocab_size=VOCABULARY, hidden_size=16, intermediate_size=24, num_attention_heads=2, num_key_value_heads=1,
+        num_hidden_layers=2, max_position_embeddings=512, original_max_position_embeddings=128, sliding_window=9,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.75, short_factor=short,
+                             long_factor=long)), sentencepiece, phi3)
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     make("llama", sentencepiece, (T.Q6_K, T.Q4_K, T.Q5_K, T.Q3_K, T.BF16, T.Q2_K, T.Q4_K, T.Q3_K),
          lambda add, width, size: add("output.weight", (VOCABULARY, width), T.Q5_K), 256, 256, 8)
     make("qwen2", bytelevel, (T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.F16, T.Q5_1, T.Q4_0, T.Q8_0), biases, 64, 96, 16)
+    families()

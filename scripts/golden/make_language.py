@@ -43,7 +43,7 @@ def weight(name, shape):
     count = int(numpy.prod(shape))
     scale = 0.2 if len(shape) > 1 else 0.1
     values = uniform(name, count) * scale
-    if len(shape) == 1 and "norm" in name.rsplit(".", 2)[-2] or ".ln_" in name:
+    if len(shape) == 1 and "norm" in name.rsplit(".", 2)[-2:][0] or ".ln_" in name:
         values += 1 if name.endswith("weight") else 0
     return torch.from_numpy(values.astype(numpy.float32).reshape(shape))
 
@@ -212,6 +212,70 @@ def configs():
           rename=lambda s: {**s, "lm_head.weight": s["transformer.wte.weight"]})
 
 
+NEWER = (("model.language_model.", "language_model.model."), ("lm_head.", "language_model.lm_head."),
+         ("model.vision_tower.", "vision_tower."), ("model.multi_modal_projector.", "multi_modal_projector."),
+         ("model.image_newline", "image_newline"))
+NEWER_QWEN = (("model.language_model.", "model."), ("model.visual.", "visual."))
+
+
+def spelled(newer, is_newer=False):
+    """Names of tensors as older programs write them, or as newer ones do, however they were."""
+    def rename(shapes):
+        found = {}
+        for name, shape in shapes.items():
+            pairs = newer if any(name.startswith(new) for new, _ in newer) else [(old, new) for new, old in newer]
+            written_newer = pairs is newer
+            if written_newer != is_newer:
+                name = next((to + name[len(start):] for start, to in pairs if name.startswith(start)), name)
+            found[name] = shape
+        return found
+    return rename
+
+
+def wrapped():
+    """Models that take pictures too, asked without any; their configs leave out much, as those that are found do."""
+    shape = dict(vocab_size=VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
+    heads = dict(num_attention_heads=4, num_key_value_heads=2)
+    clip = dict(model_type="clip_vision_model", hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+                num_attention_heads=2, image_size=28, patch_size=14)
+    siglip = {**clip, "model_type": "siglip_vision_model", "image_size": 56}
+    ends = dict(eos_token_id=[1, 106])
+    # Its class gives the logits as they are, whatever the cap.
+    given("wrapped-gemma3", "Gemma3ForConditionalGeneration", rename=spelled(NEWER), model_type="gemma3",
+          text_config={**shape, "model_type": "gemma3_text", "num_hidden_layers": 7, "sliding_window": 40,
+                       "final_logit_softcapping": 2.0, "rope_scaling": dict(rope_type="linear", factor=8.0)},
+          vision_config=siglip, mm_tokens_per_image=4, **ends)
+    given("wrapped-mistral3", "Mistral3ForConditionalGeneration", model_type="mistral3",
+          rename=lambda s: spelled(NEWER)({**s, "lm_head.weight": [VOCABULARY, 32]}),
+          text_config={**shape, **heads, "model_type": "mistral", "head_dim": 12, "rope_theta": 1e9,
+                       "sliding_window": None, "rms_norm_eps": 1e-5},
+          vision_config={**clip, "model_type": "pixtral", "head_dim": 8}, spatial_merge_size=2)
+    given("wrapped-llava", "LlavaForConditionalGeneration", rename=spelled(NEWER, is_newer=True), model_type="llava",
+          text_config={**shape, "model_type": "llama", "hidden_size": 64, "rms_norm_eps": 1e-5},
+          vision_config=clip)
+    given("wrapped-llava-next", "LlavaNextForConditionalGeneration", rename=spelled(NEWER), model_type="llava_next",
+          text_config={**shape, **heads, "model_type": "mistral", "sliding_window": 20, "intermediate_size": 40},
+          vision_config=clip)
+    given("wrapped-llava-onevision", "LlavaOnevisionForConditionalGeneration", rename=spelled(NEWER),
+          model_type="llava_onevision",
+          text_config={**shape, **heads, "model_type": "qwen2", "tie_word_embeddings": True, "rope_theta": 1e6},
+          vision_config=siglip)
+    given("wrapped-internvl", "InternVLForConditionalGeneration", rename=spelled(NEWER), model_type="internvl",
+          text_config={**shape, **heads, "model_type": "qwen3", "head_dim": 12},
+          vision_config=dict(model_type="internvl_vision", hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+                             num_attention_heads=2, image_size=[28, 28], patch_size=[14, 14]))
+    mrope = dict(type="mrope", mrope_section=[2, 1, 1])
+    qwen = dict(**{**shape, "hidden_size": 64}, num_attention_heads=8)
+    given("wrapped-qwen2-vl", "Qwen2VLForConditionalGeneration", rename=spelled(NEWER_QWEN), model_type="qwen2_vl",
+          **qwen, rope_scaling=mrope, vision_start_token_id=7, image_token_id=9,
+          vision_config=dict(depth=1, embed_dim=16, hidden_size=64, num_heads=2, mlp_ratio=2))
+    given("wrapped-qwen2-5-vl", "Qwen2_5_VLForConditionalGeneration", rename=spelled(NEWER_QWEN, is_newer=True),
+          model_type="qwen2_5_vl", tie_word_embeddings=True,
+          text_config={**qwen, "model_type": "qwen2_5_vl_text", "num_key_value_heads": 4, "rms_norm_eps": 1e-6,
+                       "rope_parameters": dict(rope_type="default", rope_theta=5e5, mrope_section=[2, 1, 1])},
+          vision_config=dict(depth=1, hidden_size=16, out_hidden_size=64, num_heads=2, intermediate_size=16))
+
+
 TEXTS = ((5, 0), (23, 100), (60, 40), (1, 70), (17, 3), (300, 20))
 
 
@@ -307,6 +371,6 @@ def adapters():
 if __name__ == "__main__":
     import sys
     wanted = sys.argv[1:]
-    for make in (llama, others, configs, encoders, t5, adapters):
+    for make in (llama, others, configs, wrapped, encoders, t5, adapters):
         if not wanted or make.__name__ in wanted:
             make()

@@ -85,7 +85,9 @@ public struct AdapterFolder {
             for prefix in ["base_model.model."] where target.hasPrefix(prefix) {
                 target = String(target.dropFirst(prefix.count))
             }
-            found[target + ".weight"] = Part(a: name, b: other, scale: try scale(target, rank: rank))
+            // One that was made for a model that takes pictures too names the text part's layers as that does.
+            let weight = TextPart.name(target + ".weight") ?? target + ".weight"
+            found[weight] = Part(a: name, b: other, scale: try scale(target, rank: rank))
         }
         guard found.count * 2 == files.names.count else {
             throw MartletError(.invalidData, "the adapter has a lora_B without its lora_A")

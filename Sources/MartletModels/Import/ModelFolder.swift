@@ -4,7 +4,7 @@ import MartletWire
 /// A folder in Hugging Face's form: what is in it, with everything but the weights and the tokenizer read.
 public struct ModelFolder: Sendable {
     public let url: URL
-    public let config: JSON
+    public private(set) var config: JSON
     /// The rules of sampling that the model came with.
     public let generationConfig: JSON?
     public let tokenizerConfig: JSON?
@@ -41,6 +41,13 @@ public struct ModelFolder: Sendable {
                     json[key].flatMap { $0.isNull ? nil : "'\(key)' of \(name) names code; it was not run" }
                 }
             }
+    }
+
+    /// The same folder, read as if its config.json were this.
+    func with(config: JSON) -> ModelFolder {
+        var folder = self
+        folder.config = config
+        return folder
     }
 
     /// The file of the tokenizer, where there is one.

@@ -63,13 +63,25 @@ public enum ModelImport {
             return try importAdapter(adapter, source, base, to: target)
         }
         guard base == nil else { throw noAdapter }
-        let folder = try ModelFolder(source)
-        let files = try WeightFiles(folder: source)
+        return try importFolder(source, to: target)
+    }
+
+    private static func importFolder(_ source: URL, to target: URL) throws -> ImportReport {
+        var folder = try ModelFolder(source)
+        var files = try WeightFiles(folder: source)
+        let part = try TextPart(folder.config, files)
+        if let part { (folder, files) = (folder.with(config: part.config), part.files) }
         let tokenizer = try SentencePieceTokenizer.json(folder)
-        let report = try check(folder, files, made: tokenizer)
+        var report = try check(folder, files, made: tokenizer)
         try makeFolder(target)
-        try copyWeights(files, from: source, to: target)
         try copyBeside(folder, to: target)
+        if let part {
+            report.findings.append(part.finding)
+            try part.writeWeights(to: target)
+            try write(Data((part.config.serialized(pretty: true) + "\n").utf8), "config.json", to: target)
+        } else {
+            try copyWeights(files, from: source, to: target)
+        }
         if let tokenizer { try write(tokenizer, "tokenizer.json", to: target) }
         return report
     }
@@ -196,7 +208,7 @@ public enum ModelImport {
 
     private static func write(_ data: Data, _ name: String, to target: URL) throws {
         do {
-            try data.write(to: target.appending(path: name))
+            try data.write(to: target.appending(path: name), options: .atomic)
         } catch {
             throw MartletError(.storageFull, "'\(name)' could not be written; make room and try again")
         }

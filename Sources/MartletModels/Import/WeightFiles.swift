@@ -14,7 +14,13 @@ public final class WeightFiles {
     /// Whether an index names the files.
     let isIndexed: Bool
     private let files: [SafeTensors]
-    private let fileByTensor: [String: Int]
+    private let places: [String: Place]
+
+    /// Where a tensor is: in which file, and as what.
+    private struct Place {
+        var file: Int
+        var entry: SafeTensors.Entry
+    }
 
     /// - Throws: `MartletError` that names the file and what is wrong with it.
     public convenience init(folder: URL) throws {
@@ -27,7 +33,7 @@ public final class WeightFiles {
                     .invalidData, "\(WeightFiles.indexName) names the file '\(name)', which is not in the folder")
             }
             try self.init(folder: folder, fileNames: names, isIndexed: true)
-            for (tensor, name) in index where fileByTensor[tensor].map({ fileNames[$0] }) != name {
+            for (tensor, name) in index where places[tensor].map({ fileNames[$0.file] }) != name {
                 throw MartletError(
                     .invalidData, "model.safetensors.index.json looks for '\(tensor)' in '\(name)'; it is not there")
             }
@@ -42,24 +48,47 @@ public final class WeightFiles {
         self.isIndexed = isIndexed
         self.fileNames = fileNames
         files = try fileNames.map { try SafeTensors(path: folder.appending(path: $0).path) }
-        var found: [String: Int] = [:]
+        var found: [String: Place] = [:]
         for (index, file) in files.enumerated() {
-            for name in file.names where found.updateValue(index, forKey: name) != nil {
-                throw MartletError(.invalidData, "the tensor '\(name)' is in two files, '\(fileNames[index])' is one")
+            for entry in file.entries
+            where found.updateValue(Place(file: index, entry: entry), forKey: entry.name) != nil {
+                throw MartletError(
+                    .invalidData, "the tensor '\(entry.name)' is in two files, '\(fileNames[index])' is one")
             }
         }
-        fileByTensor = found
+        places = found
+    }
+
+    private init(_ whole: WeightFiles, _ places: [String: Place]) {
+        (fileNames, isIndexed, files) = (whole.fileNames, whole.isIndexed, whole.files)
+        self.places = places
+    }
+
+    /// The same files, with the tensors under the names that `name` gives them, and without those that it gives none.
+    func renamed(_ name: (String) -> String?) throws -> WeightFiles {
+        var found: [String: Place] = [:]
+        for (stored, place) in places {
+            guard let name = name(stored) else { continue }
+            if let other = found.updateValue(place, forKey: name) {
+                throw MartletError(
+                    .invalidData,
+                    "the tensors '\(min(stored, other.entry.name))' and '\(max(stored, other.entry.name))' are both '\(name)'"
+                )
+            }
+        }
+        return WeightFiles(self, found)
     }
 
     /// The names of all tensors, sorted.
-    public var names: [String] { fileByTensor.keys.sorted() }
+    public var names: [String] { places.keys.sorted() }
 
-    public func entry(_ name: String) -> SafeTensors.Entry? { fileByTensor[name].flatMap { files[$0].entry(name) } }
+    /// What a tensor is; its own name is the one in the file.
+    public func entry(_ name: String) -> SafeTensors.Entry? { places[name]?.entry }
 
     /// Reads one tensor into fresh memory, in the type that the file has.
     public func tensor(_ name: String, device: Device = .cpu) throws -> Tensor {
-        guard let index = fileByTensor[name] else { throw Self.missing(name) }
-        return try files[index].tensor(name, device: device)
+        guard let place = places[name] else { throw Self.missing(name) }
+        return try files[place.file].tensor(place.entry.name, device: device)
     }
 
     /// Reads one tensor's numbers as float32, without a tensor: any thread will do.
@@ -75,11 +104,12 @@ public final class WeightFiles {
 
     /// The same into memory that is there.
     func read(_ name: String, into target: UnsafeMutableBufferPointer<Float>) throws {
-        guard let index = fileByTensor[name], let entry = files[index].entry(name) else { throw Self.missing(name) }
+        guard let place = places[name] else { throw Self.missing(name) }
+        let entry = place.entry
         guard entry.range.count == target.count * entry.type.size else {
             throw MartletError(.internal, "'\(name)' does not have \(target.count) numbers")
         }
-        let file = files[index]
+        let file = files[place.file]
         switch entry.type {
         case .float32: try file.read(entry, into: UnsafeMutableRawBufferPointer(target))
         case .float16, .bfloat16:
@@ -116,16 +146,14 @@ public final class WeightFiles {
         MartletError(.notFound, "the tensor '\(name)' is missing from the weights")
     }
 
-    /// How many bytes of elements the files hold.
-    public var byteCount: Int {
-        files.reduce(0) { $0 + ($1.entries.last?.range.upperBound ?? 0) }
-    }
+    /// How many bytes of elements the tensors have.
+    public var byteCount: Int { places.values.reduce(0) { $0 + $1.entry.range.count } }
 
     /// The types of the tensors by their number of elements, the commonest first.
     public var types: [ScalarType] {
         var counts: [ScalarType: Int] = [:]
-        for file in files {
-            for entry in file.entries { counts[entry.type, default: 0] += entry.range.count / entry.type.size }
+        for place in places.values {
+            counts[place.entry.type, default: 0] += place.entry.range.count / place.entry.type.size
         }
         return counts.sorted { ($1.value, $0.key.rawValue) < ($0.value, $1.key.rawValue) }.map(\.key)
     }

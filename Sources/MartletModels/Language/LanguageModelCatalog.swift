@@ -35,7 +35,7 @@ public enum LanguageModelCatalog {
             }
         guard let found else {
             let name = config.architecture ?? config.modelType ?? "without a name"
-            let all = architectures + TextEncoderCatalog.architectures + T5.architectures
+            let all = architectures + TextPart.architectures + TextEncoderCatalog.architectures + T5.architectures
             throw MartletError(
                 .unsupportedFormat,
                 "the architecture \(name) is not supported; supported are \(all.joined(separator: ", "))")

@@ -18,7 +18,7 @@ extension LanguageServer {
         guard request.choiceCount >= 1 else {
             throw MartletError(.invalidRequest, "n is \(request.choiceCount); ask for 1 or more", param: "n")
         }
-        let prompt = try tokens(of: request.prompt)
+        let prompt = try tokens(of: request)
         guard !prompt.isEmpty else {
             throw MartletError(.invalidRequest, "the prompt has no tokens; give some text", param: "prompt")
         }
@@ -61,23 +61,31 @@ extension LanguageServer {
         return try adapters.lease(reference)
     }
 
-    private func tokens(of prompt: GenerationRequest.Prompt) throws -> [Int32] {
-        switch prompt {
+    private func tokens(of request: GenerationRequest) throws -> [Int32] {
+        switch request.prompt {
         case .text(let text): try encode(text, special: true, param: "prompt")
         case .tokens(let tokens): try checked(tokens, param: "prompt")
         case .chat(let messages, let tools):
-            try encode(rendered(messages, tools), special: false, param: "messages")
+            try encode(rendered(messages, tools, request.templateVariables), special: false, param: "messages")
         }
     }
 
-    func rendered(_ messages: [JSON], _ tools: [JSON]) throws -> String {
+    /// - Parameter variables: an object, what the request gives the template beside the rest.
+    func rendered(_ messages: [JSON], _ tools: [JSON], _ variables: JSON) throws -> String {
         guard let render = text.render else {
             throw MartletError(
                 .invalidRequest,
                 "\(name) has no chat template; use /v1/completions, or import the model with its template",
                 param: "messages")
         }
-        return try render(messages, tools)
+        let variables = variables.object ?? [:]
+        do {
+            return try render(messages, tools, variables)
+        } catch let error as MartletError where error.code == .invalidData && variables.count > 0 {
+            // The template was read with the model, and these may be what it cannot take.
+            throw MartletError(
+                .invalidRequest, "with these 'chat_template_kwargs', \(error.message)", param: "chat_template_kwargs")
+        }
     }
 
     func encode(_ text: String, special: Bool, param: String) throws -> [Int32] {

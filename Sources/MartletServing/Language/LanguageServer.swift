@@ -181,7 +181,9 @@ public final class LanguageServer: Sendable {
                 case .text(let text): try self.text.encode(text, request.addSpecialTokens)
                 case .chat(let messages, let tools):
                     try self.text.encode(
-                        rendered(messages.wrappedValue.array ?? [], tools.wrappedValue.array ?? []),
+                        rendered(
+                            messages.wrappedValue.array ?? [], tools.wrappedValue.array ?? [],
+                            request.templateVariables),
                         request.addSpecialTokens)
                 }
             done(.success(TokenizeReply(tokens: tokens, contextLength: bounds.textLength)))

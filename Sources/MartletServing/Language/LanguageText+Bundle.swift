@@ -14,12 +14,14 @@ extension LanguageText {
         let config = folder.file("tokenizer_config.json").flatMap { FileManager.default.contents(atPath: $0.path) }
         let tokenizer = try Tokenizer(json: json, config: config)
         let template = try folder.chatTemplate.map { try ChatTemplate($0) }
-        let variables = tokenizer.templateVariables
+        let own = tokenizer.templateVariables
         let vocabulary = tokenizer.vocabulary
-        var render: (@Sendable ([JSON], [JSON]) throws -> String)?
+        var render: (@Sendable ([JSON], [JSON], JSONObject) throws -> String)?
         if let template {
-            render = { messages, tools in
-                try template.render(messages: messages, tools: tools, addGenerationPrompt: true, variables: variables)
+            render = { messages, tools, given in
+                let variables = own.merging(given.map { ($0.key, $0.value) }) { own, _ in own }
+                return try template.render(
+                    messages: messages, tools: tools, addGenerationPrompt: true, variables: variables)
             }
         }
         self.init(

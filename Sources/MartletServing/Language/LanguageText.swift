@@ -6,8 +6,9 @@ public struct LanguageText: Sendable {
     /// Text to tokens; `special` says whether the tokenizer adds its own marks, such as the one that begins a text.
     public var encode: @Sendable (_ text: String, _ special: Bool) throws -> [Int]
     public var decode: @Sendable (_ tokens: [Int]) throws -> String
-    /// Messages and tools as the OpenAI API has them → the prompt's text; nil where the model has no chat template.
-    public var render: (@Sendable (_ messages: [JSON], _ tools: [JSON]) throws -> String)?
+    /// Messages and tools as the OpenAI API has them, with what the request gives the template beside them → the
+    /// prompt's text; nil where the model has no chat template.
+    public var render: (@Sendable (_ messages: [JSON], _ tools: [JSON], _ variables: JSONObject) throws -> String)?
     public var vocabulary: TokenVocabulary
     /// How the model writes calls of functions; nil where its template knows none.
     public var toolFormat: ToolCallFormat?
@@ -22,7 +23,7 @@ public struct LanguageText: Sendable {
     public init(
         encode: @escaping @Sendable (String, Bool) throws -> [Int],
         decode: @escaping @Sendable ([Int]) throws -> String,
-        render: (@Sendable ([JSON], [JSON]) throws -> String)?, vocabulary: TokenVocabulary,
+        render: (@Sendable ([JSON], [JSON], JSONObject) throws -> String)?, vocabulary: TokenVocabulary,
         sampling: Sampling = Sampling()
     ) {
         self.encode = encode

@@ -49,6 +49,8 @@ public struct GenerationRequest: Codable, Sendable, Equatable {
     public var ignoreEnd: Bool
     public var form: Form
     public var parallelToolCalls: Bool
+    /// An object: what the request gives the chat template beside the messages and tools, such as `enable_thinking`.
+    @VerbatimJSON public var templateVariables: JSON = [:]
     /// The adapter through which the base answers; nil is the base itself. Set by the platform.
     public var adapter: AdapterReference?
     /// Whether it waits for the gaps of those that someone waits for.

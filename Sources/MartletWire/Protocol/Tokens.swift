@@ -8,9 +8,12 @@ public struct TokenizeRequest: Codable, Sendable, Equatable {
     public var input: Input
     /// Whether the tokenizer's post-processor adds its tokens (a beginning of text); templates bring their own.
     public var addSpecialTokens: Bool
-    public init(input: Input, addSpecialTokens: Bool = true) {
+    /// An object: what the request gives the chat template beside the messages and tools.
+    @VerbatimJSON public var templateVariables: JSON = [:]
+    public init(input: Input, addSpecialTokens: Bool = true, templateVariables: JSON = [:]) {
         self.input = input
         self.addSpecialTokens = addSpecialTokens
+        self.templateVariables = templateVariables
     }
 }
 

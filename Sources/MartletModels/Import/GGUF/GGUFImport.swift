@@ -74,16 +74,26 @@ enum GGUFImport {
             throw MartletError(.storageFull, "the imported model could not be written; make room and try again")
         }
         try SafeTensors.write(
-            model.tensors.map { name, entry, _ in
-                .init(
-                    name: name, type: entry.format.isQuantized ? .float16 : entry.format.storedType, shape: entry.shape)
+            model.tensors.map { name, entry, change in
+                .init(name: name, type: writtenType(entry, change), shape: entry.shape)
             }, metadata: ["format": "pt"], to: target.appending(path: "model.safetensors").path
         ) { index in
-            let (_, entry, heads) = model.tensors[index]
-            var tensor = try file.tensor(entry)
-            if let heads { tensor = try unmixed(tensor, heads) }
-            return entry.format.isQuantized ? try tensor.to(.float16) : tensor
+            let (_, entry, change) = model.tensors[index]
+            let tensor = try file.tensor(entry)
+            let plain =
+                switch change {
+                case .mixed(let heads): try unmixed(tensor, heads)
+                case .raised: try tensor.to(.float32).add(-1)
+                case nil: tensor
+                }
+            return try plain.to(writtenType(entry, change))
         }
+    }
+
+    /// What a tensor is written as: one from which something was taken is no number of few bits any more.
+    private static func writtenType(_ entry: GGUFFile.Entry, _ change: GGUFKind.Change?) -> ScalarType {
+        if case .raised = change { return .float32 }
+        return entry.format.isQuantized ? .float16 : entry.format.storedType
     }
 
     /// Puts the two halves of each head's rows, which the conversion mixed, one after the other again.

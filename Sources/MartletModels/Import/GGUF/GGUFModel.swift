@@ -4,51 +4,35 @@ import MartletWire
 /// A GGUF file's model in Hugging Face's terms: its config.json, and what each tensor is called there.
 struct GGUFModel {
     let config: JSON
-    /// Names here → tensors in the file, with the heads whose rows are to be put back in order.
-    let tensors: [(name: String, entry: GGUFFile.Entry, interleavedHeads: Int?)]
+    /// Names here → tensors in the file, with what is to be taken back.
+    let tensors: [(name: String, entry: GGUFFile.Entry, change: GGUFKind.Change?)]
 
-    private static let classes = [
-        "llama": ("LlamaForCausalLM", "llama"), "qwen2": ("Qwen2ForCausalLM", "qwen2"),
-        "qwen3": ("Qwen3ForCausalLM", "qwen3"),
-    ]
     private static let outer = [
         "token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight",
         "output.weight": "lm_head.weight",
     ]
-    private static let parts = [
-        "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
-        "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "attn_q_norm": "self_attn.q_norm",
-        "attn_k_norm": "self_attn.k_norm", "ffn_norm": "post_attention_layernorm", "ffn_gate": "mlp.gate_proj",
-        "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
-    ]
 
     init(_ file: GGUFFile) throws {
-        let kind = file.metadata["general.architecture"]?.string ?? "without a name"
-        guard let (architecture, modelType) = GGUFModel.classes[kind] else {
+        let architecture = file.metadata["general.architecture"]?.string ?? "without a name"
+        guard let kind = GGUFKind(rawValue: architecture) else {
             throw MartletError(
                 .unsupportedFormat,
-                "the GGUF architecture '\(kind)' is not supported; supported are "
-                    + GGUFModel.classes.keys.sorted().joined(separator: ", ")
+                "the GGUF architecture '\(architecture)' is not supported; supported are "
+                    + GGUFKind.allCases.map(\.rawValue).sorted().joined(separator: ", ")
                     + "; take the model's Hugging Face folder instead")
         }
-        let fields = GGUFFields(metadata: file.metadata, prefix: kind)
+        let fields = GGUFFields(metadata: file.metadata, prefix: architecture)
         let heads = try fields.size("attention.head_count")
         let groups = try fields.size("attention.head_count_kv", heads)
-        var found: [(String, GGUFFile.Entry, Int?)] = []
-        for entry in file.entries.values.sorted(by: { $0.name < $1.name }) where entry.name != "rope_freqs.weight" {
-            let (name, part) = try GGUFModel.name(entry.name)
-            // llama.cpp turns neighbouring dimensions, so the conversion mixed the halves of each head's rows.
-            let mixed: Int? = kind != "llama" ? nil : part == "attn_q" ? heads : part == "attn_k" ? groups : nil
-            found.append((name, entry, mixed))
+        tensors = try file.entries.values.sorted { $0.name < $1.name }.compactMap { entry in
+            guard !kind.isSetting(entry.name) else { return nil }
+            let (name, part) = try GGUFModel.name(entry.name, kind)
+            return (name, entry, kind.change(name, part: part, heads: heads, groups: groups))
         }
-        tensors = found
         var config = try GGUFModel.config(fields, file, heads: heads, groups: groups)
-        config["architectures"] = [.string(architecture)]
-        config["model_type"] = .string(modelType)
-        if kind == "llama" {
-            config["attention_bias"] = .bool(file.entries["blk.0.attn_q.bias"] != nil)
-            config["mlp_bias"] = .bool(file.entries["blk.0.ffn_up.bias"] != nil)
-        }
+        config["architectures"] = [.string(kind.names.architecture)]
+        config["model_type"] = .string(kind.names.modelType)
+        try kind.complete(&config, fields, file)
         self.config = .object(config)
     }
 
@@ -70,15 +54,16 @@ struct GGUFModel {
             "rope_theta": .double(try fields.number("rope.freq_base", 10_000)),
             "tie_word_embeddings": .bool(file.entries["output.weight"] == nil),
         ]
+        // What the class has where a config says nothing are another model's tokens.
+        for (key, name) in [("bos_token_id", "bos"), ("eos_token_id", "eos"), ("pad_token_id", "padding")] {
+            let id = file.metadata["tokenizer.ggml.\(name)_token_id"]?.int ?? -1
+            config[key] = (0..<rows).contains(id) ? JSON(id) : .null
+        }
         let size = config["head_dim"]?.int ?? 0
         if let turned = try fields.optionalSize("rope.dimension_count"), turned != size {
             config["partial_rotary_factor"] = .double(Double(turned) / Double(size))
         }
-        for key in ["expert_count", "attention.sliding_window"] {
-            if let value = try fields.optionalSize(key, zero: true), value > 0 {
-                throw MartletError(.unsupportedFormat, "'\(key)' (\(value)) in a GGUF file is not supported")
-            }
-        }
+        try fields.refuse("expert_count")
         if let scaling = try scaling(fields, file, context: config["max_position_embeddings"]?.int ?? 0) {
             config["rope_scaling"] = scaling
         }
@@ -97,6 +82,8 @@ struct GGUFModel {
         let kind = fields.value("rope.scaling.type")?.string ?? "none"
         switch kind {
         case "none": return nil
+        // It is in tensors of its own.
+        case "longrope" where file.entries["rope_factors_long.weight"] != nil: return nil
         case "linear":
             return ["rope_type": "linear", "factor": .double(try fields.number("rope.scaling.factor", 1))]
         case "yarn":
@@ -109,11 +96,11 @@ struct GGUFModel {
         }
     }
 
-    private static func name(_ name: String) throws -> (name: String, part: String) {
+    private static func name(_ name: String, _ kind: GGUFKind) throws -> (name: String, part: String) {
         if let known = outer[name] { return (known, name) }
         let words = name.split(separator: ".").map(String.init)
-        guard words.count == 4, words[0] == "blk", let layer = Int(words[1]), layer >= 0, let part = parts[words[2]],
-            words[3] == "weight" || words[3] == "bias"
+        guard words.count == 4, words[0] == "blk", let layer = Int(words[1]), layer >= 0,
+            let part = kind.part(words[2]), words[3] == "weight" || words[3] == "bias"
         else { throw MartletError(.unsupportedFormat, "the tensor '\(name)' in a GGUF file is not supported") }
         return ("model.layers.\(layer).\(part).\(words[3])", words[2])
     }
@@ -140,6 +127,13 @@ struct GGUFFields {
         guard let number = value.int ?? value.ints?.first, number >= (zero ? 0 : 1), number <= ModelConfig.sizeLimit
         else { throw MartletError(.invalidData, "'\(prefix).\(key)' of the GGUF file is no whole number above 0") }
         return number
+    }
+
+    /// Refuses a number above 0.
+    func refuse(_ key: String) throws {
+        if let value = try optionalSize(key, zero: true), value > 0 {
+            throw MartletError(.unsupportedFormat, "'\(key)' (\(value)) in a GGUF file is not supported")
+        }
     }
 
     func number(_ key: String, _ fallback: Double) throws -> Double {

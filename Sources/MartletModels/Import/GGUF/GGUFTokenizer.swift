@@ -26,10 +26,11 @@ struct GGUFTokenizer {
                 .invalidData, "the GGUF file's tokenizer has \(tokens.count) tokens, but types for \(types.count)")
         }
         self.metadata = metadata
-        self.tokens = tokens
-        self.types = types
         chatTemplate = metadata["tokenizer.chat_template"]?.string
-        let read = GGUFTokenizer.Reading(metadata: metadata, tokens: tokens, types: types)
+        var read = GGUFTokenizer.Reading(metadata: metadata, tokens: tokens, types: types)
+        read.respellSpaces()
+        self.tokens = read.tokens
+        self.types = read.types
         switch kind {
         case "gpt2": tokenizer = try read.byteLevel()
         case "llama": tokenizer = try read.sentencePiece()
@@ -44,10 +45,8 @@ struct GGUFTokenizer {
             config["\(name)_token"] = .string(tokens[id])
             if name != "unk" { generation["\(name)_token_id"] = JSON(id) }
         }
-        // An answer also ends where the turn does.
-        if let eos = try read.id("eos"), let eot = try read.id("eot"), eot != eos {
-            generation["eos_token_id"] = [JSON(eos), JSON(eot)]
-        }
+        let ends = try read.ends()
+        generation["eos_token_id"] = ends.count > 1 ? .array(ends.map { JSON($0) }) : ends.first.map { JSON($0) }
         config["add_bos_token"] = .bool(try read.addsStart())
         tokenizerConfig = .object(config)
         generationConfig = .object(generation)
@@ -56,8 +55,25 @@ struct GGUFTokenizer {
     /// The metadata, turned into a tokenizer.json.
     struct Reading {
         let metadata: [String: GGUFValue]
-        let tokens: [String]
-        let types: [Int]
+        private(set) var tokens: [String]
+        private(set) var types: [Int]
+
+        init(metadata: [String: GGUFValue], tokens: [String], types: [Int]) {
+            (self.metadata, self.tokens, self.types) = (metadata, tokens, types)
+        }
+
+        private var architecture: String { metadata["general.architecture"]?.string ?? "" }
+        private var isGemma: Bool { architecture.hasPrefix("gemma") }
+
+        /// Gemma's tokens of several spaces are pieces like others, but the conversion to GGUF writes them as text.
+        mutating func respellSpaces() {
+            guard isGemma else { return }
+            for (id, token) in tokens.enumerated()
+            where token.utf8.count > 1 && token.utf8.allSatisfy({ $0 == UInt8(ascii: " ") }) {
+                tokens[id] = String(repeating: "▁", count: token.utf8.count)
+                types[id] = 1
+            }
+        }
 
         func id(_ name: String) throws -> Int? {
             guard let value = metadata["tokenizer.ggml.\(name)_token_id"] else { return nil }
@@ -67,6 +83,17 @@ struct GGUFTokenizer {
                 throw MartletError(.invalidData, "the GGUF file's \(name) token is none of its \(tokens.count)")
             }
             return id
+        }
+
+        /// The tokens that end an answer. It also ends where the turn does, by the usual marks, as in llama.cpp.
+        func ends() throws -> [Int] {
+            let named = try [id("eos"), id("eot")].compactMap { $0 }
+            let usual = tokens.indices.filter {
+                [3, 4].contains(types[$0]) && GGUFTokenizer.turnEnds.contains(tokens[$0])
+            }
+            var ends: [Int] = []
+            for id in named + usual where !ends.contains(id) { ends.append(id) }
+            return ends
         }
 
         func addsStart() throws -> Bool {
@@ -97,9 +124,15 @@ struct GGUFTokenizer {
                 tokens.indices.filter { [2, 3, 4].contains(types[$0]) }.map { id in
                     [
                         "id": JSON(id), "content": .string(tokens[id]), "single_word": false, "lstrip": false,
-                        "rstrip": false, "normalized": false, "special": .bool(types[id] != 4),
+                        "rstrip": .bool(takesSpaces(id)), "normalized": false, "special": .bool(types[id] != 4),
                     ]
                 })
+        }
+
+        /// Whether a token takes the spaces behind it, which no file says: of the models read here, those of Phi-3 do.
+        private func takesSpaces(_ id: Int) -> Bool {
+            architecture == "phi3" && metadata["tokenizer.ggml.model"]?.string == "llama"
+                && !["<unk>", "<s>", "<|endoftext|>"].contains(tokens[id])
         }
 
         /// A start token before the text, where the model wants one.
@@ -164,7 +197,9 @@ struct GGUFTokenizer {
 
         /// SentencePiece's kind: pieces with scores, and bytes for what no piece has.
         func sentencePiece() throws -> Data {
-            guard let scores = metadata["tokenizer.ggml.scores"]?.doubles, scores.count == tokens.count else {
+            // The order of Gemma's merges is that of its tokens, which the conversion gives other scores.
+            let found = isGemma ? tokens.indices.map { -Double($0) } : metadata["tokenizer.ggml.scores"]?.doubles
+            guard let scores = found, scores.count == tokens.count else {
                 throw MartletError(.invalidData, "the GGUF file's tokenizer has no score for each token")
             }
             let startsWithSpace = metadata["tokenizer.ggml.add_space_prefix"]?.bool ?? true
@@ -207,8 +242,19 @@ struct GGUFTokenizer {
         }
     }
 
+    /// What ends a turn in the models that are read here.
+    private static let turnEnds: Set<String> = [
+        "<|eot_id|>", "<|im_end|>", "<|end|>", "<|endoftext|>", "<|end_of_text|>", "<end_of_turn>",
+    ]
+
     /// Names of Llama 3's tokenizer.
     private static let llama3: Set<String> = ["llama-bpe", "llama3", "llama-v3"]
+
+    /// How GPT-4o's tokenizer, which Phi-4-mini has too, splits text.
+    private static let gpt4o =
+        #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"#
+        + #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"#
+        + #"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
 
     /// The expression that splits text before merging; nil is GPT-2's own.
     private static func pattern(_ name: String) throws -> String? {
@@ -216,13 +262,14 @@ struct GGUFTokenizer {
         let end = #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
         switch name {
         case "gpt-2", "default", "smollm": return nil
-        case _ where llama3.contains(name): return start + #"\p{N}{1,3}"# + end
+        case _ where llama3.contains(name) || name == "dbrx": return start + #"\p{N}{1,3}"# + end
+        case "gpt-4o": return gpt4o
         case "qwen2", "deepseek-r1-qwen": return start + #"\p{N}"# + end
         default:
             throw MartletError(
                 .unsupportedFormat,
                 "the GGUF pre-tokenizer '\(name)' is not supported; supported are gpt-2, llama-bpe, qwen2, "
-                    + "deepseek-r1-qwen and smollm: take the model's Hugging Face folder")
+                    + "deepseek-r1-qwen, dbrx, gpt-4o and smollm: take the model's Hugging Face folder")
         }
     }
 }

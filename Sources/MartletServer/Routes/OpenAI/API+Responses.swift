@@ -104,13 +104,16 @@ extension API {
         // It chooses among system prompts that models here do not have.
         body["personality"] = nil
         let prepared = try await TextRequests(platform: platform).response(.object(body), by: call.caller())
-        guard case .chat(let messages, let tools)? = prepared.prompts.first?.prompt else {
+        guard let asked = prepared.prompts.first, case .chat(let messages, let tools) = asked.prompt else {
             throw MartletError(.internal, "a response's prompt is no chat; report this")
         }
         let input = TokenizeRequest.Input.chat(
             VerbatimJSON(wrappedValue: .array(messages)), tools: VerbatimJSON(wrappedValue: .array(tools)))
+        // The template writes what begins a text, as where the response is asked for.
+        let request = TokenizeRequest(
+            input: input, addSpecialTokens: false, templateVariables: asked.templateVariables)
         let reply = try await platform.deployments.tokenize(
-            model: prepared.model, request: TokenizeRequest(input: input, addSpecialTokens: true), by: call.caller())
+            model: prepared.model, request: request, by: call.caller())
         return .document(["object": "response.input_tokens", "input_tokens": JSON(reply.tokens.count)])
     }
 

@@ -18,6 +18,7 @@ struct ChatRequest: TextRequest {
         let messages = try ChatMessages.read(&fields)
         let common = try SamplingFields(&fields, choiceLimit: choiceLimit)
         let tools = try ToolFields(&fields)
+        let variables = try TemplateVariables.read(&fields)
         isStreamed = common.isStreamed
         includesUsage = common.includesUsage
 
@@ -50,6 +51,7 @@ struct ChatRequest: TextRequest {
             maxTokens: maxTokens, minTokens: common.minTokens, sampling: common.sampling, stop: common.stop,
             topLogprobs: hasLogprobs ? top ?? 0 : nil, ignoreEnd: common.ignoreEnd, form: tools.form,
             parallelToolCalls: tools.parallel, tenant: "", owner: "")
+        generation.templateVariables = variables
     }
     var prompts: [GenerationRequest] { [generation] }
 

@@ -34,6 +34,7 @@ struct CompletionRequest: TextRequest {
                 "is \(best) and n is \(common.choiceCount); every answer that is made is returned, so set n to \(best) and "
                     + "take the best of them, or leave best_of out")
         }
+        try TemplateVariables.refuse(&fields)
         try fields.unsupported("suffix", neutral: [""], "models here go on with a text and do not fill gaps")
         try fields.unsupported("response_format", neutral: [["type": "text"]], "ask /v1/chat/completions for it")
         try fields.unsupported(

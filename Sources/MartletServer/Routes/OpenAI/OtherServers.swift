@@ -4,6 +4,9 @@ import MartletWire
 /// for nothing it is taken; otherwise the answer says what to do in its place.
 enum OtherServers {
     private static let template = "a template is part of the model; import the model with the one you want"
+    private static let variable =
+        "what the chat template reads beside the messages goes into chat_template_kwargs, under the template's own name for "
+        + "it: {\"enable_thinking\": false}"
     private static let form =
         "use response_format of /v1/chat/completions with a JSON schema; its enum and pattern hold texts to a list and to "
         + "an expression"
@@ -13,8 +16,8 @@ enum OtherServers {
     private static let ids = "ask /tokenize for the ids of a text"
 
     private static let fields: [(name: String, neutral: [JSON], why: String)] = [
-        ("chat_template", [], template), ("chat_template_kwargs", [[:]], template), ("enable_thinking", [], template),
-        ("think", [], template), ("thinking", [], template),
+        ("chat_template", [], template), ("enable_thinking", [], variable), ("think", [], variable),
+        ("thinking", [], variable),
         ("add_generation_prompt", [true], "an answer is a turn of its own; use /v1/completions to go on with a text"),
         ("continue_final_message", [false], "an answer is a turn of its own; use /v1/completions to go on with a text"),
         ("documents", [[]], "put their texts into the messages"),

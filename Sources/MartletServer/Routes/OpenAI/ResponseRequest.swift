@@ -49,6 +49,7 @@ struct ResponseRequest {
         let top = try fields.int("top_logprobs", 0...20)
         hasLogprobs = try Self.wantsLogprobs(&fields) || (top ?? 0) > 0
         let tools = try ToolFields(flat: &fields)
+        let variables = try TemplateVariables.read(&fields)
         let metadata = try fields.object("metadata")
         isTruncated = try fields.choice("truncation", ["auto", "disabled"]) == "auto"
         _ = try fields.int("max_tool_calls", 1...SamplingFields.tokenLimit)
@@ -62,6 +63,7 @@ struct ResponseRequest {
             prompt: .chat(messages: [], tools: tools.described), maxTokens: maxTokens, sampling: sampling,
             topLogprobs: hasLogprobs ? top ?? 0 : nil, ignoreEnd: ignoresEnd, form: tools.form,
             parallelToolCalls: tools.parallel, tenant: "", owner: "")
+        generation.templateVariables = variables
         let given = fields.object
         echo = [
             "instructions": given["instructions"] ?? .null, "max_output_tokens": given["max_output_tokens"] ?? .null,

@@ -6,12 +6,13 @@ import MartletWire
 struct TokenRoutes {
     let platform: Platform
 
-    /// `{model, prompt}` or `{model, messages, tools}` → `{count, max_model_len, tokens}`.
+    /// `{model, prompt}` or `{model, messages, tools, chat_template_kwargs}` → `{count, max_model_len, tokens}`.
     func tokenize(_ call: Call) async throws -> Response {
         try call.checkQuery()
         var fields = try RequestFields(try await call.json())
         let model = try fields.requiredString("model")
         let input: TokenizeRequest.Input
+        var variables: JSON = [:]
         let hasMessages = fields.value("messages") != nil
         if let text = try fields.string("prompt") {
             guard !hasMessages else {
@@ -21,6 +22,7 @@ struct TokenRoutes {
         } else if hasMessages {
             let messages = try ChatMessages.read(&fields)
             let tools = try ToolFields(&fields).described
+            variables = try TemplateVariables.read(&fields)
             input = .chat(
                 VerbatimJSON(wrappedValue: .array(messages)), tools: VerbatimJSON(wrappedValue: .array(tools)))
         } else {
@@ -31,8 +33,8 @@ struct TokenRoutes {
         if case .chat = input { isChat = true }
         let addsSpecial = try fields.bool("add_special_tokens") ?? !isChat
         try fields.finish()
-        let reply = try await platform.deployments.tokenize(
-            model: model, request: TokenizeRequest(input: input, addSpecialTokens: addsSpecial), by: call.caller())
+        let request = TokenizeRequest(input: input, addSpecialTokens: addsSpecial, templateVariables: variables)
+        let reply = try await platform.deployments.tokenize(model: model, request: request, by: call.caller())
         return .document([
             "count": JSON(reply.tokens.count), "max_model_len": JSON(reply.contextLength),
             "tokens": .array(reply.tokens.map { JSON($0) }),
