@@ -109,8 +109,14 @@ extension API {
         }
         let input = TokenizeRequest.Input.chat(
             VerbatimJSON(wrappedValue: .array(messages)), tools: VerbatimJSON(wrappedValue: .array(tools)))
-        let reply = try await platform.deployments.tokenize(
-            model: prepared.model, request: TokenizeRequest(input: input, addSpecialTokens: true), by: call.caller())
+        let reply: TokenizeReply
+        do {
+            reply = try await platform.deployments.tokenize(
+                model: prepared.model, request: TokenizeRequest(input: input, addSpecialTokens: true),
+                by: call.caller())
+        } catch {
+            throw ResponseRequest.renamed(error)
+        }
         return .document(["object": "response.input_tokens", "input_tokens": JSON(reply.tokens.count)])
     }
 
