@@ -13,7 +13,7 @@ extension DataPipeline {
         try watch.read {
             var table = try SourceCatalog.table(ResolvedSources(all: paths), csv: csv, watch: watch)
             let test = table.parts.filter { $0.split == .test }
-            if !test.isEmpty { table = try Table(parts: test, watch: watch) }
+            if !test.isEmpty { table = try Table(parts: test, leftFolders: table.leftFolders, watch: watch) }
             return try encode(table, preprocessing, cacheDirectory)
         }
     }

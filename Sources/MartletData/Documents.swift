@@ -39,8 +39,8 @@ public struct Documents {
 
     public var sourceNames: [String] { table.parts.map(\.name) }
 
-    /// What a person should hear of files without a text; nil where each has one.
-    public var emptyRemark: String? { table.emptyRemark }
+    /// What a person should hear of files and folders that are not read.
+    public var remarks: [String] { table.remarks }
 
     /// Rows without a text are left out. Where bad rows are collected, the pass goes on after one and throws the first at
     /// its end.

@@ -4,11 +4,14 @@ import MartletWire
 /// The lines of JSON-lines files, one after another, as often as they are asked for; memory is one line.
 public struct ExampleFiles: Sendable {
     private let paths: [String]
+    /// What a person should hear of folders that are not read.
+    public let remarks: [String]
 
-    /// - Parameter sources: files, or folders whose files are all read, in the order of their names.
+    /// - Parameter sources: files, or folders whose own files are all read, in the order of their names.
     /// - Throws: `notFound` and `invalidData` where there is nothing to read.
     public init(_ sources: [String]) throws {
         var paths: [String] = []
+        var left = LeftFolders()
         for source in sources {
             var isFolder: ObjCBool = false
             guard FileManager.default.fileExists(atPath: source, isDirectory: &isFolder) else {
@@ -20,14 +23,17 @@ public struct ExampleFiles: Sendable {
                 paths.append(source)
                 continue
             }
-            let names = try FileManager.default.contentsOfDirectory(atPath: source).filter { !$0.hasPrefix(".") }
-            guard !names.isEmpty else {
+            let contents = try FolderContents(source)
+            guard !contents.files.isEmpty else {
+                let what = contents.folders.isEmpty ? "is empty" : "holds folders and no file of its own"
                 throw MartletError(
-                    .invalidData, "the dataset is empty; give a file of JSON lines", param: "data.source")
+                    .invalidData, "the dataset \(what); give a file of JSON lines", param: "data.source")
             }
-            paths += names.sorted().map { "\(source)/\($0)" }
+            paths += contents.files.map { "\(source)/\($0)" }
+            left.add(contents.folders, in: source)
         }
         self.paths = paths
+        remarks = [left.remark].compactMap { $0 }
     }
 
     public var names: [String] { paths.map { ($0 as NSString).lastPathComponent } }

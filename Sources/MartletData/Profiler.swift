@@ -170,7 +170,7 @@ public enum DataProfile {
                 .invalidData, "\(table.parts[0].name) has no rows; give a file with a header and rows")
         }
         report.columns = profiler.report()
-        report.warnings += table.emptyRemark.map { [$0] } ?? []
+        report.warnings += table.remarks
         report.sources = table.parts.enumerated().map { index, part in
             var source = DataReport.Source(name: part.name, format: part.format)
             source.rows = rows[index]

@@ -88,7 +88,7 @@ public struct TokenData: Sendable {
             if part.isLast, let end { try append(end) }
         }
         var sequences = try writers.map { TokenSequence(try $0.finish()) }
-        var remarks = documents.emptyRemark.map { [$0] } ?? []
+        var remarks = documents.remarks
         let total = sequences[0].count
         // What came split stays as it is.
         for (index, share) in [(2, config.test), (1, config.validation)]

@@ -1,4 +1,5 @@
 import MartletTensor
+import MartletWire
 
 extension Op {
     static let panelWeight = Op("martlet::panel_weight")
@@ -16,6 +17,18 @@ public enum WeightFormat: String, Codable, Sendable, CaseIterable {
 }
 
 extension WeightFormat {
+    /// The format that a configuration's `language_precision` asks for; nil where it is to be chosen.
+    /// - Throws: `invalidRequest` for one that there is not.
+    public static func asked(_ precision: String) throws -> WeightFormat? {
+        guard precision != "auto" else { return nil }
+        guard let format = WeightFormat(rawValue: precision) else {
+            let known = allCases.map(\.rawValue).joined(separator: ", ")
+            throw MartletError(
+                .invalidRequest, "'\(precision)' is not a precision; use auto, \(known)", param: "precision")
+        }
+        return format
+    }
+
     /// A weight [out, in] in float32, and its bias [out], as a product of this format reads them.
     public func weight(_ weight: Tensor, bias: Tensor?) throws -> any LinearWeight {
         switch self {

@@ -11,19 +11,11 @@ extension Platform {
     public static func build(
         home: String, configuration: Configuration, logger: Logger, clock: PlatformClock = .system
     ) async throws -> Platform {
-        let home = URL(fileURLWithPath: home).standardizedFileURL.path
-        try DurableFile.makeFolder(home)
-        let lock = try HomeLock(home: home)
-        try DurableFile.makeFolder(home + "/run/jobs")
-
-        let store = try Store(path: home + "/martlet.sqlite")
-        let blobs = try BlobStore(home: home)
-        let folders = try TreeFolders(home: home, blobs: blobs)
+        let taken = try TakenHome(home)
+        let (home, store, blobs, folders) = (taken.path, taken.store, taken.blobs, taken.folders)
         let audit = AuditLog(store: store, clock: clock)
         let ledger = Ledger(store: store, clock: clock, logger: logger)
         let budgets = BudgetService(store: store, ledger: ledger, audit: audit, clock: clock, logger: logger)
-        let reserve = DiskReserve(home: home)
-        reserve.fill()
         let projects = ProjectService(store: store, audit: audit, clock: clock)
         let keys = KeyService(store: store, audit: audit, clock: clock)
         try await prepare(home: home, store: store, keys: keys, clock: clock)
@@ -49,12 +41,13 @@ extension Platform {
         let uploads = Uploads(blobs: blobs, byteLimit: configuration.uploadLimitBytes, clock: clock)
         let files = FileService(
             store: store, blobs: blobs, jobs: jobs, audit: audit, clock: clock, logger: logger,
-            reserve: reserve, byteLimit: configuration.uploadLimitBytes)
+            reserve: taken.reserve, byteLimit: configuration.uploadLimitBytes)
         return Platform(
             configuration: configuration, projects: projects, keys: keys,
             datasets: DatasetService(
-                store: store, uploads: uploads, jobs: jobs, audit: audit, clock: clock, reserve: reserve),
-            models: ModelService(store: store, blobs: blobs, deployments: deployments, audit: audit, reserve: reserve),
+                store: store, uploads: uploads, jobs: jobs, audit: audit, clock: clock, reserve: taken.reserve),
+            models: ModelService(
+                store: store, blobs: blobs, deployments: deployments, audit: audit, reserve: taken.reserve),
             imports: ModelImportService(store: store, uploads: uploads, jobs: jobs, audit: audit, clock: clock),
             responses: ResponseService(store: store, audit: audit, clock: clock),
             backgroundResponses: BackgroundResponseService(background, deployments: deployments), files: files,
@@ -63,7 +56,7 @@ extension Platform {
             deployments: deployments, ledger: ledger, budgets: budgets, audit: audit,
             garbage: GarbageCollector(
                 store: store, blobs: blobs, folders: folders, jobs: jobs, audit: audit, home: home,
-                reserve: reserve),
+                reserve: taken.reserve),
             completions: ChatCompletionService(store: store, audit: audit), batches: BatchService(background),
             evals: evals,
             gates: GateService(
@@ -73,7 +66,29 @@ extension Platform {
                 store: store, endpoints: try webhookEndpoints(configuration, home: home, policy: policy),
                 policy: policy,
                 clock: clock, logger: logger), executor: executor,
-            store: store, control: control, lock: lock, reserve: reserve, clock: clock, logger: logger)
+            store: store, control: control, lock: taken.lock, reserve: taken.reserve, clock: clock, logger: logger)
+    }
+
+    /// HOME, this process's alone from now on, with what is in it.
+    private struct TakenHome {
+        let path: String
+        let lock: HomeLock
+        let store: Store
+        let blobs: BlobStore
+        let folders: TreeFolders
+        let reserve: DiskReserve
+
+        init(_ home: String) throws {
+            path = URL(fileURLWithPath: home).standardizedFileURL.path
+            try DurableFile.makeFolder(path)
+            lock = try HomeLock(home: path)
+            try DurableFile.makeFolder(path + "/run/jobs")
+            store = try Store(path: path + "/martlet.sqlite")
+            blobs = try BlobStore(home: path)
+            folders = try TreeFolders(home: path, blobs: blobs)
+            reserve = DiskReserve(home: path)
+            reserve.fill()
+        }
     }
 
     private static func webhookEndpoints(

@@ -193,6 +193,7 @@ public final class Platform: Sendable {
         life.withLock { $0.phase = .stopping }
         // A task of its own: the caller's is often cancelled already, and this must still be done.
         await Task {
+            gates.stop()
             // Background requests first, so that replicas have only to answer those that someone waits for.
             async let lines: Void = batches.stop()
             async let items: Void = evals.stop()

@@ -3,7 +3,8 @@ import Glibc
 import MartletWire
 import Synchronization
 
-/// Bytes by their SHA-256, under `blobs/sha256/ab/<hash>`; a file there is whole, on disk, and never changed.
+/// Bytes by their SHA-256, under `blobs/sha256/ab/<hash>`; a file there is whole, on disk, and never changed but for
+/// damage that is mended.
 ///
 /// Paths are made of checked hashes only, so no name from outside can lead anywhere else.
 package final class BlobStore: Sendable {
@@ -47,6 +48,12 @@ package final class BlobStore: Sendable {
 
     /// Stores a file's bytes. A symbolic link is refused, so that a bundle cannot smuggle in another file.
     package func storeFile(at path: String) throws -> (hash: String, byteCount: Int) {
+        let writer = try writer()
+        try Self.forEachChunk(of: path) { try writer.append($0) }
+        return try writer.finish()
+    }
+
+    private static func forEachChunk(of path: String, _ body: (UnsafeRawBufferPointer) throws -> Void) throws {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         guard descriptor >= 0 else {
             throw MartletError(.notFound, "the file '\((path as NSString).lastPathComponent)' cannot be read")
@@ -56,7 +63,6 @@ package final class BlobStore: Sendable {
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw MartletError(.invalidData, "'\((path as NSString).lastPathComponent)' is not a regular file")
         }
-        let writer = try writer()
         var chunk = [UInt8](repeating: 0, count: 1 << 20)
         while true {
             let count = read(descriptor, &chunk, chunk.count)
@@ -65,9 +71,8 @@ package final class BlobStore: Sendable {
                 throw DurableFile.error(errno, doing: "reading a file")
             }
             if count == 0 { break }
-            try chunk.withUnsafeBytes { try writer.append(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+            try chunk.withUnsafeBytes { try body(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
         }
-        return try writer.finish()
     }
 
     // MARK: Pins and collection
@@ -81,15 +86,15 @@ package final class BlobStore: Sendable {
         }
     }
 
-    /// Moves a finished temporary file to its place and pins it, unless the blob is there already.
+    /// Moves a finished temporary file to its place and pins it. A blob that is there already stays, with the file's bytes
+    /// where it has lost its own.
     func adopt(_ temporary: String, as hash: String) throws {
         let target = try path(of: hash)
         let folder = (target as NSString).deletingLastPathComponent
-        try pins.withLock { pins in
+        let wasThere = try pins.withLock { pins in
             // A blob that is there but could not be synced is nobody's: the collector may have it.
-            if access(target, F_OK) == 0 {
-                unlink(temporary)
-            } else {
+            let isThere = access(target, F_OK) == 0
+            if !isThere {
                 if access(folder, F_OK) != 0 {
                     try DurableFile.makeFolder(folder)
                     try DurableFile.sync(root + "/sha256")
@@ -101,7 +106,35 @@ package final class BlobStore: Sendable {
             }
             pins.counts[hash, default: 0] += 1
             pins.sinceCollection?.insert(hash)
+            return isThere
         }
+        guard wasThere else { return }
+        defer { unlink(temporary) }
+        do {
+            if (try? ContentHash.ofFile(at: target)) != hash { try mend(target, hash, from: temporary) }
+        } catch {
+            unpin([hash])
+            throw error
+        }
+    }
+
+    /// Writes the bytes in place: folders of trees are links to the same file.
+    private func mend(_ target: String, _ hash: String, from whole: String) throws {
+        removeStamp(hash)
+        chmod(target, 0o600)
+        defer { chmod(target, 0o400) }
+        let descriptor = open(target, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else { throw DurableFile.error(errno, doing: "mending a blob") }
+        defer { close(descriptor) }
+        var byteCount = 0
+        try Self.forEachChunk(of: whole) { chunk in
+            try DurableFile.write(chunk, to: descriptor, doing: "mending a blob")
+            byteCount += chunk.count
+        }
+        guard ftruncate(descriptor, off_t(byteCount)) == 0, fsync(descriptor) == 0 else {
+            throw DurableFile.error(errno, doing: "mending a blob")
+        }
+        stamp(hash, target)
     }
 
     /// Starts a collection: blobs on disk that nothing holds at this moment, with their sizes.

@@ -28,9 +28,28 @@ package struct StoredDeployment: Sendable, Equatable {
 
 extension Store {
     package func save(_ deployment: StoredDeployment) async throws {
-        try await execute(
-            "INSERT OR REPLACE INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
+        try await write { db in try Self.save(deployment, in: db) }
+    }
+
+    /// The same for one whose next model is about to be loaded, let through by `gate` where there is one.
+    /// False where that model or the gate is gone: nothing is stored then.
+    package func begin(_ deployment: StoredDeployment, gate: StoredGate? = nil) async throws -> Bool {
+        try await write { db in
+            if let gate, try !Self.isOpen(gate, in: db) { return false }
+            let isThere = try Bool.fetchOne(
+                db,
+                sql: "SELECT EXISTS (SELECT 1 FROM models WHERE project_id = ? AND name || '@' || version = ?)",
+                arguments: [deployment.projectID, deployment.nextModel ?? deployment.model])
+            guard isThere == true else { return false }
+            try Self.save(deployment, in: db)
+            return true
+        }
+    }
+
+    private static func save(_ deployment: StoredDeployment, in db: Database) throws {
+        try db.execute(
+            sql: "INSERT OR REPLACE INTO deployments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            arguments: [
                 deployment.projectID, deployment.name, deployment.model, deployment.previousModel,
                 deployment.nextModel, deployment.error, deployment.replicas,
                 deployment.createdAt.timeIntervalSince1970, deployment.updatedAt.timeIntervalSince1970,

@@ -56,11 +56,13 @@ extension Store {
 
     /// Whether the gate is still there: none took its place.
     package func isOpen(_ gate: StoredGate) async throws -> Bool {
-        try await read { db in
-            try Bool.fetchOne(
-                db, sql: "SELECT EXISTS (SELECT 1 FROM gates WHERE project_id = ? AND name = ? AND run_id = ?)",
-                arguments: [gate.projectID, gate.name, gate.runID]) ?? false
-        }
+        try await read { db in try Self.isOpen(gate, in: db) }
+    }
+
+    static func isOpen(_ gate: StoredGate, in db: Database) throws -> Bool {
+        try Bool.fetchOne(
+            db, sql: "SELECT EXISTS (SELECT 1 FROM gates WHERE project_id = ? AND name = ? AND run_id = ?)",
+            arguments: [gate.projectID, gate.name, gate.runID]) ?? false
     }
 
     /// The gate of a deployment, or only where it waits for `runID`.

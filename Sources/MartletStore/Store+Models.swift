@@ -143,9 +143,22 @@ extension Store {
         }
     }
 
-    package func deleteModel(_ name: String, version: Int, projectID: String) async throws {
-        try await execute(
-            "DELETE FROM models WHERE project_id = ? AND name = ? AND version = ?", [projectID, name, version])
+    /// False where a deployment has it, unless `force`: nothing is deleted then.
+    @discardableResult
+    package func deleteModel(_ name: String, version: Int, projectID: String, force: Bool) async throws -> Bool {
+        try await write { db in
+            let isDeployed = try Bool.fetchOne(
+                db,
+                sql: """
+                    SELECT EXISTS (SELECT 1 FROM deployments
+                    WHERE project_id = ? AND ? IN (model, previous_model, next_model))
+                    """, arguments: [projectID, "\(name)@\(version)"])
+            guard force || isDeployed != true else { return false }
+            try db.execute(
+                sql: "DELETE FROM models WHERE project_id = ? AND name = ? AND version = ?",
+                arguments: [projectID, name, version])
+            return true
+        }
     }
 
     static func model(_ row: Row, in db: Database) throws -> ModelInfo {

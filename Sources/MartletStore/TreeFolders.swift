@@ -27,7 +27,9 @@ package struct TreeFolders: Sendable {
                 guard link(try blobs.path(of: file.hash), path) == 0 else {
                     if errno == ENOENT {
                         throw MartletError(
-                            .internal, "the stored bytes of '\(file.path)' are gone; restore the blobs from a backup")
+                            .internal,
+                            "the stored bytes of '\(file.path)' are gone; restore the blobs from a "
+                                + "backup, or import or add the same file again")
                     }
                     throw DurableFile.error(errno, doing: "laying out a dataset or model")
                 }
@@ -91,7 +93,8 @@ package struct TreeFolders: Sendable {
         return MartletError(
             .internal,
             "the stored bytes of '\(file.path)' are damaged: they do not have the hash \(file.hash.prefix(12))… "
-                + "any more; restore the blobs from a backup, or train the model again")
+                + "any more; import or add the same file again, restore the blobs from a backup, or train the model again"
+        )
     }
 
     /// Hashes of the folders that are there.

@@ -9,11 +9,16 @@ import MartletWire
 public struct EvaluateJob {
     private let task: EvaluateTask
     private let link: JobLink
+    private let serving: ServingPath?
     private let badRows = BadRows()
+    private let watch: ReadingWatch
 
-    public init(_ task: EvaluateTask, link: JobLink) {
+    /// - Parameter serving: how a bundle is served, through which a language model is measured.
+    public init(_ task: EvaluateTask, link: JobLink, serving: ServingPath? = nil) {
         self.task = task
         self.link = link
+        self.serving = serving
+        watch = ReadingWatch(badRows: badRows) { try link.goOn() }
     }
 
     /// Runs on the compute thread. Throws `invalidData` where the rows do not fit the model.
@@ -28,6 +33,8 @@ public struct EvaluateJob {
         try Torch.setThreadCount(task.share.threads)
         link.progress(JobProgress(phase: "preparing"))
         let card = try JSONDecoder.wire.decode(ModelCard.self, from: read(BundleFile.card))
+        let signature = try JSONDecoder.wire.decode(Signature.self, from: read(BundleFile.signature))
+        if signature.isLanguage, let language = signature.language { return try measure(language, card) }
         let recipe = try RecipeReader.read(json: card.recipe).recipe
         let preprocessing = try Preprocessing.read(from: "\(task.bundle)/\(BundleFile.preprocessing)")
         let config = try JSONDecoder.wire.decode(NetworkConfig.self, from: read(BundleFile.config))
@@ -38,7 +45,8 @@ public struct EvaluateJob {
         try network.move(to: device)
         let (rows, report) = try DataPipeline.encode(
             paths: [task.dataset.path], csv: recipe.data.csv, preprocessing: preprocessing,
-            cacheDirectory: "\(task.directory)/cache", watch: ReadingWatch(badRows: badRows) { try link.goOn() })
+            cacheDirectory: "\(task.directory)/cache", watch: watch)
+        for warning in report.warnings { EventKeys.message(warning, link) }
         let evaluator = try Evaluator(
             network: network, outputs: outputs, preprocessing: preprocessing, device: device)
         let result = try evaluator.evaluate(rows, device: device) { done in
@@ -50,6 +58,15 @@ public struct EvaluateJob {
             "confusion": try JSON(encoding: result.confusion), "data": try JSON(encoding: report),
         ]
         return .finished(JobResult(report: json, usage: JobUsage(cpuSeconds: 0, rows: rows.count)))
+    }
+
+    /// Texts are read as the recipe that made the model says, where there is one.
+    private func measure(_ language: LanguageSummary, _ card: ModelCard) throws -> JobOutcome {
+        guard let serving else {
+            throw MartletError(.internal, "an evaluation was started without a serving path to measure through")
+        }
+        let data = card.recipe.isNull ? DataConfig() : try RecipeReader.read(json: card.recipe).recipe.data
+        return try LanguageEvaluation(task: task, link: link, serving: serving, watch: watch).run(language, data)
     }
 
     private func read(_ name: String) throws -> Data {

@@ -4,19 +4,31 @@ import MartletNN
 import MartletTensor
 import MartletWire
 
-/// The path by which a bundle is served, as far as a training job needs it: to compare what it trained with what will
-/// answer.
+/// The path by which a bundle is served, as far as a job needs it: to compare what was trained with what will answer,
+/// and to measure that.
 public struct ServingPath: Sendable {
     /// A bundle that was loaded as a replica loads it.
     public struct Model {
         /// Its weight format's name.
         public var format: String
-        /// The logits [tokens, vocabulary] of a sequence.
-        public var logits: ([Int]) throws -> Tensor
+        /// Gives the logits [tokens, vocabulary] of a sequence in parts, one after another.
+        public var parts: ([Int], (Tensor) throws -> Void) throws -> Void
 
-        public init(format: String, logits: @escaping ([Int]) throws -> Tensor) {
+        public init(format: String, parts: @escaping ([Int], (Tensor) throws -> Void) throws -> Void) {
             self.format = format
-            self.logits = logits
+            self.parts = parts
+        }
+
+        /// For what computes all of them at once.
+        public init(format: String, logits: @escaping ([Int]) throws -> Tensor) {
+            self.init(format: format, parts: { tokens, body in try body(logits(tokens)) })
+        }
+
+        /// The logits [tokens, vocabulary] of a sequence.
+        public func logits(_ tokens: [Int]) throws -> Tensor {
+            var all: [Tensor] = []
+            try parts(tokens) { all.append($0) }
+            return try Tensor.inference { try Tensor.cat(all) }
         }
     }
 

@@ -125,6 +125,7 @@ public struct TrainJob {
             "\(data.train.count) rows to train on, \(data.validation.count) to validate, \(data.test.count) to test"
         link.event(
             JobEvent(key: "data", type: "data", message: counts, data: (try? JSON(encoding: data.report)) ?? .null))
+        for warning in data.report.warnings { EventKeys.message(warning, link) }
     }
 
     /// Trains one fold from scratch and reports its held-out metrics; a fold that has been reported is not repeated.

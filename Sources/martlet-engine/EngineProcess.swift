@@ -45,7 +45,8 @@ enum EngineProcess {
             switch task {
             case .train(let task):
                 try job(client, control, compute) { try TrainJob(task, link: $0, serving: .replica).run() }
-            case .evaluate(let task): try job(client, control, compute) { try EvaluateJob(task, link: $0).run() }
+            case .evaluate(let task):
+                try job(client, control, compute) { try EvaluateJob(task, link: $0, serving: .replica).run() }
             case .profile(let task): try job(client, control, compute) { try ProfileJob(task, link: $0).run() }
             case .importModel(let task): try job(client, control, compute) { try ImportJob(task, link: $0).run() }
             case .serve(let task): try serve(task, client, control, compute)

@@ -8,6 +8,10 @@ extension ServingPath {
         let folder = URL(filePath: bundle)
         let probe = try LanguageProbe(
             bundle: base.map { URL(filePath: $0) } ?? folder, adapter: base == nil ? nil : folder, format: format)
-        return Model(format: probe.format.rawValue) { try probe.logits([$0.map { Int32($0) }], partTokens: 48)[0] }
+        return Model(
+            format: probe.format.rawValue,
+            parts: { tokens, body in
+                try probe.forEachPart(of: tokens.map { Int32($0) }, partTokens: 48, body)
+            })
     }
 }

@@ -1,9 +1,12 @@
 """Models in the forms that users hold them in, from the file to the client: the continuations are those of transformers."""
 
 import json
+import math
 
 import openai
 import pytest
+import torch
+import transformers
 
 import conftest
 import raw_http
@@ -45,6 +48,31 @@ def test_greedy_continuations_are_those_of_transformers(exact, model):
             # Ids are not in the answer; what they spell is. A run of broken bytes is spelt whole by the file's decoder.
             spelt = raw_http.post(exact, "/detokenize", {"model": model, "tokens": case["tokens"]}).json["prompt"]
             assert made.choices[0].text == spelt
+
+
+def test_texts_are_measured_as_transformers_does(exact, tmp_path):
+    """Each text on its own; a long one in windows of the context, each from the token that ends the one before."""
+    source = str(ROOT / "Tests/Golden/tiny-llama")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    model = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
+    texts = ["the swift in the wind", "雨燕 in the rain\n" * 90, "a"]
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    losses = []
+    for text in texts:
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        for start in range(0, len(ids) - 1, 512):
+            window = torch.tensor([ids[start:start + 513]])
+            with torch.no_grad():
+                logits = model(window[:, :-1]).logits[0]
+            losses += torch.nn.functional.cross_entropy(logits, window[0, 1:], reduction="none").tolist()
+    assert len(losses) > 600
+    measured = exact.json("evaluate", "tiny", str(tmp_path / "texts.jsonl"))["result"]
+    assert measured["precision"] == "float32" and measured["texts"] == 3 and measured["tokens"] == len(losses)
+    assert measured["metrics"]["loss"] == pytest.approx(sum(losses) / len(losses), abs=1e-5)
+    assert measured["metrics"]["perplexity"] == pytest.approx(math.exp(sum(losses) / len(losses)), rel=1e-5)
+    # What an adapter changes is measured with it, and what cannot be measured says what to do.
+    adapted = exact.json("evaluate", "adapted", str(tmp_path / "texts.jsonl"))["result"]
+    assert adapted["tokens"] == len(losses) and adapted["metrics"]["loss"] != measured["metrics"]["loss"]
 
 
 def test_a_gguf_file_chats_by_its_own_template(exact):

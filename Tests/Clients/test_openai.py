@@ -310,7 +310,7 @@ def test_a_long_conversation_is_cut_where_that_is_asked(client):
     turns = [{"role": "user", "content": f"{index:02d}" + "a" * 60} for index in range(12)]
     with pytest.raises(openai.BadRequestError) as failure:
         client.responses.create(model="tiny", input=turns, max_output_tokens=4)
-    assert failure.value.code == "context_length_exceeded"
+    assert failure.value.code == "context_length_exceeded" and failure.value.param == "input"
     cut = client.responses.create(model="tiny", input=turns, max_output_tokens=4, truncation="auto")
     assert cut.truncation == "auto" and cut.usage.input_tokens < 512
     with pytest.raises(openai.BadRequestError):

@@ -3,7 +3,7 @@ import MartletTesting
 import MartletWire
 import Testing
 
-/// Text files without a byte among others.
+/// Text files without a byte, and folders, among others.
 @Suite struct EmptyTextTests {
     private func folder(_ scratch: Scratch, _ files: [(String, String)]) throws -> String {
         for (name, text) in files { try scratch.write("texts/" + name, text) }
@@ -82,6 +82,40 @@ import Testing
         let files = [try scratch.write("a.txt", "one\ntwo\n"), try scratch.write("b.txt", "")]
         let report = try DataProfile.profile(paths: files)
         #expect(report.rows == 2 && report.warnings == ["1 file is empty and is left out: b.txt"])
+    }
+
+    @Test func `folders beside the files are told with what they hold`() throws {
+        let scratch = try Scratch()
+        let files = [
+            "a.txt", "b.txt", "old/c.txt", "more/d.txt", "more/deep/e.txt", "more/.hidden", ".git/config",
+            "pictures/a.png",
+        ]
+        let path = try folder(scratch, files.map { ($0, "one\n") })
+        try scratch.write("texts/nothing/.hidden", "")
+        let remark =
+            "2 folders beside the files are left out: more (2 files), old (1 file); put their files beside the others, or "
+            + "add each folder as a dataset and name all of them in data.source"
+        let documents = try Documents(ResolvedSources(all: [path]), column: "text", csv: CSVConfig())
+        #expect(documents.remarks == [remark] && documents.sourceNames == ["a.txt", "b.txt"])
+        #expect(try DataProfile.profile(paths: [path]).warnings == [remark])
+
+        // A folder that comes split: its parts' own folders.
+        for name in ["train/a.jsonl", "test/b.jsonl", "train/old/c.jsonl"] {
+            try scratch.write("split/" + name, "{\"text\": \"two\"}\n")
+        }
+        let split = try DataProfile.profile(paths: [scratch.path + "/split"])
+        #expect(split.sources.map(\.name) == ["test/b.jsonl", "train/a.jsonl"])
+        #expect(split.warnings.first?.hasPrefix("1 folder beside the files is left out: train/old (1 file);") == true)
+        // Lines that a model is tuned on.
+        let lines = try ExampleFiles([scratch.path + "/split/train"])
+        #expect(lines.names == ["a.jsonl"])
+        #expect(lines.remarks.first?.hasPrefix("1 folder beside the files is left out: old (1 file);") == true)
+        // Where there are folders only, the refusal says when those are read.
+        try scratch.write("only/x/a.txt", "one\n")
+        expectFault(.invalidData, ["only", "Its folders (x)", "train, validation or test"]) {
+            _ = try DataProfile.profile(paths: [scratch.path + "/only"])
+        }
+        expectFault(.invalidData, ["holds folders and no file"]) { _ = try ExampleFiles([scratch.path + "/only"]) }
     }
 
     @Test func `texts that are all empty are refused`() throws {

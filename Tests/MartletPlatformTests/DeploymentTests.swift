@@ -113,6 +113,50 @@ import Testing
         try await bench.stop()
     }
 
+    /// Whichever comes last, what is shown is what the next `serve` finds.
+    @Test func aDeployThatCrossesADeleteBringsNothingBack() async throws {
+        let bench = try await trained()
+        let deployments = bench.platform.deployments
+        let admin = bench.admin
+        for round in 0..<60 {
+            let request = DeploymentRequest(model: "m", name: "live-\(round)")
+            _ = try await deployments.deploy(request, wait: false, by: admin)
+            async let again = deployments.deploy(request, wait: false, by: admin)
+            async let scaled = deployments.scale("live-\(round)", to: 0, by: admin)
+            try await Task.sleep(for: .microseconds(50 * (round % 20)))
+            async let deleted: Void = deployments.delete("live-\(round)", by: admin)
+            _ = await (try? again, try? scaled, try? deleted)
+        }
+        let shown = try await deployments.list(by: admin).map(\.name)
+        try await bench.stop(keep: true)
+        let next = try await Bench(home: bench.home)
+        #expect(try await next.platform.deployments.list(by: next.admin).map(\.name) == shown)
+        try await next.stop()
+    }
+
+    @Test func aRolloutOfBeforeARestartDoesNotBringBackWhatIsDeletedMeanwhile() async throws {
+        let bench = try await Bench()
+        _ = try await bench.importDataset("d")
+        for weights in ["one", "two"] { _ = try await bench.train(weights: weights) }
+        let first = Task {
+            try await bench.platform.deployments.deploy(
+                DeploymentRequest(model: "m@1", name: "live"), by: bench.admin)
+        }
+        try await answerAsReplica(bench, "one")
+        _ = try await first.value
+        _ = try await bench.platform.deployments.deploy(
+            DeploymentRequest(model: "m@2", name: "live"), wait: false, by: bench.admin)
+        _ = try #require(await bench.engine.next())
+        try await bench.stop(keep: true)
+        // The next one loads m@1, and would go on to m@2 then.
+        let next = try await Bench(home: bench.home)
+        _ = try #require(await next.engine.next())
+        try await next.platform.deployments.delete("live", by: next.admin)
+        #expect(await next.engine.next(within: 1) == nil, "m@2 was loaded")
+        #expect(try await next.platform.deployments.list(by: next.admin).isEmpty)
+        try await next.stop()
+    }
+
     @Test func aVersionThatCannotBeLoadedLeavesTheOldOneServing() async throws {
         let bench = try await Bench()
         let deployments = bench.platform.deployments

@@ -188,6 +188,39 @@ import Testing
         try await bench.stop()
     }
 
+    /// Whoever waits learns of it; the decision is written down, and carried out, as soon as that can be.
+    @Test(arguments: ["Paris", "Rome"]) func aDecisionThatCannotBeWrittenDownIsTriedAgain(_ answer: String) async throws
+    {
+        let first = try await Bench()
+        let eval = try await prepare(first)
+        try await first.stop(keep: true)
+        // The audit log takes no line of a gate until there is a project 'room'.
+        let store = try Store(path: first.home + "/martlet.sqlite")
+        try await store.alter(
+            """
+            CREATE TRIGGER no_room BEFORE INSERT ON audit WHEN NEW.action = 'deployment.gate'
+            AND NOT EXISTS (SELECT 1 FROM projects WHERE name = 'room') BEGIN SELECT RAISE(ABORT, 'no room'); END
+            """)
+        try store.close()
+        let bench = try await Bench(home: first.home)
+        try await replica(bench)
+        bench.platform.executor.set(Executor(answer))
+        let passes = answer == "Paris"
+        let told: MartletError.Code = passes ? .unavailable : .requirementNotMet
+        #expect(await code { _ = try await gated(bench, eval).value } == told)
+        let undecided = try await bench.platform.gates.show("live", by: bench.admin)
+        #expect(undecided.gate?.model == "m@2" && undecided.model == "m@1" && undecided.error == nil)
+        _ = try await bench.platform.projects.create(name: "room", by: bench.admin)
+        if passes { try await replica(bench) }
+        try await eventually { try await bench.platform.gates.show("live", by: bench.admin).gate == nil }
+        try await eventually { try await live(bench).model == (passes ? "m@2" : "m@1") }
+        let shown = try await live(bench)
+        #expect(passes ? shown.error == nil : shown.error?.contains("0 of 1") == true)
+        let lines = try await bench.platform.audit.list(by: bench.admin).data.filter { $0.action == "deployment.gate" }
+        #expect(lines.map(\.outcome) == [passes ? "passed" : "refused"])
+        try await bench.stop()
+    }
+
     @Test func whoDoesNotWaitIsAnsweredAtOnceAndSeesTheGatesEnd() async throws {
         let bench = try await Bench()
         let executor = Executor("Paris")

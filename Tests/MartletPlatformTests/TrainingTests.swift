@@ -31,9 +31,11 @@ import Testing
         #expect(done.state == .succeeded && done.model == "m@1")
         var events: [String] = []
         var last: JobState?
-        for await update in stream {
-            if case .event(let event) = update { events.append(event.event.key) }
-            if case .state(let info) = update { last = info.state }
+        for try await batch in stream {
+            for update in batch {
+                if case .event(let event) = update { events.append(event.event.key) }
+                if case .state(let info) = update { last = info.state }
+            }
         }
         #expect(events == ["epoch-1"] && last == .succeeded)
         let model = try await bench.platform.models.show("m", by: bench.admin)
@@ -42,6 +44,40 @@ import Testing
         #expect(try String(contentsOfFile: weights.localPath, encoding: .utf8) == "w")
         let usage = try await bench.platform.ledger.usage(by: bench.admin)
         #expect(usage.contains { $0.kind == "training" && $0.cpuSeconds == 1.5 && $0.rows == 10 })
+        worker.kill()
+        try await bench.stop()
+    }
+
+    /// Nothing waits for whoever reads slowly: it gets every event, once and in order, and of the rest what is newest.
+    @Test func aSlowReaderCatchesUpFromTheStoredEvents() async throws {
+        let bench = try await Bench()
+        _ = try await bench.importDataset("d")
+        let (job, worker) = try await bench.startTraining()
+        let (connection, task) = try await worker.dial()
+        let stream = try await bench.platform.jobs.follow(job.id, by: bench.admin)
+        var reader = stream.makeAsyncIterator()
+        let first = try await reader.next() ?? []
+        #expect(first.contains { if case .state(let info) = $0 { info.state == .running } else { false } })
+        // More than two pages of events.
+        for number in 1...450 {
+            try await connection.request(.event(JobEvent(key: "event-\(number)", type: "message", message: "")))
+            try await connection.request(.progress(JobProgress(phase: "training", step: number)))
+        }
+        try await bench.finish(connection, task)
+        var events: [String] = []
+        var steps: [Int] = []
+        var states: [JobState] = []
+        while let batch = try await reader.next() {
+            for update in batch {
+                switch update {
+                case .event(let event): events.append(event.event.key)
+                case .progress(let progress): steps.append(progress.step)
+                case .state(let info): states.append(info.state)
+                }
+            }
+        }
+        #expect(events.filter { $0.hasPrefix("event-") } == (1...450).map { "event-\($0)" })
+        #expect(steps == [450] && states == [.succeeded], "\(steps.count) \(states)")
         worker.kill()
         try await bench.stop()
     }

@@ -149,6 +149,27 @@ extension ProcessTests {
             }
         }
 
+        @Test func aLanguageModelIsMeasuredOnTexts() async throws {
+            try await TestHome.with { home in
+                try home.json("models", "import", Language.tiny, "--name", "tiny")
+                let line = "{\"text\": \"the swift in the wind\"}\n"
+                let data = try home.write("texts.jsonl", String(repeating: line, count: 3))
+                let job = try home.json("evaluate", "tiny", data)
+                let result = try #require(job["result"])
+                let loss = try #require(result["metrics"]?["loss"]?.double)
+                let perplexity = try #require(result["metrics"]?["perplexity"]?.double)
+                #expect(loss > 0 && abs(perplexity / exp(loss) - 1) < 1e-9, "\(result.serialized())")
+                let asked = try home.http().post(
+                    "/tokenize", json: #"{"model": "tiny", "prompt": "the swift in the wind"}"#
+                ).json()
+                let tokens = try #require(asked["count"]?.int)
+                #expect(result["texts"] == 3 && result["tokens"] == JSON(3 * (tokens - 1)), "\(asked.serialized())")
+                let text = try home.run("evaluate", "tiny", data)
+                #expect(text.code == 0 && text.output.contains("of 3 texts"), "\(text.output) \(text.errors)")
+                #expect(text.output.contains("perplexity"))
+            }
+        }
+
         @Test func aLanguageModelIsEvaluatedByGraders() async throws {
             try await TestHome.with { home in
                 try home.json("models", "import", Language.tiny, "--name", "tiny")
@@ -174,7 +195,7 @@ extension ProcessTests {
                 let text = try home.run("evaluate", "tiny", data, "--graders", graders)
                 #expect(text.code == 0 && text.output.contains("0 of 3 passed"), "\(text.output) \(text.errors)")
                 let without = try home.run("evaluate", "tiny", data)
-                #expect(without.code == 64 && without.errors.contains("--graders"), "\(without.errors)")
+                #expect(without.code == 65 && without.errors.contains("--graders"), "\(without.errors)")
                 // A dataset by its name.
                 try home.json("data", "add", "asked", data)
                 #expect(try home.json("evaluate", "tiny", "asked", "--graders", graders)["status"] == "completed")

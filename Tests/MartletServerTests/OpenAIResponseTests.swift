@@ -107,6 +107,51 @@ struct OpenAIResponseTests {
         }
     }
 
+    /// Whoever sends a response's fields is told of those, wherever the fault was found.
+    @Test func whatIsWrongIsToldWithAResponsesOwnFields() async throws {
+        let long = MartletError(
+            .contextLengthExceeded, "this model's maximum context length is 8 tokens", param: "messages")
+        let answer: OpenAIFake.Answer = { request, exchange in
+            guard case .chat(let messages, _) = request.prompt else { return }
+            let late = MartletError(.invalidRequest, "no token goes on", param: "response_format")
+            if messages.last?["content"] == "late" {
+                try exchange.send(.started(promptTokens: 5, cachedTokens: 0))
+                try exchange.fail(late)
+            } else {
+                try exchange.fail(long)
+            }
+        }
+        try await OpenAIFake.with(answer) { fake in
+            for (input, param) in [("x", "input"), ("late", "text.format")] as [(JSON, JSON)] {
+                let refused = try await fake.post("/v1/responses", ["model": "tiny", "input": input])
+                #expect(refused.status == 400, "\(refused.text)")
+                #expect(try refused.json()["error"]?["param"] == param, "\(refused.text)")
+            }
+            let chat = try await fake.post("/v1/chat/completions", OpenAIFake.chat())
+            #expect(try chat.json()["error"]?["param"] == "messages")
+            for (fields, param, remedy) in [
+                (["max_tokens": 5], "max_tokens", "max_output_tokens"), (["messages": []], "messages", "input"),
+                (["response_format": ["type": "text"]], "response_format", "text.format"),
+                (["num_predict": 5], "num_predict", "max_output_tokens"),
+                (["guided_regex": "a"], "guided_regex", "text.format"),
+                (["options": ["num_ctx": 1]], "options", "max_output_tokens"),
+                (["input": [["role": "tool", "content": "x"]]], "input[0].role", "user, system, developer, assistant"),
+                (["input": [["role": "assistant"]]], "input[0].content", "give a text"),
+                (
+                    ["input": [["role": "assistant", "content": "x", "tool_calls": [[:]]]]], "input[0].tool_calls",
+                    "function_call"
+                ),
+            ] as [(JSONObject, String, String)] {
+                var body: JSONObject = ["model": "tiny", "input": "x"]
+                for (key, value) in fields { body[key] = value }
+                let error = try await fake.post("/v1/responses", .object(body)).json()["error"]
+                #expect(error?["param"] == .string(param), "\(error?.serialized() ?? "")")
+                let message = error?["message"]?.string ?? ""
+                #expect(message.contains(remedy) && !message.contains("max_tokens and"), "\(message)")
+            }
+        }
+    }
+
     private func ended(_ fake: OpenAIFake, _ id: String) async throws -> JSON {
         for _ in 0..<1500 {
             let body = try await fake.live.ask(.GET, "/v1/responses/\(id)").json()

@@ -168,6 +168,64 @@ import Testing
         }
     }
 
+    @Test func `a model of texts is measured on others as its card says of its own`() throws {
+        try Self.withFolder { folder in
+            let card = try #require(try Self.train("llama", folder, Self.path()).card)
+            // The test part is the text's end; of 172 tokens 7 windows of 24 are whole, and each has a token before it.
+            let text = try String(contentsOfFile: folder + "/texts.txt", encoding: .utf8).suffix(172).prefix(7 * 24 + 1)
+            try Data(text.utf8).write(to: URL(filePath: folder + "/others.txt"))
+            let report = try Self.evaluate(folder + "/job/bundle", on: folder + "/others.txt")
+            #expect(report["tokens"] == 168 && report["texts"] == 1 && report["window"] == 24)
+            for metric in ["loss", "perplexity"] {
+                let (expected, found) = (card.metrics["test"]?[metric], report["metrics"]?[metric]?.double)
+                #expect(
+                    abs(try #require(expected) - #require(found)) < 0.01 * (expected ?? 0), "\(report.serialized())")
+            }
+        }
+    }
+
+    @Test func `an adapter is measured with its base, each text on its own`() throws {
+        try Self.withFolder { folder in
+            _ = try Self.tune("adapter: {rank: 4}", folder, Self.path(), steps: 20)
+            // The base as it lies in a home.
+            let base = folder + "/base"
+            try FileManager.default.copyItem(atPath: Self.tiny, toPath: base)
+            var signature = Signature()
+            signature.kind = .language
+            signature.language = LanguageSummary(
+                architecture: "llama", parameterCount: 32_352, contextLength: 512, vocabularyCount: 263, width: 32,
+                layerCount: 2, storedPrecision: "F32", hasChatTemplate: true, generates: true)
+            try JSONEncoder.wire.encode(signature).write(to: URL(filePath: base + "/" + BundleFile.signature))
+            try JSONEncoder.wire.encode(ModelCard()).write(to: URL(filePath: base + "/" + BundleFile.card))
+            let texts = folder + "/texts.jsonl"
+            let lines = ["the swift an inn", "the swift an an inn", "t"].map { "{\"text\": \"\($0)\"}\n" }
+            try Data(lines.joined().utf8).write(to: URL(filePath: texts))
+            let before = try Self.evaluate(base, on: texts)
+            let after = try Self.evaluate(folder + "/job/bundle", base: base, on: texts)
+            #expect(before["texts"] == 3 && before["tokens"] == after["tokens"])
+            let losses = [before, after].compactMap { $0["metrics"]?["loss"]?.double }
+            #expect(losses.count == 2 && losses[1] < losses[0], "\(losses)")
+            // Another order of the texts is the same measure.
+            try Data(lines.reversed().joined().utf8).write(to: URL(filePath: texts))
+            let turned = try #require(try Self.evaluate(base, on: texts)["metrics"]?["loss"]?.double)
+            #expect(abs(turned - losses[0]) < 1e-6)
+        }
+    }
+
+    private static func evaluate(_ bundle: String, base: String? = nil, on file: String) throws -> JSON {
+        let task = EvaluateTask(
+            jobID: "job", bundle: bundle, base: base,
+            dataset: DatasetMount(reference: "d", resolved: "d@1", contentHash: "h", path: file),
+            directory: file + ".job", share: MachineShare(threads: 1))
+        return try compute.run {
+            let link = JobLink(event: { _ in }, progress: { _ in }, stop: { nil })
+            guard case .finished(let result) = try EvaluateJob(task, link: link, serving: path()).run() else {
+                throw MartletError(.internal, "the job did not finish")
+            }
+            return result.report
+        }
+    }
+
     @Test func `a model of texts that was changed is not published`() throws {
         try Self.withFolder { folder in
             do {

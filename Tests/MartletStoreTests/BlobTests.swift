@@ -26,6 +26,40 @@ import Testing
         #expect(try String(contentsOfFile: path, encoding: .utf8) == "abc")
     }
 
+    /// Whatever became of a blob's bytes: the same file again brings them back, also where folders link to it.
+    @Test(arguments: [100, 2 << 20]) func aDamagedBlobIsMendedByTheSameBytesAgain(byteCount: Int) throws {
+        defer { remove() }
+        let blobs = try BlobStore(home: home)
+        let bytes = (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+        let blob = try blobs.store(bytes)
+        let files = [TreeFile(path: "weights", hash: blob.hash, byteCount: byteCount)]
+        let folders = try TreeFolders(home: home, blobs: blobs)
+        let folder = try folders.folder(of: try Tree(files: files))
+        let path = try blobs.path(of: blob.hash)
+        var turned = bytes
+        turned[byteCount / 2] ^= 1
+        for damage in [turned, Array(bytes.prefix(byteCount / 2)), bytes + [0], []] {
+            chmod(path, 0o600)
+            // In place, so that the folder's link has the same bytes.
+            let file = try #require(FileHandle(forUpdatingAtPath: path))
+            try file.truncate(atOffset: 0)
+            try file.write(contentsOf: Data(damage))
+            try file.close()
+            chmod(path, 0o400)
+            #expect(throws: MartletError.self) { try folders.verify(files, in: folder) }
+            #expect(try blobs.store(bytes) == blob)
+            #expect(try [UInt8](Data(contentsOf: URL(filePath: path))) == bytes)
+            try folders.verify(files, in: folder, trustsStamps: true)
+            var status = stat()
+            #expect(lstat(path, &status) == 0 && status.st_mode & 0o777 == 0o400)
+        }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: home + "/blobs/incoming").isEmpty)
+        // Pinned once for each time that it was stored.
+        blobs.unpin(Array(repeating: blob.hash, count: 5))
+        #expect(try blobs.beginCollection().map(\.hash) == [blob.hash])
+        blobs.endCollection()
+    }
+
     @Test(arguments: [
         "../../etc/passwd", "", "sha256:abc", String(repeating: "A", count: 64), String(repeating: "a", count: 63),
     ])

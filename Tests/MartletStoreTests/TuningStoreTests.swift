@@ -107,9 +107,30 @@ import Testing
                 model: try model("ft-tiny", "three"), alias: "y", at: now)
             #expect(late == nil)
             // An alias goes with its version.
-            try await store.deleteModel("ft-tiny", version: 2, projectID: "p")
+            #expect(try await store.deleteModel("ft-tiny", version: 2, projectID: "p", force: false))
             #expect(try await store.resolveModel("ft:tiny:acme::1", projectID: "p") == nil)
             #expect(try await store.modelAliases(projectID: "p").map(\.alias) == ["ft:tiny:acme::1:ckpt-step-3"])
+        }
+    }
+
+    @Test func aRolloutIsStoredOnlyWhileItsModelAndItsGateAreThere() async throws {
+        try await with { store in
+            let job = try await submitTuning(store)
+            _ = try await store.succeed(job: job, model: try model("m", "one"), result: .null, at: now)
+            var live = StoredDeployment(projectID: "p", name: "live", model: "m@1", replicas: 1, createdAt: now)
+            live.nextModel = "m@1"
+            let gate = StoredGate(
+                projectID: "p", name: "live", model: "m@1", replicas: nil, evalID: "e", runID: "r", keyID: "k",
+                createdAt: now)
+            #expect(try await !store.begin(live, gate: gate))
+            #expect(try await store.deployments().isEmpty)
+            #expect(try await store.begin(live))
+            #expect(try await store.deployments() == [live])
+            #expect(try await !store.deleteModel("m", version: 1, projectID: "p", force: false))
+            #expect(try await store.deleteModel("m", version: 1, projectID: "p", force: true))
+            live.replicas = 2
+            #expect(try await !store.begin(live))
+            #expect(try await store.deployments().map(\.replicas) == [1])
         }
     }
 

@@ -40,9 +40,9 @@ import Testing
         return try onCompute { try TrainJob(task, link: told.link(), serving: .plain).run() }
     }
 
-    @Test func `an empty text in a folder of texts is left out of the training`() throws {
+    @Test func `an empty text and a folder in a folder of texts are left out of the training`() throws {
         let (scratch, told) = (try Scratch(), Told())
-        for (name, text) in [("a", Self.rhymes), ("b", ""), ("c", Self.rhymes)] {
+        for (name, text) in [("a", Self.rhymes), ("b", ""), ("c", Self.rhymes), ("old/d", Self.rhymes)] {
             try scratch.write("rhymes/\(name).txt", text)
         }
         let tree = try RecipeReader.read(
@@ -60,6 +60,30 @@ import Testing
         }
         #expect(told.event("data")?.message.contains("of 2 texts") == true)
         #expect(told.events.contains { $0.message == "1 file is empty and is left out: b.txt" })
+        #expect(
+            told.events.contains { $0.message.hasPrefix("1 folder beside the files is left out: old (1 file); put") })
+    }
+
+    /// Each token is foretold once: from what stands before a text, or from the token before it.
+    @Test func `texts are cut into windows that foretell each token once`() {
+        func windows(_ texts: [Int64], lead: [Int64], length: Int) -> [TokenExample] {
+            var cut = TextWindows(lead: lead, length: length)
+            var found: [TokenExample] = []
+            for text in texts {
+                for token in 0..<text { cut.add(token).map { found.append($0) } }
+                cut.finish().map { found.append($0) }
+            }
+            return found
+        }
+        func all(_ tokens: [Int64]...) -> [TokenExample] {
+            tokens.map { TokenExample(tokens: $0, isLearnt: $0.indices.map { $0 > 0 }) }
+        }
+        #expect(windows([8, 1, 2], lead: [], length: 3) == all([0, 1, 2, 3], [3, 4, 5, 6], [6, 7], [0, 1]))
+        #expect(windows([8], lead: [9], length: 3) == all([9, 0, 1, 2], [9, 3, 4, 5], [9, 6, 7]))
+        #expect(windows([3, 1, 0], lead: [9], length: 3) == all([9, 0, 1, 2], [9, 0]))
+        #expect(windows([3], lead: [], length: 1) == all([0, 1], [1, 2]))
+        // A window has room for a token behind what stands before it.
+        #expect(windows([2], lead: [7, 8, 9], length: 2) == all([7, 0, 1]))
     }
 
     private static func weights(_ scratch: Scratch) throws -> Data {

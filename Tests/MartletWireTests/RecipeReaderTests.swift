@@ -89,6 +89,46 @@ import Testing
         #expect(recipe.inputs[1].normalize == .minmax)
     }
 
+    /// What an option brought is no fault of the file.
+    @Test(arguments: [
+        ("training.epochs=five", "training.epochs: 'five' is not a whole number of at least 1"),
+        ("training.optimizer={type: adan}", "training.optimizer.type: 'adan' is not one of"),
+        ("training.batch=8", "training.batch: unknown key 'batch'"),
+        ("evaluation.sample.tokens=-1", "evaluation.sample.tokens: -1 is not a whole number"),
+        ("outputs.label.loss=mse", "outputs.label.loss.type: a category output cannot have the loss mse"),
+        ("data.split.train=0.5", "data.split: train, validation and test add up to 0.7"),
+        ("data.clean.0={fil: {}}", "data.clean[0]: unknown cleaning step 'fil'"),
+    ])
+    func aFaultOfASettingNamesTheOptionAndItsValue(setting: String, message: String) throws {
+        let error = try #require(throws: MartletError.self) {
+            try RecipeReader.read(text: Self.good, file: "r.yaml", settings: [setting])
+        }
+        #expect(error.code == .invalidRecipe)
+        #expect(error.message.hasPrefix("--set \(setting): \(message)"), "\(error.message)")
+    }
+
+    @Test func aFaultOfASectionNamesWhatASettingChangedInIt() throws {
+        let text = Self.filled("data: {source: x, split: {train: 0.8, test: 0.1}}")
+        let error = try #require(throws: MartletError.self) {
+            try RecipeReader.read(text: text, file: "r.yaml", settings: ["data.split.test=0.4"])
+        }
+        #expect(error.message.hasPrefix("--set data.split.test=0.4: data.split: train, validation"), "\(error.message)")
+    }
+
+    @Test func aSettingThatCannotBePlacedNamesItself() throws {
+        for setting in ["name.first=x", "data.clean.9.fill=x"] {
+            let error = try #require(throws: MartletError.self) {
+                try RecipeReader.read(text: Self.good, file: "r.yaml", settings: [setting])
+            }
+            #expect(error.code == .usage && error.message.hasPrefix("--set \(setting): "), "\(error.message)")
+        }
+        // What stands in the file is still told by its line.
+        let error = try #require(throws: MartletError.self) {
+            try RecipeReader.read(text: Self.good + "\nlater: 1", file: "r.yaml", settings: ["training.epochs=2"])
+        }
+        #expect(error.message.hasPrefix("r.yaml:20: later: unknown key"), "\(error.message)")
+    }
+
     @Test(arguments: ["[", "a: [b", "a: 1\na: 2", "", "&a [*a]", String(repeating: "[", count: 10_000)])
     func brokenTextIsAnErrorAndNotACrash(text: String) {
         #expect(throws: MartletError.self) { try RecipeReader.read(text: text, file: "r.yaml") }

@@ -31,30 +31,31 @@ enum SourceCatalog {
         _ sources: ResolvedSources, csv: CSVConfig, for purpose: Purpose = .rows, watch: ReadingWatch = ReadingWatch()
     ) throws -> Table {
         var parts: [TablePart] = []
+        var left = LeftFolders()
         let groups: [(Split?, [String])] = [
             (nil, sources.all), (.train, sources.train), (.validation, sources.validation), (.test, sources.test),
         ]
         for (split, paths) in groups {
-            for path in paths { parts += try self.parts(path, split: split, csv: csv, for: purpose) }
+            for path in paths { parts += try self.parts(path, split: split, csv: csv, for: purpose, &left) }
         }
         let empty = parts.filter(\.isEmpty)
         if let first = empty.first, empty.count == parts.count {
             throw MartletError(.invalidData, "the file '\(first.name)' is empty; give one row a line")
         }
         return try Table(
-            parts: parts.filter { !$0.isEmpty }, emptyNames: empty.map(\.name), mixesTexts: purpose == .texts,
-            watch: watch)
+            parts: parts.filter { !$0.isEmpty }, emptyNames: empty.map(\.name), leftFolders: left,
+            mixesTexts: purpose == .texts, watch: watch)
     }
 
     private static func parts(
-        _ path: String, split: Split?, csv: CSVConfig, for purpose: Purpose
+        _ path: String, split: Split?, csv: CSVConfig, for purpose: Purpose, _ left: inout LeftFolders
     ) throws -> [TablePart] {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw MartletError(
                 .notFound, "there is no file or folder '\(path)'; check data.source", param: "data.source")
         }
-        let found = isFolder.boolValue ? try folder(path, csv: csv, for: purpose) : [try file(path, csv: csv)]
+        let found = isFolder.boolValue ? try folder(path, csv: csv, for: purpose, &left) : [try file(path, csv: csv)]
         guard let split else { return found }
         // A folder that comes split gives only the part that was asked for.
         let matching = found.filter { $0.split == split }
@@ -138,30 +139,29 @@ enum SourceCatalog {
         return words
     }
 
+    /// - Parameter split: the name of the folder where it is one of those that a folder comes split in.
     private static func folder(
-        _ path: String, csv: CSVConfig, for purpose: Purpose, depth: Int = 0
+        _ path: String, csv: CSVConfig, for purpose: Purpose, split: String? = nil, _ left: inout LeftFolders
     ) throws -> [TablePart] {
         let name = (path as NSString).lastPathComponent
-        let entries = try FileManager.default.contentsOfDirectory(atPath: path).filter { !$0.hasPrefix(".") }.sorted()
-        var folders: [String] = []
-        var files: [String] = []
-        for entry in entries {
-            var isFolder: ObjCBool = false
-            guard FileManager.default.fileExists(atPath: path + "/" + entry, isDirectory: &isFolder) else { continue }
-            if isFolder.boolValue { folders.append(entry) } else { files.append(entry) }
-        }
-        if !folders.isEmpty, depth == 0, folders.allSatisfy({ Split.named($0) != nil }) {
-            return try folders.flatMap { sub in
-                try folder(path + "/" + sub, csv: csv, for: purpose, depth: 1).map {
-                    var part = $0
+        let contents = try FolderContents(path)
+        let (files, folders) = (contents.files, contents.folders)
+        if !folders.isEmpty, split == nil, folders.allSatisfy({ Split.named($0) != nil }) {
+            var parts: [TablePart] = []
+            for sub in folders {
+                for var part in try folder(path + "/" + sub, csv: csv, for: purpose, split: sub, &left) {
                     part.name = sub + "/" + part.name
                     part.split = Split.named(sub)
-                    return part
+                    parts.append(part)
                 }
             }
+            return parts
         }
         let tables = try self.tables(path, files, csv, for: purpose)
-        if !tables.isEmpty { return tables }
+        guard tables.isEmpty else {
+            left.add(folders, in: path, prefix: split.map { $0 + "/" } ?? "")
+            return tables
+        }
         if let images = try ImageFolder(path: path, folders: folders, files: files) {
             return [
                 TablePart(name: name, columns: images.partColumns, format: "images") {
@@ -169,10 +169,15 @@ enum SourceCatalog {
                 }
             ]
         }
+        let inside =
+            folders.isEmpty
+            ? ""
+            : ". Its folders (\(folders.prefix(5).joined(separator: ", "))\(folders.count > 5 ? ", …" : "")) are read where "
+                + "each is called train, validation or test, or holds images"
         throw MartletError(
             .invalidData,
             "the folder '\(name)' holds no data that can be read; give CSV, JSON lines, IDX, text, or one subfolder of PNG "
-                + "or JPEG files for each label", param: "data.source")
+                + "or JPEG files for each label" + inside, param: "data.source")
     }
 
     /// The files of a folder that are tables of one kind, and, where texts are wanted, the documents beside them.

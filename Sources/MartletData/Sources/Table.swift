@@ -52,14 +52,18 @@ struct Table {
     let watch: ReadingWatch
     /// Files without a byte, which are no parts.
     private let emptyNames: [String]
+    /// Folders beside the parts, which are not read.
+    let leftFolders: LeftFolders
     private let places: [String: Int]
 
     /// - Parameter mixesTexts: whether texts may stand among rows with other columns.
     init(
-        parts: [TablePart], emptyNames: [String] = [], mixesTexts: Bool = false, watch: ReadingWatch = ReadingWatch()
+        parts: [TablePart], emptyNames: [String] = [], leftFolders: LeftFolders = LeftFolders(),
+        mixesTexts: Bool = false, watch: ReadingWatch = ReadingWatch()
     ) throws {
         self.watch = watch
         self.emptyNames = emptyNames
+        self.leftFolders = leftFolders
         let rows = parts.filter { !mixesTexts || $0.text == nil }
         guard let first = rows.first ?? parts.first else {
             throw MartletError(
@@ -86,8 +90,10 @@ struct Table {
         places = Dictionary(columns.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
-    /// What a person should hear of the files without a byte; nil where there are none.
-    var emptyRemark: String? {
+    /// What a person should hear of files and folders that are not read.
+    var remarks: [String] { [emptyRemark, leftFolders.remark].compactMap { $0 } }
+
+    private var emptyRemark: String? {
         guard !emptyNames.isEmpty else { return nil }
         let shown = emptyNames.prefix(5).joined(separator: ", ") + (emptyNames.count > 5 ? ", …" : "")
         let counted = emptyNames.count == 1 ? "1 file is empty and is" : "\(emptyNames.count) files are empty and are"
@@ -97,7 +103,7 @@ struct Table {
     /// The place of a column. Throws `invalidRecipe` that names the nearest column.
     func place(of column: String, for purpose: String) throws -> Int {
         if let place = places[column.precomposedStringWithCanonicalMapping] ?? places[column] { return place }
-        let nearest = NearestName.of(column, among: columns).map { "; did you mean '\($0)'?" } ?? ""
+        let nearest = NearestName.of(column, among: columns).map { "; did you mean '\($0)'?" } ?? "."
         throw MartletError(
             .invalidRecipe,
             "\(purpose) needs the column '\(column)', which the data does not have\(nearest) It has: "

@@ -87,22 +87,11 @@ extension DeploymentService {
     // MARK: A deployment that names an adapter
 
     /// Asks the adapter once through its base, and then lets the deployment answer with it.
-    func roll(
-        outAdapter model: ModelInfo, as key: Router.Key, replicas: Int
-    ) async throws -> Task<Void, any Error> {
-        var entry =
-            entries[key]
-            ?? Entry(
-                stored: StoredDeployment(
-                    projectID: key.project, name: key.name, model: model.reference, replicas: replicas,
-                    createdAt: environment.clock.now()))
+    func load(adapter model: ModelInfo, for entry: inout Entry, _ key: Router.Key) -> Task<Void, any Error> {
         let (earlier, abandoned) = (entry.rollout, entry.next)
-        entry.stored.nextModel = model.reference
-        entry.stored.replicas = replicas
-        entry.stored.error = nil
         entry.next = nil
         entry.nextAdapter = model
-        entry.rollout = Task {
+        return Task {
             earlier?.cancel()
             await abandoned?.stop()
             do {
@@ -113,9 +102,6 @@ extension DeploymentService {
             }
             await self.switchOver(toAdapter: model, key)
         }
-        entries[key] = entry
-        try await save(key)
-        return entries[key]?.rollout ?? Task { throw CancellationError() }
     }
 
     /// One token through the adapter, so that what does not fit shows now.

@@ -6,26 +6,39 @@ extension DeploymentService {
     /// Loads `model` beside what answers now, and switches once every replica has done a forward pass.
     ///
     /// A rollout that comes while another runs takes its place.
+    /// - Parameters:
+    ///   - makes: whether a deployment that is not there is made; else it is `notFound`.
+    ///   - gate: what let the model through.
+    /// - Throws: `conflict` where the model or the gate was deleted meanwhile.
     func roll(
-        out model: ModelInfo, as name: String, replicas: Int, projectID: String
+        out model: ModelInfo, as key: Router.Key, replicas: Int, makes: Bool = true, gate: StoredGate? = nil
     ) async throws -> Task<Void, any Error> {
         guard !isStopping else { throw MartletError(.unavailable, "martlet serve is stopping; try again soon") }
-        let key = Router.Key(project: projectID, name: name)
-        if model.base != nil { return try await roll(outAdapter: model, as: key, replicas: replicas) }
+        guard makes || entries[key] != nil else {
+            throw MartletError(.notFound, "the deployment '\(key.name)' was deleted meanwhile; deploy it again")
+        }
         var entry =
             entries[key]
             ?? Entry(
                 stored: StoredDeployment(
-                    projectID: projectID, name: name, model: model.reference, replicas: replicas,
+                    projectID: key.project, name: key.name, model: model.reference, replicas: replicas,
                     createdAt: environment.clock.now()))
-        let (earlier, abandoned) = (entry.rollout, entry.next)
-        let group = ReplicaGroup(model: model, environment: environment)
         entry.stored.nextModel = model.reference
         entry.stored.replicas = replicas
         entry.stored.error = nil
+        let rollout = model.base == nil ? load(model, for: &entry, key) : load(adapter: model, for: &entry, key)
+        entry.rollout = rollout
+        entries[key] = entry
+        try await begin(rollout, of: model, key, gate)
+        return entries[key]?.rollout ?? Task { throw CancellationError() }
+    }
+
+    private func load(_ model: ModelInfo, for entry: inout Entry, _ key: Router.Key) -> Task<Void, any Error> {
+        let (earlier, abandoned, replicas) = (entry.rollout, entry.next, entry.stored.replicas)
+        let group = ReplicaGroup(model: model, environment: environment)
         entry.next = group
         entry.nextAdapter = nil
-        entry.rollout = Task {
+        return Task {
             earlier?.cancel()
             await abandoned?.stop()
             await group.scale(to: replicas)
@@ -37,9 +50,45 @@ extension DeploymentService {
             }
             await self.switchOver(to: group, key)
         }
-        entries[key] = entry
-        try await save(key)
-        return entries[key]?.rollout ?? Task { throw CancellationError() }
+    }
+
+    /// Stores a rollout that has just begun. Where its model is gone by now, or the gate that let it through, it is over,
+    /// and with it a deployment that it made.
+    private func begin(
+        _ rollout: Task<Void, any Error>, of model: ModelInfo, _ key: Router.Key, _ gate: StoredGate?
+    ) async throws {
+        let over: Entry? = try await change { service in
+            // Another rollout stores itself, and what was deleted stays so.
+            guard service.entries[key]?.rollout == rollout else { return nil }
+            service.entries[key]?.stored.updatedAt = service.environment.clock.now()
+            guard let stored = service.entries[key]?.stored else { return nil }
+            if try await service.store.begin(stored, gate: gate) {
+                service.entries[key]?.isStored = true
+                return nil
+            }
+            return service.end(rollout, key)
+        }
+        guard let over else { return }
+        rollout.cancel()
+        await over.next?.stop()
+        if !over.isStored { await over.group?.stop() }
+        throw MartletError(
+            .conflict,
+            "'\(model.reference)'\(gate == nil ? "" : ", or the gate of '\(key.name)',") was deleted meanwhile; "
+                + "'\(key.name)' was not deployed with it")
+    }
+
+    /// The deployment as it was before its rollout is taken back.
+    private func end(_ rollout: Task<Void, any Error>, _ key: Router.Key) -> Entry? {
+        guard let entry = entries[key], entry.rollout == rollout else { return nil }
+        entries[key]?.next = nil
+        entries[key]?.nextAdapter = nil
+        entries[key]?.stored.nextModel = nil
+        if !entry.isStored {
+            entries[key] = nil
+            router.set(nil, for: key)
+        }
+        return entry
     }
 
     private func switchOver(to group: ReplicaGroup, _ key: Router.Key) async {
@@ -80,9 +129,13 @@ extension DeploymentService {
     }
 
     func save(_ key: Router.Key) async throws {
-        entries[key]?.stored.updatedAt = environment.clock.now()
-        guard let stored = entries[key]?.stored else { return }
-        try await store.save(stored)
+        try await change { service in
+            service.entries[key]?.stored.updatedAt = service.environment.clock.now()
+            // As it is by now: what was deleted meanwhile stays so.
+            guard let stored = service.entries[key]?.stored else { return }
+            try await service.store.save(stored)
+            service.entries[key]?.isStored = true
+        }
     }
 
     // MARK: Life
@@ -95,7 +148,8 @@ extension DeploymentService {
         }
         let deployments = try await store.deployments()
         for stored in deployments {
-            entries[Router.Key(project: stored.projectID, name: stored.name)] = Entry(stored: stored)
+            entries[Router.Key(project: stored.projectID, name: stored.name)] = Entry(
+                stored: stored, isStored: true)
         }
         var adapters: [StoredDeployment] = []
         for stored in deployments where stored.replicas > 0 {
@@ -112,13 +166,13 @@ extension DeploymentService {
     private func start(_ stored: StoredDeployment) async {
         do {
             let current = try await model(stored.model, projectID: stored.projectID)
-            let rollout = try await roll(
-                out: current, as: stored.name, replicas: stored.replicas, projectID: stored.projectID)
+            let key = Router.Key(project: stored.projectID, name: stored.name)
+            let rollout = try await roll(out: current, as: key, replicas: stored.replicas)
             guard let next = stored.nextModel, next != stored.model else { return }
             Task {
                 // Whether that answers is told by the deployment itself.
                 try? await rollout.value
-                await self.goOn(to: next, stored)
+                await self.goOn(to: next, stored, after: rollout)
             }
         } catch {
             let reason = (error as? MartletError)?.message ?? "\(error)"
@@ -127,17 +181,18 @@ extension DeploymentService {
         }
     }
 
-    /// Begins anew the rollout that an earlier `serve` left in its middle.
-    private func goOn(to next: String, _ stored: StoredDeployment) async {
+    /// Begins anew the rollout that an earlier `serve` left in its middle, unless the deployment was deleted or deployed
+    /// again since.
+    private func goOn(to next: String, _ stored: StoredDeployment, after rollout: Task<Void, any Error>) async {
+        let key = Router.Key(project: stored.projectID, name: stored.name)
         do {
             let model = try await model(next, projectID: stored.projectID)
-            _ = try await roll(out: model, as: stored.name, replicas: stored.replicas, projectID: stored.projectID)
+            guard entries[key]?.rollout == rollout else { return }
+            _ = try await roll(out: model, as: key, replicas: stored.replicas, makes: false)
         } catch  where !isStopping {
             let reason = (error as? MartletError)?.message ?? "\(error)"
             environment.logger.error("the deployment \(stored.name) does not go on to \(next): \(reason)")
-            await note(
-                "it does not go on to \(next): \(reason)",
-                onDeployment: Router.Key(project: stored.projectID, name: stored.name))
+            await note("it does not go on to \(next): \(reason)", onDeployment: key)
         } catch {}
     }
 

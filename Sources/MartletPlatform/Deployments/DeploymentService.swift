@@ -24,6 +24,8 @@ public actor DeploymentService {
         var adapter: ModelInfo?
         var nextAdapter: ModelInfo?
         var rollout: Task<Void, any Error>?
+        /// Whether its row is there.
+        var isStored = false
     }
     let store: Store
     let audit: AuditLog
@@ -41,6 +43,8 @@ public actor DeploymentService {
     /// Requests that wait until a model's place is free, in the order in which they came.
     var tickets: [Int] = []
     var nextTicket = 0
+    /// The last change of stored deployments; the next one waits for it.
+    private var lastChange: Task<Void, Never>?
 
     static let replicaLimit = 64
 
@@ -61,6 +65,13 @@ public actor DeploymentService {
     public func deploy(
         _ request: DeploymentRequest, wait: Bool = true, by principal: Principal
     ) async throws -> DeploymentInfo {
+        try await deploy(request, gate: nil, wait: wait, by: principal)
+    }
+
+    /// The same for what `gate` has let through: where that is gone by now, nothing is deployed.
+    func deploy(
+        _ request: DeploymentRequest, gate: StoredGate?, wait: Bool, by principal: Principal
+    ) async throws -> DeploymentInfo {
         try principal.require(.developer)
         let model = try await model(request.model, by: principal)
         guard model.card.unmetRequirements.isEmpty else {
@@ -74,7 +85,8 @@ public actor DeploymentService {
             request.replicas ?? entries[Router.Key(project: principal.project, name: name)]?.stored.replicas ?? 1
         try Self.check(replicas: replicas)
         try await audit.record("deployment.deploy", on: "\(name): \(model.reference)", by: principal)
-        let rollout = try await roll(out: model, as: name, replicas: replicas, projectID: principal.project)
+        let key = Router.Key(project: principal.project, name: name)
+        let rollout = try await roll(out: model, as: key, replicas: replicas, gate: gate)
         guard wait else { return try await show(name, by: principal) }
         return try await finished(rollout, name, by: principal)
     }
@@ -125,7 +137,7 @@ public actor DeploymentService {
         await entries[key]?.next?.scale(to: replicas)
         if let entry = entries[key], entry.group == nil, entry.next == nil, replicas > 0 {
             let model = try await model(entry.stored.model, projectID: key.project)
-            try await roll(out: model, as: key.name, replicas: replicas, projectID: key.project).value
+            try await roll(out: model, as: key, replicas: replicas, makes: false).value
         } else if let group = entries[key]?.group {
             await group.scale(to: replicas)
             try await group.untilReady()
@@ -158,10 +170,13 @@ public actor DeploymentService {
         }
         let (key, _) = try await entry(name, principal)
         try await audit.record("deployment.delete", on: key.name, by: principal)
-        try await store.deleteDeployment(key.name, projectID: key.project)
-        router.set(nil, for: key)
-        // As it is by now: a rollout may have gone on meanwhile.
-        guard let entry = entries.removeValue(forKey: key) else { return }
+        let gone = try await change { service in
+            try await service.store.deleteDeployment(key.name, projectID: key.project)
+            service.router.set(nil, for: key)
+            // As it is by now: a rollout may have gone on, or begun, meanwhile.
+            return service.entries.removeValue(forKey: key)
+        }
+        guard let entry = gone else { return }
         entry.rollout?.cancel()
         await entry.next?.stop()
         await entry.group?.stop()
@@ -202,6 +217,20 @@ public actor DeploymentService {
         let deployed = entries.filter { $0.key.project == projectID }.values.flatMap { [$0.group, $0.next] }
         let groups = deployed + [loaded[Router.Key(project: projectID, name: reference)]]
         return groups.compactMap { $0 }.first { $0.reference == reference && $0.report != nil }?.report?.serving
+    }
+
+    /// Changes what is stored of deployments, one change after another: each sees what the one before made of `entries`,
+    /// so that what was decided last is what is stored.
+    func change<Value: Sendable>(
+        _ body: @escaping @Sendable (isolated DeploymentService) async throws -> Value
+    ) async throws -> Value {
+        let before = lastChange
+        let change = Task {
+            await before?.value
+            return try await body(self)
+        }
+        lastChange = Task { _ = await change.result }
+        return try await change.value
     }
 
     // MARK: Look-ups

@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import MartletStore
 import MartletWire
+import Synchronization
 
 /// Deployments with a gate: a model takes over only after an eval's run on it has passed.
 ///
@@ -14,6 +15,7 @@ public final class GateService: Sendable {
     private let store: Store
     private let clock: PlatformClock
     private let logger: Logger
+    private let isStopping = Mutex(false)
 
     /// A key of an eval's metadata: the part of items that must pass, 0 to 1. Without it all must.
     public static let threshold = "pass_rate"
@@ -56,7 +58,15 @@ public final class GateService: Sendable {
             return try await show(gate.name, by: principal)
         }
         // On its own: a client that leaves does not undo it.
-        return try await Task { try await self.decide(gate, wait: wait, by: principal) }.value
+        return try await Task {
+            do {
+                return try await self.decide(gate, wait: wait, by: principal)
+            } catch let error as Undecided {
+                // Whoever waits learns of it now, and need not ask again.
+                if error.isTriedAgain { self.decideAlone(gate, after: Self.retryInterval, by: principal) }
+                throw error.reason
+            }
+        }.value
     }
 
     /// A deployment with its gate, where one is not decided; also the one that a gate has yet to let begin.
@@ -83,16 +93,34 @@ public final class GateService: Sendable {
         return found.sorted { $0.name < $1.name }
     }
 
-    /// Decides where nobody waits for it; the deployment's `error` and the audit log say how it went.
-    private func decideAlone(_ gate: StoredGate, by principal: Principal) {
+    /// How long until a decision that could not be written down is tried again.
+    private static let retryInterval = Duration.seconds(2)
+
+    /// Decides where nobody waits for it, as often as it takes; the deployment's `error` and the audit log say how it went.
+    private func decideAlone(_ gate: StoredGate, after delay: Duration? = nil, by principal: Principal) {
         Task {
-            do {
-                _ = try await decide(gate, wait: false, by: principal)
-            } catch {
-                logger.warning("the gate of the deployment '\(gate.name)' is over: \(error)")
+            if let delay, (try? await clock.sleep(delay)) == nil { return }
+            var isTold = false
+            while !isStopping.withLock({ $0 }) {
+                do {
+                    _ = try await decide(gate, wait: false, by: principal)
+                    return
+                } catch let error as Undecided where error.isTriedAgain {
+                    if !isTold {
+                        logger.warning("the gate of '\(gate.name)' is not decided, and is tried again: \(error.reason)")
+                    }
+                    isTold = true
+                } catch {
+                    logger.warning("the gate of the deployment '\(gate.name)' is over: \(error)")
+                    return
+                }
+                guard (try? await clock.sleep(Self.retryInterval)) != nil else { return }
             }
         }
     }
+
+    /// What is not decided is left to the next `serve`.
+    func stop() { isStopping.withLock { $0 = true } }
 
     /// Goes on with what an earlier `serve` left undecided.
     func start() async throws {
@@ -131,42 +159,65 @@ public final class GateService: Sendable {
         return gate
     }
 
-    /// Waits for the run's end, and deploys exactly the model that it judged, or says why not.
+    /// Waits for the run's end, and deploys exactly the model that it judged, or says why not. Throws `Undecided` where
+    /// that cannot be done, or written down, now.
     private func decide(_ gate: StoredGate, wait: Bool, by principal: Principal) async throws -> DeploymentInfo {
         do {
             try await pass(gate, by: principal)
-        } catch let error as Undecided {
-            throw error.reason
-        } catch let error as MartletError {
-            try? await audit.record(
-                "deployment.gate", on: "\(gate.name): \(gate.model), run \(gate.runID)", by: principal,
-                outcome: "refused")
+        } catch let refusal as MartletError where refusal.httpStatus < 500 {
+            try await repeatably(refusal) { try await record("refused", gate, by: principal) }
             // A newer request for the deployment has its own reasons.
-            if try await store.isOpen(gate) {
-                await deployments.note(error, onDeployment: gate.name, ofModel: gate.model, by: principal)
-                try await store.deleteGate(gate.name, projectID: gate.projectID, runID: gate.runID)
+            try await repeatably(refusal) {
+                if try await store.isOpen(gate) { try await close(gate, refusal, by: principal) }
             }
-            throw error
+            throw refusal
+        } catch let error as MartletError {
+            throw Undecided(reason: error, isTriedAgain: true)
         }
-        try await audit.record(
-            "deployment.gate", on: "\(gate.name): \(gate.model), run \(gate.runID)", by: principal, outcome: "passed")
+        try await repeatably { try await record("passed", gate, by: principal) }
         let request = DeploymentRequest(model: gate.model, name: gate.name, replicas: gate.replicas)
-        let info: DeploymentInfo
-        do {
-            info = try await deployments.deploy(request, wait: false, by: principal)
-        } catch let error as MartletError where error.httpStatus < 500 {
-            // Another try would end no better: what passed is not there any more.
-            await deployments.note(error, onDeployment: gate.name, ofModel: gate.model, by: principal)
-            try await store.deleteGate(gate.name, projectID: gate.projectID, runID: gate.runID)
-            throw error
+        let info = try await repeatably {
+            do {
+                return try await deployments.deploy(request, gate: gate, wait: false, by: principal)
+            } catch let error as MartletError where error.httpStatus < 500 {
+                // Another try would end no better: what passed is not there any more.
+                try await close(gate, error, by: principal)
+                throw error
+            }
         }
         // From here on the deployment's own record says where it goes.
-        try await store.deleteGate(gate.name, projectID: gate.projectID, runID: gate.runID)
+        try await repeatably { try await close(gate, nil, by: principal) }
         return wait ? try await deployments.deployed(info.name, by: principal) : info
     }
 
-    /// The server stops before the run is over: the next one decides.
-    private struct Undecided: Error { var reason: MartletError }
+    /// Runs one part of a decision; where the server cannot do it now, that is `Undecided`, for the reason given or its own.
+    private func repeatably<Value>(
+        _ reason: MartletError? = nil, _ body: () async throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await body()
+        } catch let error as MartletError where error.httpStatus >= 500 {
+            throw Undecided(reason: reason ?? error, isTriedAgain: true)
+        }
+    }
+
+    private func record(_ outcome: String, _ gate: StoredGate, by principal: Principal) async throws {
+        try await audit.record(
+            "deployment.gate", on: "\(gate.name): \(gate.model), run \(gate.runID)", by: principal, outcome: outcome)
+    }
+
+    /// Ends a gate that is decided; `reason` is why its model does not take over.
+    private func close(_ gate: StoredGate, _ reason: MartletError?, by principal: Principal) async throws {
+        if let reason { await deployments.note(reason, onDeployment: gate.name, ofModel: gate.model, by: principal) }
+        try await store.deleteGate(gate.name, projectID: gate.projectID, runID: gate.runID)
+    }
+
+    /// Why a gate is not decided. It is tried again where the disk or the database was in the way; where the server stops
+    /// before the run is over, the next one decides.
+    private struct Undecided: Error {
+        var reason: MartletError
+        var isTriedAgain = false
+    }
 
     private func pass(_ gate: StoredGate, by principal: Principal) async throws {
         await evals.untilOver(gate.runID)

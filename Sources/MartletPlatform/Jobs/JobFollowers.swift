@@ -1,76 +1,120 @@
 import Foundation
 import MartletWire
 
-/// Those who follow jobs: each hears the history first, then what happens, each event once and in order.
+/// Those who follow jobs. Of what happens nothing is kept for a reader, however slow it is, but the newest progress and
+/// the newest state: events it reads as they are stored, and a bell tells it that there is something to read.
 struct JobFollowers {
-    private struct Follower {
-        var continuation: AsyncStream<JobUpdate>.Continuation
+    /// What a reader has not been given yet.
+    struct News {
         /// The last event that it was given.
         var sequence: Int
-        /// What happened while the history was being read; nil once that is done.
-        var backlog: [JobUpdate]? = []
+        var hasEvents = true
+        var progress: JobProgress?
+        var state: JobInfo?
+    }
+    private struct Follower {
+        let bell: AsyncStream<Void>.Continuation
+        var news: News
     }
     private var followers: [String: [UUID: Follower]] = [:]
-    private static let bufferLimit = 100_000
 
-    mutating func add(job: String, after: Int) -> (id: UUID, stream: AsyncStream<JobUpdate>) {
-        let id = UUID()
-        let (stream, continuation) = AsyncStream.makeStream(
-            of: JobUpdate.self, bufferingPolicy: .bufferingOldest(Self.bufferLimit))
-        followers[job, default: [:]][id] = Follower(continuation: continuation, sequence: after)
-        return (id, stream)
+    mutating func add(_ id: UUID, job: String, after: Int, bell: AsyncStream<Void>.Continuation) {
+        followers[job, default: [:]][id] = Follower(bell: bell, news: News(sequence: after))
     }
 
-    mutating func remove(job: String, id: UUID) {
-        followers[job]?[id] = nil
+    mutating func remove(_ id: UUID, job: String) {
+        followers[job]?.removeValue(forKey: id)?.bell.finish()
         if followers[job]?.isEmpty == true { followers[job] = nil }
     }
 
-    func continuation(job: String, id: UUID) -> AsyncStream<JobUpdate>.Continuation? {
-        followers[job]?[id]?.continuation
+    /// What is new for a reader, which counts as given; nil where it follows no more.
+    mutating func take(_ id: UUID, job: String) -> News? {
+        guard let news = followers[job]?[id]?.news else { return nil }
+        followers[job]?[id]?.news = News(sequence: news.sequence, hasEvents: false)
+        return news
     }
 
-    /// The history as stored, and then what happened since it was asked for.
-    mutating func replay(_ history: [JobEventInfo], now: JobInfo, job: String, id: UUID) {
-        guard var follower = followers[job]?[id] else { return }
-        let backlog = follower.backlog ?? []
-        follower.backlog = nil
-        followers[job]?[id] = follower
-        for event in history { give(.event(event), job: job, id: id) }
-        give(.state(now), job: job, id: id)
-        for update in backlog { give(update, job: job, id: id) }
+    /// Takes note of how far a reader is. With `rest` there are more events, and that is for after them.
+    mutating func read(upTo sequence: Int, rest: News?, _ id: UUID, job: String) {
+        followers[job]?[id]?.news.sequence = sequence
+        guard let rest, var news = followers[job]?[id]?.news else { return }
+        news.hasEvents = true
+        news.progress = news.progress ?? rest.progress
+        news.state = news.state ?? rest.state
+        followers[job]?[id]?.news = news
     }
 
     mutating func publish(_ update: JobUpdate, job: String) {
-        for id in followers[job, default: [:]].keys { give(update, job: job, id: id) }
+        for id in followers[job, default: [:]].keys { publish(update, to: id, job: job) }
     }
 
+    /// The job as it is for a new reader, unless that has heard of a newer state.
+    mutating func begin(_ id: UUID, now: JobInfo, job: String) {
+        guard followers[job]?[id]?.news.state == nil else { return }
+        publish(.state(now), to: id, job: job)
+    }
+
+    private mutating func publish(_ update: JobUpdate, to id: UUID, job: String) {
+        switch update {
+        case .event: followers[job]?[id]?.news.hasEvents = true
+        case .progress(let progress): followers[job]?[id]?.news.progress = progress
+        case .state(let info): followers[job]?[id]?.news.state = info
+        }
+        followers[job]?[id]?.bell.yield()
+    }
+
+    /// Each reader reads what there is once more.
     mutating func endAll() {
-        for (_, each) in followers { for (_, follower) in each { follower.continuation.finish() } }
-        followers = [:]
+        for (_, each) in followers {
+            for (_, follower) in each {
+                follower.bell.yield()
+                follower.bell.finish()
+            }
+        }
+    }
+}
+
+/// A job's history and then what happens, each event once and in order, read as the reader takes it.
+///
+/// An element is what came since the one before, and empty where only the bell rang. It ends after a final state, and
+/// where `serve` stops.
+public struct JobUpdates: AsyncSequence, Sendable {
+    public typealias Element = [JobUpdate]
+
+    let bell: AsyncStream<Void>
+    let continuation: AsyncStream<Void>.Continuation
+    /// What is new, whether there is more of it at once, and whether that was all.
+    let read: @Sendable () async throws -> (updates: [JobUpdate], hasMore: Bool, isOver: Bool)
+    /// Called where its reader ends it.
+    let ended: @Sendable () -> Void
+
+    /// Gives an element soon, though nothing has happened.
+    public func ring() { continuation.yield() }
+
+    /// Ends the sequence, after what its reader holds.
+    public func end() {
+        ended()
+        continuation.finish()
     }
 
-    private mutating func give(_ update: JobUpdate, job: String, id: UUID) {
-        guard var follower = followers[job]?[id] else { return }
-        if follower.backlog != nil {
-            follower.backlog?.append(update)
-            followers[job]?[id] = follower
-            return
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        fileprivate let updates: JobUpdates
+        fileprivate var bell: AsyncStream<Void>.AsyncIterator
+        fileprivate var hasMore = false
+        fileprivate var isOver = false
+
+        public mutating func next() async throws -> [JobUpdate]? {
+            guard !isOver else { return nil }
+            if !hasMore {
+                guard await bell.next() != nil else { return nil }
+            }
+            let news = try await updates.read()
+            (hasMore, isOver) = (news.hasMore, news.isOver)
+            return news.updates
         }
-        if case .event(let event) = update {
-            guard event.sequence > follower.sequence else { return }
-            follower.sequence = event.sequence
-            followers[job]?[id] = follower
-        }
-        if case .dropped = follower.continuation.yield(update) {
-            // It does not keep up: better an end, after which it can ask again from its last event, than a gap.
-            follower.continuation.finish()
-            remove(job: job, id: id)
-            return
-        }
-        if case .state(let info) = update, info.state.isFinal {
-            follower.continuation.finish()
-            remove(job: job, id: id)
-        }
+    }
+
+    public func makeAsyncIterator() -> AsyncIterator {
+        AsyncIterator(updates: self, bell: bell.makeAsyncIterator())
     }
 }

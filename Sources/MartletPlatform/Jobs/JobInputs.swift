@@ -37,10 +37,8 @@ struct JobInputs: Sendable {
         case .evaluate:
             guard let model = request.model else { throw Self.missing("model", .evaluate) }
             guard let dataset = request.dataset else { throw Self.missing("dataset", .evaluate) }
-            let inputs = [
-                try await self.model(model, projectID: projectID),
-                try await self.dataset(dataset, projectID: projectID, param: "dataset"),
-            ]
+            var inputs = try await measurable(model, projectID: projectID)
+            inputs.append(try await self.dataset(dataset, projectID: projectID, param: "dataset"))
             return (try Name.check(request.name ?? "evaluate-\(inputs[0].name)", what: "job"), inputs)
         case .import:
             guard let dataset = request.dataset else { throw Self.missing("dataset", .import) }
@@ -84,11 +82,15 @@ struct JobInputs: Sendable {
     }
 
     func model(_ reference: String, projectID: String) async throws -> JobInput {
+        Self.input(try await found(reference, projectID: projectID), reference)
+    }
+
+    private func found(_ reference: String, projectID: String) async throws -> ModelInfo {
         guard let found = try await store.resolveModel(reference, projectID: projectID) else {
             throw MartletError(
                 .notFound, "there is no model '\(reference.prefix(200))'; see 'martlet models list'", param: "model")
         }
-        return Self.input(found, reference)
+        return found
     }
 
     private static func input(_ model: ModelInfo, _ reference: String) -> JobInput {
@@ -115,14 +117,38 @@ struct JobInputs: Sendable {
         guard language.sourceLength == nil else {
             throw refuse("it reads a source before it writes; name a model that goes on with its prompt")
         }
-        var inputs = [Self.input(model, reference)]
-        if let base = language.base {
-            guard let whole = try await store.resolveModel(base.reference, projectID: projectID),
-                whole.contentHash == base.contentHash
-            else { throw refuse("it is an adapter for '\(base.reference)', which is gone; import that again") }
-            inputs.append(Self.input(whole, base.reference))
+        return try await inputs(model, reference, projectID: projectID, refuse)
+    }
+
+    /// The model that is measured on a dataset, and where it is an adapter, the base that it needs too.
+    private func measurable(_ reference: String, projectID: String) async throws -> [JobInput] {
+        let model = try await found(reference, projectID: projectID)
+        guard let language = model.signature.language else { return [Self.input(model, reference)] }
+        func refuse(_ why: String) -> MartletError {
+            MartletError(
+                .invalidRequest, "'\(reference.prefix(200))' cannot be measured on a dataset: \(why)", param: "model")
         }
-        return inputs
+        guard model.signature.isLanguage else {
+            throw refuse("it was imported and no recipe says what its answers are; ask it with martlet predict")
+        }
+        guard language.generates else {
+            throw refuse("it is an encoder and foretells no tokens; compare its vectors from /v1/embeddings")
+        }
+        guard language.sourceLength == nil else {
+            throw refuse("it reads a source before it writes; grade its answers with --graders FILE")
+        }
+        return try await inputs(model, reference, projectID: projectID, refuse)
+    }
+
+    /// A model, and after it the base of an adapter.
+    private func inputs(
+        _ model: ModelInfo, _ reference: String, projectID: String, _ refuse: (String) -> MartletError
+    ) async throws -> [JobInput] {
+        guard let base = model.signature.language?.base else { return [Self.input(model, reference)] }
+        guard let whole = try await store.resolveModel(base.reference, projectID: projectID),
+            whole.contentHash == base.contentHash
+        else { throw refuse("it is an adapter for '\(base.reference)', which is gone; import that again") }
+        return [Self.input(model, reference), Self.input(whole, base.reference)]
     }
 
     /// A whole language model, which an adapter can be for. Throws `invalidRequest` for another.

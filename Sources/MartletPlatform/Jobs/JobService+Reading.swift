@@ -26,26 +26,58 @@ extension JobService {
     }
 
     /// The job's history from `after` on and then what happens, until it is done. Ends also when `serve` stops.
-    public func follow(
-        _ id: String, after: Int = 0, by principal: Principal
-    ) async throws -> AsyncStream<JobUpdate> {
+    public func follow(_ id: String, after: Int = 0, by principal: Principal) async throws -> JobUpdates {
         _ = try await job(id, by: principal)
-        let (follower, stream) = followers.add(job: id, after: after)
-        followers.continuation(job: id, id: follower)?.onTermination = { [weak self] _ in
-            Task { await self?.unfollow(id, follower) }
+        let follower = UUID()
+        let (bell, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let unfollow: @Sendable () -> Void = { [weak self] in Task { await self?.unfollow(id, follower) } }
+        continuation.onTermination = { how in
+            if case .cancelled = how { unfollow() }
         }
+        followers.add(follower, job: id, after: after, bell: continuation)
         do {
-            let history = try await store.events(ofJob: id, after: after, limit: .max)
-            guard let now = try await store.job(id, projectID: principal.project) else { return stream }
-            followers.replay(history, now: shown(now), job: id, id: follower)
+            let now = shown(try await job(id, by: principal))
+            followers.begin(follower, now: now, job: id)
         } catch {
-            followers.remove(job: id, id: follower)
+            followers.remove(follower, job: id)
             throw error
         }
-        return stream
+        return JobUpdates(
+            bell: bell, continuation: continuation,
+            read: { [weak self] in
+                guard let self else { return ([], false, true) }
+                return try await news(of: id, for: follower)
+            },
+            ended: unfollow)
     }
 
-    private func unfollow(_ id: String, _ follower: UUID) { followers.remove(job: id, id: follower) }
+    private func unfollow(_ id: String, _ follower: UUID) { followers.remove(follower, job: id) }
+
+    private static let followedPage = 200
+
+    private func news(
+        of id: String, for follower: UUID
+    ) async throws -> (updates: [JobUpdate], hasMore: Bool, isOver: Bool) {
+        guard let news = followers.take(follower, job: id) else { return ([], false, true) }
+        var updates: [JobUpdate] = []
+        if news.hasEvents {
+            let page: [JobEventInfo]
+            do {
+                page = try await store.events(ofJob: id, after: news.sequence, limit: Self.followedPage)
+            } catch  where isStopping {
+                return ([], false, true)
+            }
+            updates = page.map { .event($0) }
+            let hasMore = page.count == Self.followedPage
+            followers.read(
+                upTo: page.last?.sequence ?? news.sequence, rest: hasMore ? news : nil, follower, job: id)
+            // A state comes after all events that were there before it.
+            if hasMore { return (updates, true, false) }
+        }
+        if let progress = news.progress { updates.append(.progress(progress)) }
+        if let state = news.state { updates.append(.state(state)) }
+        return (updates, false, news.state?.state.isFinal == true)
+    }
 
     /// What the worker wrote to its standard output and error, from `offset` on, 1 MiB at most.
     public func log(of id: String, from offset: Int = 0, by principal: Principal) async throws -> [UInt8] {

@@ -33,12 +33,14 @@ extension JobService {
             guard let mount = mounts.first else { throw Self.incomplete(id) }
             return .profile(ProfileTask(jobID: id, dataset: mount, directory: directory))
         case .evaluate:
-            guard let mount = mounts.first, let model = run.inputs.first(where: { $0.kind == "model" }) else {
-                throw Self.incomplete(id)
-            }
+            let models = run.inputs.filter { $0.kind == "model" }
+            guard let mount = mounts.first, let model = models.first else { throw Self.incomplete(id) }
+            var base: String?
+            if models.count > 1 { base = try await path(of: models[1]) }
             return .evaluate(
                 EvaluateTask(
-                    jobID: id, bundle: try await path(of: model), dataset: mount, directory: directory, share: share))
+                    jobID: id, bundle: try await path(of: model), base: base,
+                    precision: configuration.languagePrecision, dataset: mount, directory: directory, share: share))
         case .train, .fineTune, .optimize, .batch:
             return .train(
                 TrainTask(

@@ -97,7 +97,15 @@ public final class ModelService: Sendable {
         try await reserve.whileFull {
             try await audit.record("model.delete", on: reference, by: principal)
             for model in models {
-                try await store.deleteModel(name, version: model.version, projectID: principal.project)
+                // One may have been deployed since the users were asked for.
+                guard
+                    try await store.deleteModel(
+                        name, version: model.version, projectID: principal.project, force: force)
+                else {
+                    throw MartletError.isNeeded(
+                        "model '\(model.reference)'",
+                        by: try await store.users(ofModel: model.reference, projectID: principal.project))
+                }
             }
         }
         for model in models {

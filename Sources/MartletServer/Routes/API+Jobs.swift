@@ -7,7 +7,11 @@ extension API {
     /// `/api/v1/jobs`: submit, list, follow, steer.
     var jobRoutes: [Route] {
         let base = "/api/v1/jobs"
-        return [
+        return submission(base) + reading(base + "/{id}") + steering(base + "/{id}")
+    }
+
+    private func submission(_ base: String) -> [Route] {
+        [
             Route(.post, base, .developers, "Submit a job: {kind, recipe} or {kind, model, dataset}.") { call in
                 try call.checkQuery()
                 let body = try await call.json()
@@ -26,12 +30,18 @@ extension API {
                 return try await .json(
                     platform.jobs.list(after: call.query("after"), limit: limit, by: call.caller()))
             },
-            Route(.get, base + "/{id}", .developers, "Show a job.") { call in
+        ]
+    }
+
+    /// What a job is and what it tells.
+    private func reading(_ job: String) -> [Route] {
+        [
+            Route(.get, job, .developers, "Show a job.") { call in
                 try call.checkQuery()
                 let (id, by) = try call.of("id")
                 return try await .json(platform.jobs.show(id, by: by))
             },
-            Route(.get, base + "/{id}/events", .developers, "A job's events, as JSON or server-sent events.") { call in
+            Route(.get, job + "/events", .developers, "A job's events, as JSON or server-sent events.") { call in
                 try call.checkQuery("after", "limit")
                 let (id, by) = try call.of("id")
                 let after = try call.queryNumber("after", in: 0...Int(Int32.max)) ?? 0
@@ -42,7 +52,7 @@ extension API {
                 let limit = try call.queryNumber("limit", in: 1...10_000) ?? 1000
                 return try await .json(platform.jobs.events(of: id, after: after, limit: limit, by: by))
             },
-            Route(.get, base + "/{id}/logs", .developers, "What the job's worker wrote, 1 MiB from an offset on.") {
+            Route(.get, job + "/logs", .developers, "What the job's worker wrote, 1 MiB from an offset on.") {
                 call in
                 try call.checkQuery("offset")
                 let (id, by) = try call.of("id")
@@ -50,24 +60,29 @@ extension API {
                 let log = try await platform.jobs.log(of: id, from: offset, by: by)
                 return .bytes(ByteBuffer(bytes: log), type: "text/plain; charset=utf-8")
             },
-            Route(.get, base + "/{id}/errors", .developers, "The rows that a job could not use, as JSON lines.") {
+            Route(.get, job + "/errors", .developers, "The rows that a job could not use, as JSON lines.") {
                 call in
                 try call.checkQuery()
                 let (id, by) = try call.of("id")
                 let rows = try await platform.jobs.badRows(of: id, by: by)
                 return .bytes(ByteBuffer(bytes: rows), type: "application/x-ndjson")
             },
-            Route(.post, base + "/{id}/cancel", .developers, "Stop a job for good.") { call in
+        ]
+    }
+
+    private func steering(_ job: String) -> [Route] {
+        [
+            Route(.post, job + "/cancel", .developers, "Stop a job for good.") { call in
                 try await call.checkNoBody()
                 let (id, by) = try call.of("id")
                 return try await .json(platform.jobs.cancel(id, by: by))
             },
-            Route(.post, base + "/{id}/pause", .developers, "Stop a job at a checkpoint.") { call in
+            Route(.post, job + "/pause", .developers, "Stop a job at a checkpoint.") { call in
                 try await call.checkNoBody()
                 let (id, by) = try call.of("id")
                 return try await .json(platform.jobs.pause(id, by: by))
             },
-            Route(.post, base + "/{id}/resume", .developers, "Go on with a paused job.") { call in
+            Route(.post, job + "/resume", .developers, "Go on with a paused job.") { call in
                 try await call.checkNoBody()
                 let (id, by) = try call.of("id")
                 return try await .json(platform.jobs.resume(id, by: by))

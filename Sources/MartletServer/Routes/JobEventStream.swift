@@ -4,6 +4,7 @@ import MartletPlatform
 import MartletWire
 import NIOCore
 import ServiceLifecycle
+import Synchronization
 
 /// A job's updates as server-sent events: `event`, `progress` and `job`, each with a JSON document.
 ///
@@ -11,10 +12,6 @@ import ServiceLifecycle
 /// the stream with an `error` event.
 struct JobEventStream: Sendable {
     private static let tickInterval = Duration.seconds(4)
-    private enum Signal: Sendable {
-        case update(JobUpdate)
-        case tick
-    }
     private let keys: KeyService
     private let secret: String
 
@@ -23,52 +20,48 @@ struct JobEventStream: Sendable {
         secret = try Authentication.secret(in: call.request.headers)
     }
 
-    func response(_ updates: AsyncStream<JobUpdate>) -> Response {
+    func response(_ updates: JobUpdates) -> Response {
         Response(
             status: .ok, headers: [.contentType: "text/event-stream", .cacheControl: "no-cache"],
             body: ResponseBody { writer in
-                let (signals, continuation) = AsyncStream<Signal>.makeStream()
                 // A stream must not hold the server's end up.
                 try await withGracefulShutdownHandler {
-                    try await write(updates, signals, continuation, to: &writer)
+                    try await write(updates, to: &writer)
                 } onGracefulShutdown: {
-                    continuation.finish()
+                    updates.end()
                 }
                 try await writer.finish(nil)
             })
     }
 
-    private func write(
-        _ updates: AsyncStream<JobUpdate>, _ signals: AsyncStream<Signal>,
-        _ continuation: AsyncStream<Signal>.Continuation, to writer: inout any ResponseBodyWriter
-    ) async throws {
-        let pump = Task {
-            for await update in updates { continuation.yield(.update(update)) }
-            continuation.finish()
-        }
+    private func write(_ updates: JobUpdates, to writer: inout any ResponseBodyWriter) async throws {
+        let isDue = Mutex(false)
         let clock = Task {
             while !Task.isCancelled {
                 try await Task.sleep(for: Self.tickInterval)
-                continuation.yield(.tick)
+                isDue.withLock { $0 = true }
+                updates.ring()
             }
         }
         defer {
-            pump.cancel()
             clock.cancel()
+            updates.end()
         }
         try await writer.write(ByteBuffer(string: ": start\n\n"))
-        for await signal in signals {
-            switch signal {
-            case .update(let update): try await writer.write(Self.text(update))
-            case .tick:
-                do {
-                    _ = try await keys.authenticate(secret)
-                } catch {
-                    let body = Failure.body(Failure.known(error), dialect: .native)
-                    return try await writer.write(ByteBuffer(string: "event: error\ndata: \(body)\n\n"))
-                }
-                try await writer.write(ByteBuffer(string: ": tick\n\n"))
+        for try await batch in updates {
+            for update in batch { try await writer.write(Self.text(update)) }
+            let isTick = isDue.withLock { isDue in
+                defer { isDue = false }
+                return isDue
             }
+            guard isTick else { continue }
+            do {
+                _ = try await keys.authenticate(secret)
+            } catch {
+                let body = Failure.body(Failure.known(error), dialect: .native)
+                return try await writer.write(ByteBuffer(string: "event: error\ndata: \(body)\n\n"))
+            }
+            try await writer.write(ByteBuffer(string: ": tick\n\n"))
         }
     }
 

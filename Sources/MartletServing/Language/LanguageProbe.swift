@@ -48,28 +48,36 @@ public final class LanguageProbe {
     /// - Throws: `invalidRequest` where a sequence is empty or longer than the context, or a token is none of the model's.
     public func logits(_ sequences: [[Int32]], partTokens: Int = 128) throws -> [Tensor] {
         try sequences.map { tokens in
-            let pages = CachePages.count(for: tokens.count)
-            guard !tokens.isEmpty, tokens.count <= geometry.contextLength, pages <= pageCount else {
-                throw MartletError(
-                    .invalidRequest, "a sequence of \(tokens.count) tokens is not within 1 to \(geometry.contextLength)"
-                )
+            var parts: [Tensor] = []
+            try forEachPart(of: tokens, partTokens: partTokens) { parts.append($0) }
+            return try Tensor.inference { try Tensor.cat(parts) }
+        }
+    }
+
+    /// The same for one sequence, a pass at a time.
+    public func forEachPart(
+        of tokens: [Int32], partTokens: Int = 128, _ body: (_ logits_TV: Tensor) throws -> Void
+    ) throws {
+        let pages = CachePages.count(for: tokens.count)
+        guard !tokens.isEmpty, tokens.count <= geometry.contextLength, pages <= pageCount else {
+            throw MartletError(
+                .invalidRequest, "a sequence of \(tokens.count) tokens is not within 1 to \(geometry.contextLength)")
+        }
+        if let token = tokens.first(where: { $0 < 0 || Int($0) >= geometry.vocabularyCount }) {
+            throw MartletError(
+                .invalidRequest, "token \(token) is none of the model's \(geometry.vocabularyCount)")
+        }
+        let size = max(1, partTokens)
+        for start in stride(from: 0, to: tokens.count, by: size) {
+            let part = Array(tokens[start..<min(start + size, tokens.count)])
+            let row = LanguageScheduler.Row(
+                id: .init(request: 0, choice: 0), tokens: part, start: start, pages: (0..<Int32(pages)).map { $0 },
+                samples: true)
+            let logits_TV = try Tensor.inference {
+                let hidden_ND = try pass.hidden([.init(row: row, adapter: adapter?.weights)])
+                return try pass.logits(hidden_ND, [(adapter?.weights, part.count)])
             }
-            if let token = tokens.first(where: { $0 < 0 || Int($0) >= geometry.vocabularyCount }) {
-                throw MartletError(
-                    .invalidRequest, "token \(token) is none of the model's \(geometry.vocabularyCount)")
-            }
-            let size = max(1, partTokens)
-            return try Tensor.inference {
-                try Tensor.cat(
-                    stride(from: 0, to: tokens.count, by: size).map { start in
-                        let part = Array(tokens[start..<min(start + size, tokens.count)])
-                        let row = LanguageScheduler.Row(
-                            id: .init(request: 0, choice: 0), tokens: part, start: start,
-                            pages: (0..<Int32(pages)).map { $0 }, samples: true)
-                        let hidden_ND = try pass.hidden([.init(row: row, adapter: adapter?.weights)])
-                        return try pass.logits(hidden_ND, [(adapter?.weights, part.count)])
-                    })
-            }
+            try body(logits_TV)
         }
     }
 }

@@ -87,13 +87,6 @@ extension LanguageServer {
 
     /// The weights' format that the task asks for; nil where the engine is to choose.
     public static func format(_ task: ServeTask) throws -> WeightFormat? {
-        guard task.language.precision != "auto" else { return nil }
-        guard let format = WeightFormat(rawValue: task.language.precision) else {
-            let known = WeightFormat.allCases.map(\.rawValue).joined(separator: ", ")
-            throw MartletError(
-                .invalidRequest, "'\(task.language.precision)' is not a precision; use auto, \(known)",
-                param: "precision")
-        }
-        return format
+        try WeightFormat.asked(task.language.precision)
     }
 }

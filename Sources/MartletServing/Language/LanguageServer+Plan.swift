@@ -120,8 +120,8 @@ extension LanguageServer {
     func tooLong(_ count: Int, _ param: String) -> MartletError {
         MartletError(
             .contextLengthExceeded,
-            "this model's maximum context length is \(bounds.textLength) tokens, and your \(param) "
-                + "\(param == "messages" ? "have" : "has") \(count) or more; shorten it",
+            "this model's maximum context length is \(bounds.textLength) tokens, and your "
+                + "\(param == "messages" ? "prompt" : param) has \(count) or more; shorten it",
             param: param)
     }
 }

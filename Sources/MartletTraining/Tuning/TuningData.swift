@@ -143,6 +143,7 @@ private struct TuningReader {
                 param: "data.source")
         }
         if faults.isFull { try faults.check() }
+        facts.remarks += files.remarks
         return true
     }
 

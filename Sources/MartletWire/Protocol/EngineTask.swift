@@ -85,12 +85,21 @@ public struct EvaluateTask: Codable, Sendable {
     public var jobID: String
     /// The folder of the model's bundle.
     public var bundle: String
+    /// The folder of its base's, where it is an adapter.
+    public var base: String?
+    /// How a language model's weights lie, as in `ServeTask`.
+    public var precision: String
     public var dataset: DatasetMount
     public var directory: String
     public var share: MachineShare
-    public init(jobID: String, bundle: String, dataset: DatasetMount, directory: String, share: MachineShare) {
+    public init(
+        jobID: String, bundle: String, base: String? = nil, precision: String = "auto", dataset: DatasetMount,
+        directory: String, share: MachineShare
+    ) {
         self.jobID = jobID
+        self.precision = precision
         self.bundle = bundle
+        self.base = base
         self.dataset = dataset
         self.directory = directory
         self.share = share

@@ -1,21 +1,28 @@
 import Foundation
 import Yams
 
-/// A value of a recipe or configuration file, with the line that it stands on.
+/// A value of a recipe or configuration file, with the place where it was written.
 ///
-/// YAML and JSON files are both read by Yams (JSON is YAML); a recipe that came over the network has no lines.
+/// YAML and JSON files are both read by Yams (JSON is YAML); a recipe that came over the network has no places.
 public struct ConfigNode: Sendable {
+    /// Where a value was written.
+    public enum Place: Sendable, Equatable {
+        /// A line of the file.
+        case line(Int)
+        /// A `--set` option, as it was given.
+        case setting(String)
+    }
     public enum Value: Sendable {
         case scalar(JSON)
         case list([ConfigNode])
         case map([(key: String, node: ConfigNode)])
     }
     public var value: Value
-    public var line: Int?
+    public var place: Place?
 
-    public init(_ value: Value, line: Int? = nil) {
+    public init(_ value: Value, place: Place? = nil) {
         self.value = value
-        self.line = line
+        self.place = place
     }
 
     public init(_ json: JSON) {
@@ -52,14 +59,15 @@ public struct ConfigNode: Sendable {
                 .invalidRecipe, "\(file): more than 100,000 values or 64 levels; a recipe is a short description")
         }
         let line = yaml.mark?.line
+        let place = line.map(Place.line)
         switch yaml {
-        case .scalar(let scalar): self.init(.scalar(Self.json(yaml, scalar)), line: line)
+        case .scalar(let scalar): self.init(.scalar(Self.json(yaml, scalar)), place: place)
         case .sequence(let sequence):
             var nodes: [ConfigNode] = []
             for element in sequence {
                 nodes.append(try ConfigNode(yaml: element, budget: &budget, depth: depth + 1, file: file))
             }
-            self.init(.list(nodes), line: line)
+            self.init(.list(nodes), place: place)
         case .mapping(let mapping):
             var pairs: [(key: String, node: ConfigNode)] = []
             for (key, value) in mapping {
@@ -67,10 +75,10 @@ public struct ConfigNode: Sendable {
                     throw MartletError(.invalidRecipe, "\(file):\(line ?? 0): a key must be a plain word")
                 }
                 var node = try ConfigNode(yaml: value, budget: &budget, depth: depth + 1, file: file)
-                node.line = key.mark?.line ?? node.line
+                node.place = key.mark.map { .line($0.line) } ?? node.place
                 pairs.append((name, node))
             }
-            self.init(.map(pairs), line: line)
+            self.init(.map(pairs), place: place)
         case .alias:
             throw MartletError(
                 .invalidRecipe, "\(file):\(line ?? 0): YAML aliases are not used in recipes; write it out")
@@ -126,28 +134,50 @@ public struct ConfigNode: Sendable {
         }
     }
 
-    /// Sets the value at a dotted path, making the maps on the way. Throws `usage` where a list is in the way.
-    public mutating func set(_ path: [String], to node: ConfigNode) throws {
+    /// Sets what a `--set` option says, `key.path=value`, making the maps on the way.
+    /// Throws `usage` where it has another form or its path leads through what is no section, and `invalidRecipe` where
+    /// the value is not YAML.
+    public mutating func set(_ setting: String) throws {
+        let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        guard parts.count == 2, !parts[0].isEmpty else {
+            throw MartletError(.usage, "--set '\(setting)': write it as key.path=value")
+        }
+        let value = try ConfigNode(text: parts[1].isEmpty ? "null" : String(parts[1]), file: "--set \(setting)")
+        try set(parts[0].split(separator: ".").map(String.init), to: value.placed(at: .setting(setting)), setting)
+    }
+
+    private mutating func set(_ path: [String], to node: ConfigNode, _ setting: String) throws {
         guard let key = path.first else {
             self = node
             return
         }
         if case .scalar(.null) = value { value = .map([]) }
         if case .list(var nodes) = value, let index = Int(key), nodes.indices.contains(index) {
-            try nodes[index].set(Array(path.dropFirst()), to: node)
+            try nodes[index].set(Array(path.dropFirst()), to: node, setting)
             value = .list(nodes)
             return
         }
         guard case .map(var pairs) = value else {
-            throw MartletError(.usage, "--set: '\(key)' is not inside a section; check the path")
+            throw MartletError(.usage, "--set \(setting): '\(key)' is not inside a section; check the path")
         }
         if let index = pairs.firstIndex(where: { $0.key == key }) {
-            try pairs[index].node.set(Array(path.dropFirst()), to: node)
+            try pairs[index].node.set(Array(path.dropFirst()), to: node, setting)
         } else {
-            var inner = ConfigNode(.map([]))
-            try inner.set(Array(path.dropFirst()), to: node)
+            var inner = ConfigNode(.map([]), place: node.place)
+            try inner.set(Array(path.dropFirst()), to: node, setting)
             pairs.append((key, inner))
         }
         value = .map(pairs)
+    }
+
+    /// The same tree, all of it written at one place.
+    private func placed(at place: Place) -> ConfigNode {
+        let value: Value =
+            switch value {
+            case .scalar: value
+            case .list(let nodes): .list(nodes.map { $0.placed(at: place) })
+            case .map(let pairs): .map(pairs.map { ($0.key, $0.node.placed(at: place)) })
+            }
+        return ConfigNode(value, place: place)
     }
 }

@@ -58,7 +58,7 @@ enum DataSchema {
                 jsonSchema: ["type": ["string", "object"]]
             ) { node, reader, path in
                 let name: String
-                var settings = ConfigNode(.map([]), line: node.line)
+                var settings = ConfigNode(.map([]), place: node.place)
                 switch node.value {
                 case .scalar(.string(let word)): name = word
                 case .map(let pairs) where pairs.count == 1:
@@ -212,7 +212,7 @@ struct StepFields {
         }
         if let plain { reader.report(plain, path, "\(SchemaReader.shown(plain)) is not a section of settings") }
         for finding in reader.findings {
-            outer.report(ConfigNode(.scalar(.null), line: finding.line), finding.path, finding.message)
+            outer.report(ConfigNode(.scalar(.null), place: finding.place), finding.path, finding.message)
         }
     }
 }

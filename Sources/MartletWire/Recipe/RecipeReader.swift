@@ -7,17 +7,11 @@ public enum RecipeReader {
     }
 
     /// Reads a file's text. `settings` are `key.path=value` from `--set`.
-    /// Throws `invalidRecipe` whose message has one line per fault: file, line, path, expectation, nearest name.
+    /// Throws `invalidRecipe` whose message has one line per fault: file and line, or the option that set the value, path,
+    /// expectation, nearest name.
     public static func read(text: String, file: String, settings: [String] = []) throws -> Result {
         var node = try ConfigNode(text: text, file: file)
-        for setting in settings {
-            let parts = setting.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard parts.count == 2, !parts[0].isEmpty else {
-                throw MartletError(.usage, "--set '\(setting)': write it as key.path=value")
-            }
-            let value = try ConfigNode(text: parts[1].isEmpty ? "null" : String(parts[1]), file: "--set \(setting)")
-            try node.set(parts[0].split(separator: ".").map(String.init), to: value)
-        }
+        for setting in settings { try node.set(setting) }
         return try read(node, file: file)
     }
 
@@ -37,7 +31,12 @@ public enum RecipeReader {
             if reader.findings.isEmpty { return Result(recipe: recipe, tree: node.json) }
         }
         let lines = reader.findings.map { finding in
-            let place = finding.line.map { "\(file):\($0)" } ?? file
+            let place =
+                switch finding.place {
+                case .line(let line)?: "\(file):\(line)"
+                case .setting(let setting)?: "--set \(setting)"
+                case nil: file
+                }
             return "\(place): \(finding.path.isEmpty ? "" : "\(finding.path): ")\(finding.message)"
         }
         throw MartletError(
@@ -53,13 +52,19 @@ public enum RecipeReader {
 }
 
 extension ConfigNode {
-    /// The node at a dotted path, or the nearest one above it.
+    /// The node at a dotted path, or the nearest one above it; of a section, what a `--set` option changed in it.
     func find(_ path: String) -> ConfigNode {
         var node = self
         for part in path.split(separator: ".") {
-            guard case .map(let pairs) = node.value, let next = pairs.first(where: { $0.key == part }) else { break }
+            guard let next = node.pairs.first(where: { $0.key == part }) else { return node }
             node = next.node
         }
-        return node
+        let changed = node.pairs.last { pair in if case .setting? = pair.node.place { true } else { false } }
+        return changed?.node ?? node
+    }
+
+    private var pairs: [(key: String, node: ConfigNode)] {
+        guard case .map(let pairs) = value else { return [] }
+        return pairs
     }
 }

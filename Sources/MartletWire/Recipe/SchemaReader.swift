@@ -1,14 +1,14 @@
 /// Reads a tree by a schema: fills in defaults and collects every fault instead of stopping at the first.
 struct SchemaReader {
     struct Finding {
-        var line: Int?
+        var place: ConfigNode.Place?
         var path: String
         var message: String
     }
     private(set) var findings: [Finding] = []
 
     mutating func report(_ node: ConfigNode?, _ path: String, _ message: String) {
-        findings.append(Finding(line: node?.line, path: path, message: message))
+        findings.append(Finding(place: node?.place, path: path, message: message))
     }
 
     /// The value with its defaults; nil where it was at fault and has been reported.
@@ -82,7 +82,7 @@ struct SchemaReader {
         var node = node
         if case .scalar(.null) = node.value { node.value = .map([]) }
         if case .scalar = node.value, let shorthand = section.shorthand {
-            node = ConfigNode(.map([(shorthand, node)]), line: node.line)
+            node = ConfigNode(.map([(shorthand, node)]), place: node.place)
         }
         guard case .map(let pairs) = node.value, case .object(var result) = section.defaults else {
             mismatch(node, .section(section), at: path)

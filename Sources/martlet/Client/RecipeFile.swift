@@ -19,7 +19,7 @@ struct RecipeFile {
         guard let text = String(data: data, encoding: .utf8) else {
             throw MartletError(.invalidRecipe, "\(path): the recipe is not UTF-8 text; save it as UTF-8")
         }
-        let settings = try settings + (name.map { ["name=\(try Name.check($0, what: "model"))"] } ?? [])
+        let settings = try settings + (name.map { ["name='\(try Name.check($0, what: "model"))'"] } ?? [])
         let result = try RecipeReader.read(text: text, file: path, settings: settings)
         self.path = path
         recipe = result.recipe

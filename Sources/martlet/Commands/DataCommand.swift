@@ -20,7 +20,7 @@ struct DataCommand: AsyncParsableCommand {
                 let info = try await Uploader(client: client, output: options.output).add(name: name, paths: paths)
                 return try await Self.waitForProfile(info, client: client)
             }
-            try options.output.show(info) { DatasetText.summary($0) }
+            try options.output.show(info) { DatasetText.added($0) }
         }
 
         /// The dataset once it was read. Throws what was wrong with it.

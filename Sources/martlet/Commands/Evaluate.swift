@@ -3,7 +3,7 @@ import MartletWire
 
 struct Evaluate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure a model on a dataset; a language model by graders of its answers.")
+        abstract: "Measure a model on a dataset; a language model on texts, or by graders of its answers.")
     @Argument(help: "NAME or NAME@VERSION of the model.") var model: String
     @Argument(help: "NAME or NAME@VERSION of the dataset, or a path.") var dataset: String
     @Option(
@@ -15,11 +15,6 @@ struct Evaluate: AsyncParsableCommand {
     func run() async throws {
         if let graders { return try await grade(GraderFile(path: graders)) }
         let job: JobInfo = try await Connection.with(options) { client in
-            let info: ModelInfo? = try? await client.get("/api/v1/models/\(Client.segment(model))")
-            if info?.signature.isLanguage == true {
-                throw MartletError(
-                    .usage, "'\(model)' is a language model, whose answers are graded; give --graders FILE")
-            }
             let resolved = try await DataResolver(client: client, output: options.output, folders: ["."])
                 .resolve(dataset)
             let job: JobInfo = try await client.send(

@@ -9,6 +9,15 @@ enum DatasetText {
         return line + "  hash \(Format.short(hash: info.contentHash))"
     }
 
+    /// What was added, and what a person should know of it.
+    static func added(_ info: DatasetInfo) -> String {
+        ([summary(info)] + warnings(info.profile ?? .null)).joined(separator: "\n")
+    }
+
+    private static func warnings(_ profile: JSON) -> [String] {
+        (profile["warnings"]?.array ?? []).map { "warning: \(Format.cell($0["message"] ?? $0))" }
+    }
+
     static func whole(_ info: DatasetInfo) -> String {
         var parts = [summary(info)]
         guard let profile = info.profile else {
@@ -22,7 +31,7 @@ enum DatasetText {
             parts.append(key + ": " + nested.map { "\($0.key) \(Format.cell($0.value))" }.joined(separator: ", "))
         }
         for source in profile["sources"]?.array ?? [] { parts.append(Self.source(source)) }
-        parts += (profile["warnings"]?.array ?? []).map { "warning: \(Format.cell($0["message"] ?? $0))" }
+        parts += warnings(profile)
         if let columns = profile["columns"]?.array, !columns.isEmpty { parts.append(Self.columns(columns)) }
         return parts.joined(separator: "\n")
     }

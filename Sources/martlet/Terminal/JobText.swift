@@ -44,7 +44,10 @@ enum JobText {
         let metrics = try? report["metrics"]?.decode([String: [String: Double]].self)
         let flat = try? report["metrics"]?.decode([String: Double].self)
         let confusion = try? report["confusion"]?.decode([String: ConfusionMatrix].self)
-        return Self.metrics(metrics ?? flat.map { ["": $0] } ?? [:], confusion ?? [:])
+        let table = Self.metrics(metrics ?? flat.map { ["": $0] } ?? [:], confusion ?? [:])
+        guard let tokens = report["tokens"]?.int, let texts = report["texts"]?.int else { return table }
+        let precision = report["precision"]?.string.map { ", in \($0)" } ?? ""
+        return table + "\n\n\(Format.count(tokens, "token")) of \(Format.count(texts, "text"))\(precision)"
     }
 
     /// Splits across, metrics down, then each confusion matrix.

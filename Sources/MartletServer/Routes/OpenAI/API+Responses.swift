@@ -112,8 +112,13 @@ extension API {
         // The template writes what begins a text, as where the response is asked for.
         let request = TokenizeRequest(
             input: input, addSpecialTokens: false, templateVariables: asked.templateVariables)
-        let reply = try await platform.deployments.tokenize(
-            model: prepared.model, request: request, by: call.caller())
+        let reply: TokenizeReply
+        do {
+            reply = try await platform.deployments.tokenize(
+                model: prepared.model, request: request, by: call.caller())
+        } catch {
+            throw ResponseRequest.renamed(error)
+        }
         return .document(["object": "response.input_tokens", "input_tokens": JSON(reply.tokens.count)])
     }
 

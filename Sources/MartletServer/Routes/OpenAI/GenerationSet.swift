@@ -19,13 +19,20 @@ struct GenerationSet: Sendable {
     private static let width = 64
 
     /// Returns once the first prompt has its place, so that what is wrong with the request becomes its status.
+    /// - Parameter renamed: a fault of the request with its fields as they are called where it was sent.
     static func begin(
-        _ requests: [GenerationRequest], model: String, deployments: DeploymentService, by principal: Principal
+        _ requests: [GenerationRequest], model: String, deployments: DeploymentService, by principal: Principal,
+        renamed: @escaping @Sendable (any Error) -> any Error = { $0 }
     ) async throws -> GenerationSet {
         guard let request = requests.first else {
             throw MartletError(.invalidRequest, "there is no prompt; send one", param: "prompt")
         }
-        let generation = try await deployments.generate(model: model, request: request, by: principal)
+        let generation: Generation
+        do {
+            generation = try await deployments.generate(model: model, request: request, by: principal)
+        } catch {
+            throw renamed(error)
+        }
         let (stream, continuation) = AsyncThrowingStream<Item, any Error>.makeStream()
         let work = Task {
             do {
@@ -43,7 +50,7 @@ struct GenerationSet: Sendable {
                 }
                 continuation.finish()
             } catch {
-                continuation.finish(throwing: error)
+                continuation.finish(throwing: renamed(error))
             }
         }
         continuation.onTermination = { _ in work.cancel() }

@@ -42,11 +42,31 @@ enum OtherServers {
         ("keep_alive", [], "the configuration's model_idle_seconds says how long an idle model stays"),
     ]
 
+    private static let responseForm =
+        "use text.format with a JSON schema; its enum and pattern hold texts to a list and to an expression"
+    private static let chat = "of /v1/chat/completions"
+
+    /// What is done otherwise in `/v1/responses`, whose fields have other names.
+    private static let inResponses: [String: String] = [
+        "documents": "put their texts into the input",
+        "guided_json": responseForm, "guided_regex": responseForm, "guided_choice": responseForm,
+        "guided_grammar": responseForm, "structured_outputs": responseForm, "grammar": responseForm,
+        "json_schema": responseForm,
+        "repeat_penalty": "use repetition_penalty \(chat)",
+        "num_predict": "use max_output_tokens", "n_predict": "use max_output_tokens",
+        "stop_token_ids": "give the tokens' texts as stop \(chat)",
+        "bad_words": "give their tokens a logit_bias of -100 \(chat)",
+        "allowed_token_ids": "use text.format, or logit_bias \(chat)",
+        "truncate_prompt_tokens": "use truncation: auto, or shorten the input",
+        "options": "give temperature, top_k, max_output_tokens and the like as fields of their own",
+    ]
+
     /// Throws `invalidRequest` that names the field and what to do in its place.
-    static func refuse(_ request: inout RequestFields) throws {
+    static func refuse(_ request: inout RequestFields, inResponse: Bool = false) throws {
         // Those that are not there are not offered as what a misspelt field may have meant.
         for field in fields where request.object[field.name] != nil {
-            try request.unsupported(field.name, neutral: field.neutral, field.why)
+            let why = inResponse ? inResponses[field.name] ?? field.why : field.why
+            try request.unsupported(field.name, neutral: field.neutral, why)
         }
     }
 }

@@ -27,7 +27,9 @@ struct PreparedResponse: TextRequest {
             prompt.deadlineMicroseconds = deadline
             prompt.isBackground = isBackground
             do {
-                return try await GenerationSet.begin([prompt], model: model, deployments: deployments, by: principal)
+                return try await GenerationSet.begin(
+                    [prompt], model: model, deployments: deployments, by: principal,
+                    renamed: ResponseRequest.renamed)
             } catch let error as MartletError
                 where error.code == .contextLengthExceeded && request.isTruncated && messages.count > 1
             {

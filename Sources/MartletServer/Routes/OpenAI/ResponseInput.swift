@@ -47,15 +47,21 @@ struct ResponseInput {
 
     private mutating func addMessage(_ fields: inout RequestFields, _ path: String) throws {
         fields.ignore("id", "status", "phase")
+        guard let role = try fields.choice("role", ["user", "system", "developer", "assistant"]) else {
+            throw fields.fault("role", "is missing; add it")
+        }
+        guard fields.value("content") != nil || fields.value("refusal") != nil else {
+            throw fields.fault("content", "is missing; give a text or a list of parts")
+        }
+        if fields.value("tool_calls") != nil {
+            throw fields.fault("tool_calls", "is no field of an item; send each call as an item of type function_call")
+        }
         // The rest is a message as chat completions have it.
         var object = fields.object
         for name in ["type", "id", "status", "phase"] { object[name] = nil }
         let message = try ChatMessages.message(.object(object), path: path)
-        guard let role = message["role"]?.string, role != "tool", message["tool_calls"] == nil else {
-            throw fields.fault("role", "is not one of user, system, developer and assistant; mend it")
-        }
         messages.append(message)
-        items.append(self.message(role, message["content"]?.string ?? ""))
+        items.append(self.message(role == "developer" ? "system" : role, message["content"]?.string ?? ""))
     }
 
     private mutating func addCall(_ fields: inout RequestFields) throws {

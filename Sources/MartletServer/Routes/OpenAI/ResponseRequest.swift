@@ -55,7 +55,7 @@ struct ResponseRequest {
         _ = try fields.int("max_tool_calls", 1...SamplingFields.tokenLimit)
         fields.ignore("reasoning")
         try SamplingFields.ignoreHarmless(&fields)
-        try OtherServers.refuse(&fields)
+        try OtherServers.refuse(&fields, inResponse: true)
         try Self.refuse(&fields)
         try fields.finish()
 
@@ -96,6 +96,25 @@ struct ResponseRequest {
         try fields.unsupported("moderation", "there is no moderation model here")
         try fields.unsupported("image", "models here answer with text")
         try fields.unsupported("access_programs", "there are none here")
+        for (name, other) in otherNames where fields.object[name] != nil {
+            try fields.unsupported(name, "in a response it is called \(other)")
+        }
+    }
+
+    /// Fields of the other ways to ask for text, and what a response has in their place.
+    private static let otherNames = [
+        ("messages", "input"), ("prompt", "input"), ("max_tokens", "max_output_tokens"),
+        ("max_completion_tokens", "max_output_tokens"), ("response_format", "text.format"),
+        ("reasoning_effort", "reasoning.effort"), ("verbosity", "text.verbosity"),
+    ]
+
+    /// A fault that was found past the request's reading, with the field as it is called here.
+    static func renamed(_ error: any Error) -> any Error {
+        guard var fault = error as? MartletError, let name = otherNames.first(where: { $0.0 == fault.param }) else {
+            return error
+        }
+        fault.param = name.1
+        return fault
     }
 
     /// The whole prompt: instructions and the messages, the input's last.
