@@ -91,7 +91,16 @@ import Testing
         #expect(rows.entries[4].column == "a" && rows.entries[4].value == "x")
     }
 
-    @Test func `M12: a line of 1 GB is passed over in bounded memory`() throws {
+    @Test func `M12: a line of 1 GB is passed over in bounded memory`() async throws {
+        #if compiler(>=6.2)
+            // In a process of its own, so that what other tests take at the time is not counted.
+            await #expect(processExitsWith: .success) { try BadRowsTests().passOverAGigabyte() }
+        #else
+            try passOverAGigabyte()
+        #endif
+    }
+
+    private func passOverAGigabyte() throws {
         let scratch = try Scratch()
         let path = scratch.path + "/huge.jsonl"
         let good = "{\"a\":1,\"b\":2,\"label\":\"x\"}\n"
@@ -108,7 +117,7 @@ import Testing
         #expect(error?.message.contains("huge.jsonl, line 2: the line has more than 64 MiB") == true)
         #expect(rows.entries.map(\.line) == [2])
         #expect(rows.entries[0].value?.hasPrefix("{\"a\":\"") == true)
-        // A buffer of 64 MiB and its copy while it grew; other tests of this process add theirs.
+        // A buffer of 64 MiB and its copy while it grew.
         #expect(try Self.peakBytes() - before < 1 << 30)
     }
 

@@ -9,18 +9,36 @@ import Testing
 
 @Suite("Batches over restarts and time", .serialized)
 struct BatchRestartTests {
-    /// Answers after a moment and counts who was asked; what is cancelled before is not an answer.
+    /// Gives as many answers as it may and counts who was asked; what is cancelled before is not an answer.
     private final class Executor: RequestExecutor {
-        let answered = Mutex<[String: Int]>([:])
-        let pause: Duration
-        init(pause: Duration) { self.pause = pause }
+        private struct State {
+            var answered: [String: Int] = [:]
+            var left: Int
+        }
+        private let state: Mutex<State>
+
+        /// `answers`: how many it gives until it may give more.
+        init(answers: Int = .max) { state = Mutex(State(left: answers)) }
+
+        var answered: [String: Int] { state.withLock { $0.answered } }
+        /// Whether it has given them all, so that whoever asks now waits.
+        var isDone: Bool { state.withLock { $0.left == 0 } }
+        func allow(_ answers: Int) { state.withLock { $0.left = answers } }
 
         func execute(_ request: InnerRequest) async -> InnerReply {
             let text = request.body["messages"]?.array?.last?["content"]?.string ?? ""
-            guard (try? await Task.sleep(for: pause)) != nil else {
-                return InnerReply(status: 499, body: [:], requestID: "r")
+            var isAnswered = false
+            while !isAnswered {
+                guard (try? await Task.sleep(for: .milliseconds(4))) != nil else {
+                    return InnerReply(status: 499, body: [:], requestID: "r")
+                }
+                isAnswered = state.withLock { state in
+                    guard state.left > 0 else { return false }
+                    state.left -= 1
+                    state.answered[text, default: 0] += 1
+                    return true
+                }
             }
-            answered.withLock { $0[text, default: 0] += 1 }
             return InnerReply(
                 status: 200,
                 body: [
@@ -90,8 +108,9 @@ struct BatchRestartTests {
             let file = try await upload(platform, Self.lines(400), admin)
             path = try await platform.files.content(of: file, by: admin).localPath
             id = try await create(platform, file, admin)
-            try await eventually { executor.answered.withLock { $0.count } >= 30 }
+            try await eventually { executor.isDone }
         }
+        executor.allow(.max)
         return (id, path)
     }
 
@@ -104,15 +123,13 @@ struct BatchRestartTests {
     @Test("J15: a server that stops four times; each line's answer is there once")
     func eachLineOnce() async throws {
         try await withHome { home in
-            let executor = Executor(pause: .milliseconds(4))
+            let executor = Executor()
             var id = ""
             for turn in 0..<5 {
+                executor.allow(turn == 4 ? .max : 30)
                 try await withPlatform(home, executor) { platform, admin in
                     if turn == 0 { id = try await begin(platform, Self.lines(400), admin) }
-                    let seen = executor.answered.withLock { $0.count }
-                    guard turn == 4 else {
-                        return try await eventually { executor.answered.withLock { $0.count } >= seen + 30 }
-                    }
+                    guard turn == 4 else { return try await eventually { executor.isDone } }
                     try await eventually { try await platform.batches.show(id, by: admin).batch.state.isFinal }
                     let view = try await platform.batches.show(id, by: admin)
                     #expect(view.batch.state == .completed)
@@ -122,7 +139,7 @@ struct BatchRestartTests {
                 }
             }
             // A line whose answer was stored is never asked again; at most those under way at a stop are.
-            let again = executor.answered.withLock { $0.values.filter { $0 > 1 }.count }
+            let again = executor.answered.values.filter { $0 > 1 }.count
             #expect(again <= 16)
         }
     }
@@ -138,15 +155,15 @@ struct BatchRestartTests {
                         try await Task.sleep(for: .milliseconds(10))
                     }
                 })
-            let executor = Executor(pause: .milliseconds(20))
+            let executor = Executor(answers: 20)
             try await withPlatform(home, executor, clock: clock) { platform, admin in
                 let id = try await begin(platform, Self.lines(2000), admin)
-                try await eventually { try await platform.batches.show(id, by: admin).tally.completed >= 20 }
+                try await eventually { try await platform.batches.show(id, by: admin).tally.completed == 20 }
                 day.withLock { $0 = 86_401 }
                 try await eventually { try await platform.batches.show(id, by: admin).batch.state.isFinal }
                 let view = try await platform.batches.show(id, by: admin)
                 #expect(view.batch.state == .expired && view.batch.info.times["expired"] != nil)
-                #expect(view.tally.completed >= 20 && view.tally.completed + view.tally.failed == 2000)
+                #expect(view.tally.completed == 20 && view.tally.failed == 1980)
                 let done = try await output(platform, view.batch.info.outputFile, admin)
                 let left = try await output(platform, view.batch.info.errorFile, admin)
                 #expect(done.count == view.tally.completed && left.count == view.tally.failed)
@@ -159,7 +176,7 @@ struct BatchRestartTests {
     @Test("A batch whose input file lost its bytes fails with the error's name", arguments: ["gone", "cut"])
     func lostInput(_ loss: String) async throws {
         try await withHome { home in
-            let executor = Executor(pause: .milliseconds(1))
+            let executor = Executor()
             try await withPlatform(home, executor) { platform, admin in
                 let file = try await upload(platform, Self.lines(3), admin)
                 try Self.lose(try await platform.files.content(of: file, by: admin).localPath, loss)
@@ -170,7 +187,7 @@ struct BatchRestartTests {
                 let fault = try #require(view.batch.info.errors.first)
                 #expect(fault.code == "input_file_lost" && fault.param == "input_file_id")
                 #expect(fault.message.contains(file) && fault.message.contains("upload it again"), "\(fault.message)")
-                #expect(executor.answered.withLock { $0.isEmpty })
+                #expect(executor.answered.isEmpty)
             }
         }
     }
@@ -179,7 +196,7 @@ struct BatchRestartTests {
         async throws
     {
         try await withHome { home in
-            let executor = Executor(pause: .milliseconds(4))
+            let executor = Executor(answers: 30)
             let (id, path) = try await interrupted(home, executor)
             try Self.lose(path, "gone")
             try await withPlatform(home, executor) { platform, admin in
@@ -198,15 +215,15 @@ struct BatchRestartTests {
         async throws
     {
         try await withHome { home in
-            let executor = Executor(pause: .milliseconds(4))
+            let executor = Executor(answers: 30)
             let (id, path) = try await interrupted(home, executor)
             // A link to itself is there and cannot be opened.
             try FileManager.default.moveItem(atPath: path, toPath: home + "/away")
             #expect(symlink(path, path) == 0)
-            let before = executor.answered.withLock { $0.count }
+            let before = executor.answered.count
             try await withPlatform(home, executor) { platform, admin in
                 try await Task.sleep(for: .milliseconds(400))
-                #expect(executor.answered.withLock { $0.count } == before)
+                #expect(executor.answered.count == before)
                 #expect(rename(home + "/away", path) == 0)
                 try await eventually { try await platform.batches.show(id, by: admin).batch.state.isFinal }
                 let view = try await platform.batches.show(id, by: admin)
@@ -222,17 +239,15 @@ struct BatchRestartTests {
 
     @Test func anEvalsRunGoesOnAndJudgesEachItemOnce() async throws {
         try await withHome { home in
-            let executor = Executor(pause: .milliseconds(4))
+            let executor = Executor()
             var eval = "", run = ""
             for turn in 0..<3 {
+                executor.allow(turn == 2 ? .max : 30)
                 try await withPlatform(home, executor) { platform, admin in
                     if turn == 0 {
                         (eval, run) = try await beginEval(platform, admin)
                     }
-                    let seen = executor.answered.withLock { $0.count }
-                    guard turn == 2 else {
-                        return try await eventually { executor.answered.withLock { $0.count } >= seen + 30 }
-                    }
+                    guard turn == 2 else { return try await eventually { executor.isDone } }
                     try await eventually {
                         try await platform.evals.showRun(run, of: eval, by: admin).run.state.isFinal
                     }
@@ -244,7 +259,7 @@ struct BatchRestartTests {
                     #expect(items.map(\.number) == Array(0..<200) && !hasMore)
                 }
             }
-            #expect(executor.answered.withLock { $0.values.filter { $0 > 1 }.count } <= 8)
+            #expect(executor.answered.values.filter { $0 > 1 }.count <= 8)
         }
     }
 

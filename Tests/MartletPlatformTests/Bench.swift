@@ -16,11 +16,11 @@ final class Bench: Sendable {
 
     /// `home` continues where an earlier bench left off.
     init(
-        home: String? = nil, clock: PlatformClock = .system, change: (inout Configuration) -> Void = { _ in }
+        home: String? = nil, clock: PlatformClock = .byTurns, change: (inout Configuration) -> Void = { _ in }
     ) async throws {
         let home = home ?? NSTemporaryDirectory() + "martlet-\(UUID().uuidString.prefix(8))"
         self.home = home
-        engine = try FakeEngine(folder: home + "-engine")
+        engine = try await FakeEngine(folder: home + "-engine")
         var configuration = Configuration()
         configuration.enginePath = engine.program
         configuration.workerThreads = 1
@@ -132,6 +132,11 @@ func body(_ text: String) -> AsyncStream<ByteBuffer> {
         continuation.yield(ByteBuffer(string: text))
         continuation.finish()
     }
+}
+
+extension PlatformClock {
+    /// For replicas and workers that a test plays: whoever waits for them waits until the test had its turns.
+    static let byTurns = PlatformClock(now: { Date() }, sleep: { try await sleepByTurns($0) })
 }
 
 /// The code of the error that `body` throws.

@@ -164,12 +164,12 @@ struct WebhookTests {
             }
         }.bind(host: "127.0.0.1", port: 0).get()
         let port = server.localAddress?.port ?? 0
-        let clock = ContinuousClock()
-        let start = clock.now
         let target = try policy.check("http://127.0.0.1:\(port)/x")
-        let status = try? await WebhookService.send(target, to: "127.0.0.1", headers: [("a", "b")], body: "{}")
+        let (status, time) = try await counted {
+            try? await WebhookService.send(target, to: "127.0.0.1", headers: [("a", "b")], body: "{}")
+        }
         #expect(status == ["redirect": 302, "endless": 200][kind])
-        #expect(clock.now - start < .seconds(20))
+        #expect(time < .seconds(20))
         try await server.close()
     }
 

@@ -59,10 +59,10 @@ extension ProcessTests {
                 }
                 kill(worker, SIGKILL)
                 let count = try Self.kept(home, id).count
-                try waitUntil("more answers", seconds: 60) { try Self.kept(home, id).count > count + 20 }
+                try waitUntil("more answers", seconds: 60, every: 0.005) { try Self.kept(home, id).count > count + 20 }
                 let server = try #require(home.owner?.pid)
                 kill(server, SIGKILL)
-                try waitUntil("the server's end", seconds: 5) { !ProcessTable.isAlive(server) }
+                try waitUntil("the server's end", seconds: 60) { !ProcessTable.isAlive(server) }
                 try home.serve()
                 let job = try home.finished(id)
                 #expect(job["state"]?.string == "succeeded", "\(job["error"] ?? .null)")
@@ -96,10 +96,8 @@ extension ProcessTests {
                 for replica in home.replicas { kill(replica, SIGSTOP) }
                 let count = try Self.kept(home, other).count
                 usleep(300_000)
-                let started = Date()
                 try home.json("jobs", "cancel", other)
-                try waitUntil("the worker's end", seconds: 10) { home.workers.isEmpty }
-                #expect(Date().timeIntervalSince(started) < 10)
+                #expect(try countedUntil("the worker's end") { home.workers.isEmpty } < 10)
                 #expect(try home.job(other)["state"]?.string == "cancelled")
                 #expect(try Self.kept(home, other).count <= count + 32)
             }

@@ -46,7 +46,7 @@ extension ProcessTests {
 
                 #expect(try home.json("stop")["stopped"]?.bool == true)
                 #expect(home.owner == nil)
-                try waitUntil("the end of every engine", seconds: 5) { home.engines().isEmpty }
+                try waitUntil("the end of every engine", seconds: 60) { home.engines().isEmpty }
                 #expect(try home.json("stop")["stopped"]?.bool == false)
             }
         }

@@ -127,8 +127,7 @@ import Testing
             #expect(try await fake.live.ask(.GET, path + "&starting_after=\(all.count)").status == 400)
             let shown = try await fake.live.ask(.GET, "/v1/responses/\(id)").json()
             #expect(shown["status"] == "completed" && shown["output"] == end["response"]?["output"])
-            let usage = try await fake.live.ask(.GET, "/api/v1/usage").json()["data"]?.array ?? []
-            #expect(usage.first { $0["kind"] == "inference" }?["requests"] == 1)
+            #expect(try await fake.used("requests") == 1)
             // They go with it.
             #expect(try await fake.live.ask(.DELETE, "/v1/responses/\(id)").status == 200)
             #expect(try await fake.live.ask(.GET, path).status == 404)
@@ -144,7 +143,7 @@ import Testing
             request.headers.add(name: "Content-Type", value: "application/json")
             request.body = .bytes(ByteBuffer(string: Self.asked.serialized()))
             let client = HTTPClient(eventLoopGroup: HTTPClient.defaultEventLoopGroup)
-            let response = try await client.execute(request, timeout: .seconds(60))
+            let response = try await client.execute(request, timeout: .seconds(120))
             var text = ""
             for try await part in response.body {
                 text += String(buffer: part)
@@ -228,11 +227,12 @@ import Testing
             let id = try #require(try await started.next()?["response"]?["id"]?.string)
             let other = try await Reading(fake.live, "/v1/responses/\(id)?stream=true", key: key.secret)
             _ = try await other.until("response.in_progress")
-            let start = ContinuousClock.now
-            _ = try await fake.live.platform.keys.revoke(key.id, by: fake.live.admin)
-            let rest = try await other.rest()
+            let (rest, time) = try await counted {
+                _ = try await fake.live.platform.keys.revoke(key.id, by: fake.live.admin)
+                return try await other.rest()
+            }
             #expect(rest.last?["type"] == "error" && rest.last?["code"] == "invalid_api_key", "\(rest)")
-            #expect(ContinuousClock.now - start < .seconds(8))
+            #expect(time < .seconds(5))
             // It is not that key's, so it goes on.
             valve.allow(2)
             #expect(try await started.rest().last?["type"] == "response.completed")

@@ -1,4 +1,5 @@
 import Foundation
+import MartletTesting
 import MartletWire
 import Testing
 
@@ -8,19 +9,17 @@ struct CommandLineTests {
     static let martlet = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent(".build/release/martlet")
 
-    static func run(_ arguments: [String]) throws -> (output: Data, error: String, status: Int32) {
-        let process = Process()
-        process.executableURL = martlet
-        process.arguments = arguments
-        process.standardInput = FileHandle.nullDevice
-        let output = Pipe(), error = Pipe()
-        process.standardOutput = output
-        process.standardError = error
-        try process.run()
-        let text = try output.fileHandleForReading.readToEnd() ?? Data()
-        let said = try error.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return (text, String(decoding: said, as: UTF8.self), process.terminationStatus)
+    /// Runs it to its end, without holding a thread.
+    static func run(_ arguments: [String]) async throws -> (output: Data, error: String, status: Int32?) {
+        let scratch = try Scratch()
+        defer { withExtendedLifetime(scratch) {} }
+        let child = try ChildProcess(
+            [martlet.path] + arguments, environment: ProcessInfo.processInfo.environment, folder: scratch.path,
+            name: "martlet")
+        defer { child.kill() }
+        try await eventually { child.poll() != nil }
+        guard case .code(let status)? = child.poll() else { return (Data(), child.errors, nil) }
+        return (Data(child.output.utf8), child.errors, status)
     }
 
     /// `train --set --name …` for every command, without the options that all have.
@@ -36,15 +35,15 @@ struct CommandLineTests {
         return own + children.flatMap { options($0, path + [$0["commandName"]?.string ?? ""]) }
     }
 
-    @Test func theListOfCommandsAndOptionsIsFrozen() throws {
-        let (output, _, status) = try Self.run(["--experimental-dump-help"])
+    @Test func theListOfCommandsAndOptionsIsFrozen() async throws {
+        let (output, _, status) = try await Self.run(["--experimental-dump-help"])
         #expect(status == 0)
         let command = try #require(try JSONParser.parse(output, limits: .trusted)["command"])
         #expect(Self.options(command).sorted() == FrozenCommands.all)
     }
 
-    @Test func everyCommandTakesTheSharedOptions() throws {
-        let (output, _, _) = try Self.run(["--experimental-dump-help"])
+    @Test func everyCommandTakesTheSharedOptions() async throws {
+        let (output, _, _) = try await Self.run(["--experimental-dump-help"])
         func check(_ command: JSON) {
             let children = command["subcommands"]?.array ?? []
             guard children.isEmpty else { return children.filter { $0["commandName"] != "help" }.forEach(check) }
@@ -54,23 +53,23 @@ struct CommandLineTests {
         check(try #require(try JSONParser.parse(output, limits: .trusted)["command"]))
     }
 
-    @Test func wrongUseIs64AndWrongRecipesAre65() throws {
-        #expect(try Self.run(["fly"]).status == 64)
-        #expect(try Self.run(["train"]).status == 64)
-        #expect(try Self.run(["train", "/nowhere.yaml"]).status == 66)
+    @Test func wrongUseIs64AndWrongRecipesAre65() async throws {
+        #expect(try await Self.run(["fly"]).status == 64)
+        #expect(try await Self.run(["train"]).status == 64)
+        #expect(try await Self.run(["train", "/nowhere.yaml"]).status == 66)
         let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(UUID().uuidString).yaml")
         try "name: x\nepochs: 3\n".write(to: file, atomically: true, encoding: .utf8)
         defer { try? FileManager.default.removeItem(at: file) }
-        let (output, error, status) = try Self.run(["train", file.path])
+        let (output, error, status) = try await Self.run(["train", file.path])
         #expect(status == 65)
         #expect(output.isEmpty)
         #expect(error.contains("\(file.path):2"))
     }
 
-    @Test func sharedOptionsMayStandBeforeTheCommand() throws {
+    @Test func sharedOptionsMayStandBeforeTheCommand() async throws {
         let home = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
         defer { try? FileManager.default.removeItem(atPath: home) }
-        let (output, _, status) = try Self.run(["--home", home, "--json", "config", "--listen", "127.0.0.1:9"])
+        let (output, _, status) = try await Self.run(["--home", home, "--json", "config", "--listen", "127.0.0.1:9"])
         #expect(status == 0)
         let rows = try #require(try JSONParser.parse(output).array)
         let listen = try #require(rows.first { $0["key"] == "listen" })
@@ -78,10 +77,10 @@ struct CommandLineTests {
         #expect(listen["origin"] == "flag")
     }
 
-    @Test func listeningBeyondThisMachineIsRefused() throws {
+    @Test func listeningBeyondThisMachineIsRefused() async throws {
         let home = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
         defer { try? FileManager.default.removeItem(atPath: home) }
-        let (_, error, status) = try Self.run(["serve", "--home", home, "--listen", "0.0.0.0:0"])
+        let (_, error, status) = try await Self.run(["serve", "--home", home, "--listen", "0.0.0.0:0"])
         #expect(status == 64)
         #expect(error.contains("--tls-cert"))
     }

@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Foundation
 import MartletPlatform
+import MartletTesting
 import MartletWire
 import NIOCore
 import Testing
@@ -156,6 +157,9 @@ import Testing
 
     @Test func aBodyThatIsCutOffLeavesNothingBehind() async throws {
         try await LiveServer.with { live in
+            func isClear() throws -> Bool {
+                try FileManager.default.contentsOfDirectory(atPath: live.home + "/blobs/incoming").isEmpty
+            }
             var form = Form()
             form.field("purpose", "fine-tune")
             form.file("file", "a.jsonl", Data(String(repeating: "x", count: 100_000).utf8))
@@ -166,14 +170,10 @@ import Testing
                         + "Content-Type: multipart/form-data; boundary=\(Form.boundary)\r\n"
                         + "Content-Length: \(form.closed.count)\r\n\r\n")
                 socket.send(String(decoding: form.closed.prefix(60_000), as: UTF8.self))
-                try await Task.sleep(for: .milliseconds(200))
+                try await eventually { try !isClear() }
+                withExtendedLifetime(socket) {}
             }
-            for _ in 0..<200 {
-                let left = try FileManager.default.contentsOfDirectory(atPath: live.home + "/blobs/incoming")
-                if left.isEmpty { break }
-                try await Task.sleep(for: .milliseconds(10))
-            }
-            #expect(try FileManager.default.contentsOfDirectory(atPath: live.home + "/blobs/incoming") == [])
+            try await eventually { try isClear() }
             #expect(try await live.platform.files.list(by: live.admin).data.isEmpty)
         }
     }

@@ -1,6 +1,7 @@
 import Foundation
 import MartletPlatform
 import MartletServer
+import MartletTesting
 import MartletWire
 import NIOCore
 import Testing
@@ -60,9 +61,9 @@ struct GuardTests {
         #expect(Configuration().listen == "127.0.0.1:8080")
     }
 
-    @Test func gzipInflatesUpToTheLimitAndNotPastIt() throws {
+    @Test func gzipInflatesUpToTheLimitAndNotPastIt() async throws {
         // printf of 1,000,000 zero bytes through gzip -9.
-        let whole = try Self.gzip(Data(count: 1_000_000))
+        let whole = try await Self.gzip(Data(count: 1_000_000))
         #expect(try Inflater.inflate(ByteBuffer(data: whole), limit: 1_000_000).readableBytes == 1_000_000)
         let error = #expect(throws: MartletError.self) {
             try Inflater.inflate(ByteBuffer(data: whole), limit: 999_999)
@@ -70,8 +71,8 @@ struct GuardTests {
         #expect(error?.code == .tooLarge)
     }
 
-    @Test func damagedStreamsAreRefused() throws {
-        let whole = try Self.gzip(Data("hello hello hello".utf8))
+    @Test func damagedStreamsAreRefused() async throws {
+        let whole = try await Self.gzip(Data("hello hello hello".utf8))
         var bent = whole
         bent[bent.count - 5] ^= 0xFF
         for bytes in [whole.dropLast(3), bent, whole + Data([1, 2, 3]), Data("not gzip".utf8), Data()] {
@@ -80,19 +81,15 @@ struct GuardTests {
     }
 
     /// `data` through the system's gzip.
-    static func gzip(_ data: Data) throws -> Data {
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
-        try data.write(to: file)
-        defer { try? FileManager.default.removeItem(at: file) }
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["gzip", "-9", "-c", file.path]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        try process.run()
-        let output = try pipe.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return output
+    static func gzip(_ data: Data) async throws -> Data {
+        let scratch = try Scratch()
+        defer { withExtendedLifetime(scratch) {} }
+        let file = try scratch.write("data", Array(data))
+        let child = try ChildProcess(
+            ["gzip", "-9", file], environment: ProcessInfo.processInfo.environment, folder: scratch.path, name: "gzip")
+        defer { child.kill() }
+        try await eventually { child.poll() != nil }
+        return try Data(contentsOf: URL(fileURLWithPath: file + ".gz"))
     }
 
     @Test func errorsHaveTheFormOfTheirProtocol() throws {

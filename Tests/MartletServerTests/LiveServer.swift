@@ -3,9 +3,11 @@ import Foundation
 import Logging
 import MartletPlatform
 import MartletServer
+import MartletTesting
 import MartletWire
 import NIOCore
 import NIOHTTP1
+import Synchronization
 
 /// A server of its own over a fresh home, on a free port, for the length of a test.
 struct LiveServer: Sendable {
@@ -17,10 +19,11 @@ struct LiveServer: Sendable {
     let admin: Principal
     var port: Int { URL(string: url)?.port ?? 0 }
 
-    /// `configure` changes the configuration before the server is built, `limit` what it allows a request.
+    /// `configure` changes the configuration before the server is built, `limit` what it allows a request, `time` what
+    /// time it is there.
     static func with(
         _ configure: (inout Configuration) -> Void = { _ in }, limit: (inout ServerLimits) -> Void = { _ in },
-        _ body: (LiveServer) async throws -> Void
+        time: TestTime = TestTime(), _ body: (LiveServer) async throws -> Void
     ) async throws {
         let home = FileManager.default.temporaryDirectory.appendingPathComponent("martlet-\(UUID().uuidString)").path
         defer { try? FileManager.default.removeItem(atPath: home) }
@@ -31,7 +34,8 @@ struct LiveServer: Sendable {
         configure(&configuration)
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        let platform = try await Platform.build(home: home, configuration: configuration, logger: logger)
+        let platform = try await Platform.build(
+            home: home, configuration: configuration, logger: logger, clock: time.clock)
         var limits = ServerLimits(configuration)
         limit(&limits)
         let server = try MartletServer(platform: platform, version: "test", shutdownSeconds: 5, limits: limits)
@@ -67,13 +71,28 @@ struct LiveServer: Sendable {
         if !key.isEmpty { request.headers.add(name: "Authorization", value: "Bearer \(key)") }
         for (name, value) in headers { request.headers.replaceOrAdd(name: name, value: value) }
         if let body { request.body = .bytes(ByteBuffer(data: body)) }
-        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(30))
+        let response = try await HTTPClient.shared.execute(request, timeout: .seconds(120))
         let buffer = try await response.body.collect(upTo: 16 << 20)
         return Answer(status: Int(response.status.code), headers: response.headers, text: String(buffer: buffer))
     }
 
     func post(_ path: String, _ text: String, headers: [(String, String)] = []) async throws -> Answer {
         try await ask(.POST, path, headers: headers, body: Data(text.utf8))
+    }
+}
+
+/// The time that a test's server sees: it goes on as it does everywhere, and further when the test says so.
+final class TestTime: Sendable {
+    private let ahead = Mutex(0.0)
+
+    /// Begins at `start`; nil is now.
+    init(_ start: Date? = nil) { start.map { pass($0.timeIntervalSinceNow) } }
+
+    func pass(_ seconds: Double) { ahead.withLock { $0 += seconds } }
+
+    /// Whoever waits for a replica or worker that a test plays waits until the test had its turns.
+    var clock: PlatformClock {
+        PlatformClock(now: { Date() + self.ahead.withLock { $0 } }, sleep: { try await sleepByTurns($0) })
     }
 }
 

@@ -43,7 +43,7 @@ struct NameTests {
             "\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                 + "Authorization: Bearer \(live.adminKey)\r\nContent-Length: \(body?.utf8.count ?? 0)\r\n\r\n\(body ?? "")"
         )
-        let text = await socket.read(seconds: 5).text
+        let text = await socket.read(seconds: 60).text
         return (text.split(separator: " ").dropFirst().first.map(String.init) ?? "", text)
     }
 }

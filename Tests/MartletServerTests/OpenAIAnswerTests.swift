@@ -195,10 +195,9 @@ struct OpenAIAnswerTests {
         try await OpenAIFake.with { fake in
             _ = try await fake.post("/v1/chat/completions", OpenAIFake.chat())
             _ = try await fake.stream("/v1/chat/completions", OpenAIFake.chat(["stream": true]))
-            let usage = try await fake.live.ask(.GET, "/api/v1/usage").json()
-            let row = try #require(usage["data"]?.array?.first { $0["kind"] == "inference" })
-            #expect(row["prompt_tokens"]?.int == 10 && row["completion_tokens"]?.int == 4)
-            #expect(row["requests"]?.int == 2 && row["resource"] == "tiny@1")
+            #expect(try await fake.used("prompt_tokens", of: "tiny@1") == 10)
+            #expect(try await fake.used("completion_tokens", of: "tiny@1") == 4)
+            #expect(try await fake.used("requests", of: "tiny@1") == 2)
         }
     }
 }

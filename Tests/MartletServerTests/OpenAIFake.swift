@@ -62,16 +62,18 @@ struct OpenAIFake: Sendable {
 
     static func with(
         _ answer: @escaping Answer = OpenAIFake.say("Hel", "lo"), models: [String] = ["tiny"],
-        tune: Tune? = nil, holds: Bool = false, configure: @escaping (inout Configuration) -> Void = { _ in },
-        _ body: (OpenAIFake) async throws -> Void
+        tune: Tune? = nil, holds: Bool = false, time: TestTime = TestTime(),
+        configure: @escaping (inout Configuration) -> Void = { _ in }, _ body: (OpenAIFake) async throws -> Void
     ) async throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("fake-\(UUID().uuidString)").path
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        let engine = try FakeEngine(folder: folder)
-        try await LiveServer.with({
-            $0.enginePath = engine.program
-            configure(&$0)
-        }) { live in
+        let engine = try await FakeEngine(folder: folder)
+        try await LiveServer.with(
+            {
+                $0.enginePath = engine.program
+                configure(&$0)
+            }, time: time
+        ) { live in
             let fake = OpenAIFake(live: live, engine: engine, holds: holds)
             let player = Task { await fake.play(answer, tune) }
             defer { player.cancel() }
@@ -237,13 +239,18 @@ struct OpenAIFake: Sendable {
         let job = try await live.ask(.POST, "\(base)/\(upload)/commit")
         try #require(job.status == 201, "\(job.text)")
         let id = try #require(try job.json()["id"]?.string)
-        for _ in 0..<1000 {
+        try await eventually {
             let state = try await live.ask(.GET, "/api/v1/jobs/\(id)").json()
-            if state["state"]?.string == "succeeded" { return }
             try #require(state["state"]?.string != "failed", "\(state.serialized())")
-            try await Task.sleep(for: .milliseconds(10))
+            return state["state"]?.string == "succeeded"
         }
-        throw MartletError(.internal, "the import did not end")
+    }
+
+    /// The sum of a field over the rows of what inference used: they are by the hour, which may end within a test.
+    func used(_ name: String, of resource: String? = nil) async throws -> Int {
+        let rows = try await live.ask(.GET, "/api/v1/usage").json()["data"]?.array ?? []
+        return rows.filter { $0["kind"] == "inference" && (resource == nil || $0["resource"]?.string == resource) }
+            .reduce(0) { $0 + ($1[name]?.int ?? 0) }
     }
 
     func post(_ path: String, _ body: JSON) async throws -> LiveServer.Answer {

@@ -1,4 +1,5 @@
 import Foundation
+import MartletTesting
 import MartletWire
 import Synchronization
 import Testing
@@ -153,12 +154,12 @@ struct OpenAIResponseTests {
     }
 
     private func ended(_ fake: OpenAIFake, _ id: String) async throws -> JSON {
-        for _ in 0..<1500 {
-            let body = try await fake.live.ask(.GET, "/v1/responses/\(id)").json()
-            if !["queued", "in_progress"].contains(body["status"]?.string ?? "") { return body }
-            try await Task.sleep(for: .milliseconds(10))
+        var body: JSON = .null
+        try await eventually {
+            body = try await fake.live.ask(.GET, "/v1/responses/\(id)").json()
+            return !["queued", "in_progress"].contains(body["status"]?.string ?? "")
         }
-        throw MartletError(.internal, "the response did not end")
+        return body
     }
 
     @Test func inTheBackgroundItIsFetchedLater() async throws {
@@ -180,10 +181,7 @@ struct OpenAIResponseTests {
             #expect(try await fake.post("/v1/responses", next).status == 200)
             guard case .chat(let messages, _)? = fake.asked.last?.prompt else { return #expect(Bool(false)) }
             #expect(messages.compactMap { $0["content"]?.string } == ["One", "Hello", "Two"])
-            let usage = try await fake.live.ask(.GET, "/api/v1/usage").json()["data"]?.array ?? []
-            // Rows are by the hour, which may have ended in between.
-            let requests = usage.filter { $0["kind"] == "inference" }.compactMap { $0["requests"]?.int }
-            #expect(requests.reduce(0, +) == 2)
+            #expect(try await fake.used("requests") == 2)
             #expect(try await fake.live.ask(.POST, "/v1/responses/\(id)/cancel").json()["status"] == "completed")
             #expect(try await fake.live.ask(.DELETE, "/v1/responses/\(id)").status == 200)
 
@@ -209,7 +207,7 @@ struct OpenAIResponseTests {
                 let made = try await fake.post("/v1/responses", ["model": "tiny", "input": "x", "background": true])
                 ids.append(try #require(try made.json()["id"]?.string))
             }
-            for _ in 0..<1500 where fake.asked.count < 2 { try await Task.sleep(for: .milliseconds(10)) }
+            try await eventually { fake.asked.count == 2 }
             let running = try await fake.live.ask(.GET, "/v1/responses/\(ids[0])").json()
             #expect(running["status"] == "in_progress")
             let unstreamed = try await fake.live.ask(.GET, "/v1/responses/\(ids[0])?stream=true")
@@ -224,8 +222,7 @@ struct OpenAIResponseTests {
             #expect(try await fake.live.ask(.POST, "/v1/responses/\(ids[0])/cancel").json()["status"] == "cancelled")
             #expect(try await fake.live.ask(.DELETE, "/v1/responses/\(ids[1])").status == 200)
             #expect(try await fake.live.ask(.GET, "/v1/responses/\(ids[1])").status == 404)
-            for _ in 0..<1500 where cancelled.withLock({ $0 }) < 2 { try await Task.sleep(for: .milliseconds(10)) }
-            #expect(cancelled.withLock { $0 } == 2)
+            try await eventually { cancelled.withLock { $0 } == 2 }
         }
     }
 

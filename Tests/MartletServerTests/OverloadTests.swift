@@ -98,9 +98,13 @@ struct OverloadTests {
                     #expect(error?["message"]?.string?.contains("4 places") == true)
                 }
                 // What there is no place for is not read: this is no JSON.
+                // The server knows for a second which model a name stood for, and a test may have no turn in it.
                 for path in ["chat/completions", "completions", "responses", "embeddings"] {
-                    let unread = try await fake.live.post("/v1/" + path, "{\"model\":\"tiny\",\"input\":[oh")
-                    #expect(unread.status == 503, "\(path)")
+                    try await eventually {
+                        #expect(try await fake.post("/v1/chat/completions", body).status == 503)
+                        let unread = try await fake.live.post("/v1/" + path, "{\"model\":\"tiny\",\"input\":[oh")
+                        return unread.status == 503
+                    }
                 }
                 #expect(fake.asked.frameCount == before + Self.places, "nothing of the others reached the model")
                 gate.open()

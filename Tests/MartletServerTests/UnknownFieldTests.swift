@@ -1,5 +1,6 @@
 import Foundation
 import MartletPlatform
+import MartletTesting
 import MartletWire
 import NIOHTTP1
 import Testing
@@ -82,7 +83,7 @@ struct UnknownFieldTests {
             let source = EvalTests.completions(
                 ["type": "file_content", "content": EvalTests.items([("France", "Paris")])])
             // A job that waits for its worker would change by itself.
-            for _ in 0..<1500 where tuner.count == 0 { try await Task.sleep(for: .milliseconds(10)) }
+            try await eventually { tuner.count > 0 }
             let before = try await snapshot(fake)
 
             let bodies: [(HTTPMethod, String, JSONObject)] = [

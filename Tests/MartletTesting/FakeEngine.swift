@@ -9,7 +9,7 @@ package final class FakeEngine: Sendable {
     package let folder: String
     package var program: String { folder + "/engine" }
 
-    package init(folder: String) throws {
+    package init(folder: String) async throws {
         self.folder = folder
         try FileManager.default.createDirectory(atPath: folder + "/started", withIntermediateDirectories: true)
         let script = """
@@ -24,17 +24,17 @@ package final class FakeEngine: Sendable {
         let written = write(file, script, script.utf8.count)
         Glibc.close(file)
         guard written == script.utf8.count else { throw POSIXError(.EIO) }
-        waitUntilNobodyWrites()
+        try await waitUntilNobodyWrites()
     }
 
     /// A process that another test is starting may hold the script open for writing until it has become its program, and
     /// the script cannot be started until then. A read lease is refused as long.
-    private func waitUntilNobodyWrites() {
+    private func waitUntilNobodyWrites() async throws {
         let setLease: Int32 = 1024
         let script = open(program, O_RDONLY | O_CLOEXEC)
         guard script >= 0 else { return }
         defer { Glibc.close(script) }
-        for _ in 0..<50 where fcntl(script, setLease, F_RDLCK) != 0 && errno == EAGAIN { usleep(5000) }
+        try await eventually { fcntl(script, setLease, F_RDLCK) == 0 || errno != EAGAIN }
     }
 
     package struct Started: Sendable {
@@ -58,8 +58,8 @@ package final class FakeEngine: Sendable {
         }
     }
 
-    /// The next process that was started; nil after ten seconds without one.
-    package func next(within seconds: Double = 60) async -> Started? {
+    /// The next process that was started; nil where there is none for so long.
+    package func next(within seconds: Double = 120) async -> Started? {
         let end = Date(timeIntervalSinceNow: seconds)
         while Date() < end, !Task.isCancelled {
             let names = (try? FileManager.default.contentsOfDirectory(atPath: folder + "/started")) ?? []

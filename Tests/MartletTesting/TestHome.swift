@@ -119,12 +119,12 @@ public final class TestHome {
 
     /// Runs a command to its end.
     @discardableResult
-    public func run(_ arguments: String..., input: String? = nil, seconds: Double = 60) throws -> CommandResult {
+    public func run(_ arguments: String..., input: String? = nil, seconds: Double = 180) throws -> CommandResult {
         try run(arguments, input: input, seconds: seconds)
     }
 
     @discardableResult
-    public func run(_ arguments: [String], input: String? = nil, seconds: Double = 60) throws -> CommandResult {
+    public func run(_ arguments: [String], input: String? = nil, seconds: Double = 180) throws -> CommandResult {
         var path: String?
         if let input { path = try write("input-\(count)", input) }
         let child = try start(arguments, input: path)
@@ -134,7 +134,7 @@ public final class TestHome {
 
     /// What a command that must succeed prints with `--json`.
     @discardableResult
-    public func json(_ arguments: String..., input: String? = nil, seconds: Double = 60) throws -> JSON {
+    public func json(_ arguments: String..., input: String? = nil, seconds: Double = 180) throws -> JSON {
         let result = try run(arguments + ["--json"], input: input, seconds: seconds)
         guard result.end == .code(0) else {
             throw HarnessError("martlet \(arguments.joined(separator: " ")): \(result.end), \(result.errors)")
@@ -146,7 +146,7 @@ public final class TestHome {
 
     /// Starts `martlet serve` and waits until it answers.
     @discardableResult
-    public func serve(_ arguments: String..., wrapper: [String] = [], seconds: Double = 30) throws -> ChildProcess {
+    public func serve(_ arguments: String..., wrapper: [String] = [], seconds: Double = 90) throws -> ChildProcess {
         let listen = arguments.contains("--listen") ? [] : ["--listen", "127.0.0.1:0"]
         let child = try start(["serve"] + listen + arguments, wrapper: wrapper)
         try waitUntil("the server's start", seconds: seconds) {

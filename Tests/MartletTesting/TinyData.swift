@@ -59,7 +59,7 @@ extension TestHome {
         let extra = deployment.map { "deploy: {as: \($0)}" } ?? ""
         try json("train", write("birds.yaml", TinyData.recipe(extra: extra)))
         if let deployment {
-            try waitUntil("\(deployment) is ready", seconds: 20) {
+            try waitUntil("\(deployment) is ready", seconds: 60) {
                 try get("/api/v1/deployments/\(deployment)")["ready"]?.bool == true
             }
         }
@@ -76,7 +76,7 @@ extension TestHome {
     public func job(_ id: String) throws -> JSON { try get("/api/v1/jobs/\(id)") }
 
     /// Waits until the job is over; what it says then.
-    public func finished(_ id: String, seconds: Double = 90) throws -> JSON {
+    public func finished(_ id: String, seconds: Double = 300) throws -> JSON {
         try waitUntil("the end of \(id)", seconds: seconds, every: 0.05) {
             let job = try self.job(id)
             return ["succeeded", "failed", "cancelled"].contains(job["state"]?.string ?? "") ? job : Optional.none

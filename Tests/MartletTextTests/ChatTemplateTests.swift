@@ -25,19 +25,26 @@ private func onSmallStack<Result: Sendable>(_ work: @escaping @Sendable () -> Re
 struct ChatTemplateTests {
     private static let user: JSON = ["role": "user", "content": "Hi"]
 
-    /// The message of the failure; nil where there is none.
-    private static func failure(
-        _ source: String, budget: ChatTemplate.Budget = .default, messages: [JSON] = [user]
-    ) -> MartletError? {
+    /// What went wrong, nil where nothing did, and how long it took.
+    private static func rendered(
+        _ source: String, budget: ChatTemplate.Budget, messages: [JSON] = [user]
+    ) -> (result: MartletError?, time: Duration)? {
         onSmallStack {
-            do {
-                _ = try ChatTemplate(source).render(messages: messages, addGenerationPrompt: true, budget: budget)
-                return nil
-            } catch {
-                return error as? MartletError
+            computed {
+                do {
+                    _ = try ChatTemplate(source).render(messages: messages, addGenerationPrompt: true, budget: budget)
+                    return nil
+                } catch {
+                    return error as? MartletError
+                }
             }
-        }.flatMap { $0 }
+        }
     }
+
+    /// The message of the failure; nil where there is none. There is more time than usual, for a machine that is busy.
+    private static func failure(_ source: String, budget: ChatTemplate.Budget = .init(time: .seconds(60)))
+        -> MartletError?
+    { rendered(source, budget: budget)?.result }
 
     @Test func aTemplateThatRaisesIsTheRequestsFault() throws {
         let error = try #require(Self.failure("\n{{ raise_exception('no ' ~ messages[0].role) }}"))
@@ -86,9 +93,8 @@ struct ChatTemplateTests {
         "{{ messages | batch(10 ** 12) }}", "{{ messages | slice(10 ** 12) }}", "{{ strftime_now('%c' * 10 ** 6) }}",
     ])
     func hostileTemplatesAreStopped(source: String) throws {
-        let start = ContinuousClock.now
-        #expect(Self.failure(source) != nil)
-        #expect(ContinuousClock.now - start < .seconds(4))
+        let (error, time) = try #require(Self.rendered(source, budget: .default))
+        #expect(error != nil && time < .seconds(4))
     }
 
     @Test func deepNestingIsRefusedBeforeTheStackIsInDanger() {

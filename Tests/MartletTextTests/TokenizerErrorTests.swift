@@ -87,10 +87,9 @@ import Testing
     @Test func manyAddedTokensAreReadInTime() throws {
         let tokens = (0..<50_000).map { #"{"id":\#($0 + 3),"content":"<\#($0)>","special":true}"# }
         let list = tokens.joined(separator: ",")
-        let begun = ContinuousClock.now
-        let tokenizer = try Tokenizer(json: Self.whole(parts: ",\"added_tokens\":[\(list)]"))
+        let (tokenizer, time) = try computed { try Tokenizer(json: Self.whole(parts: ",\"added_tokens\":[\(list)]")) }
         #expect(tokenizer.id(of: "<49999>") == 50_002)
-        #expect(begun.duration(to: .now) < .seconds(20))
+        #expect(time < .seconds(20))
     }
 
     @Test(arguments: [

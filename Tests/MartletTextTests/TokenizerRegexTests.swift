@@ -43,11 +43,8 @@ import Testing
     func aHostileTextTakesLinearTime(_ pattern: String, _ unit: String) throws {
         let program = try RegexProgram(pattern)
         let count = 200_000 / unit.utf8.count
-        let clock = ContinuousClock()
-        var found = 0
-        let time = clock.measure {
-            found =
-                matches(program, String(repeating: unit, count: count), stepsPerByte: RegexMatcher.stepsPerByte).count
+        let (found, time) = computed {
+            matches(program, String(repeating: unit, count: count), stepsPerByte: RegexMatcher.stepsPerByte).count
         }
         #expect(found > 1000)
         #expect(time < .seconds(5))

@@ -52,11 +52,11 @@ import Testing
         let piece = [UInt8(1 << 3 | 2)] + varint(long) + [UInt8](repeating: UInt8(ascii: "a"), count: long)
         let file = try [UInt8](model(kind)) + [UInt8(1 << 3 | 2)] + varint(piece.count) + piece
         let text = String(repeating: "a", count: 300_000)
-        let begin = ContinuousClock.now
-        let tokenizer = try Tokenizer(json: try SentencePieceModel(file).tokenizerJSON())
-        let ids = try tokenizer.encode(text).ids
+        let (ids, time) = try computed {
+            try Tokenizer(json: try SentencePieceModel(file).tokenizerJSON()).encode(text).ids
+        }
         // Every beginning of the piece at every place would be 10^11 steps.
-        #expect(ContinuousClock.now - begin < .seconds(60))
+        #expect(time < .seconds(60))
         let plain = try Tokenizer(json: try SentencePieceModel(try model(kind)).tokenizerJSON())
         #expect(try ids == plain.encode(text).ids)
     }

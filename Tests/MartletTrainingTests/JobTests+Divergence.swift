@@ -35,7 +35,7 @@ extension JobTests {
         expectFault(.diverged, ["step 1", "learning_rate"]) { _ = try job.finish() }
     }
 
-    @Test(.timeLimit(.minutes(2))) func `a classifier whose weights left the numbers ends too`() throws {
+    @Test(.timeLimit(.minutes(10))) func `a classifier whose weights left the numbers ends too`() throws {
         let text = """
             name: labels
             data: {source: mixed.csv, split: {train: 0.5, validation: 0.5, test: 0, seed: 1}}

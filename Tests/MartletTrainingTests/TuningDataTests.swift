@@ -2,6 +2,7 @@ import Foundation
 import MartletTesting
 import MartletTraining
 import MartletWire
+import Synchronization
 import Testing
 
 /// Lines that cannot be learnt from are refused with their file and number, and what is wrong with them.
@@ -99,12 +100,18 @@ import Testing
     @Test func `millions of lines of one character are not all read`() throws {
         let test = try TuningTest(
             Self.recipe("supervised"), ["lines.jsonl": String(repeating: "x\n", count: 10_000_000)])
-        let started = ContinuousClock.now
+        // Whether to stop is asked every few hundred lines.
+        let questions = Mutex(0)
         let error = expectFault(
             .invalidData, ["lines.jsonl, line 1: ", "lines.jsonl, line 20: ", "stopped after 20 faults"]
-        ) { _ = try test.run() }
+        ) {
+            _ = try test.run(in: "preparing") { number in
+                questions.withLock { $0 = number }
+                return nil
+            }
+        }
         #expect(error.map { !$0.message.contains("line 21") } ?? false)
-        #expect(started.duration(to: .now) < .seconds(10))
+        #expect(questions.withLock { (1...100).contains($0) })
     }
 
     @Test func `bytes that are no text, and files without lines, are refused`() throws {
@@ -187,7 +194,7 @@ import Testing
     }
 
     /// A recipe's numbers may be as large as a number can be.
-    @Test(.timeLimit(.minutes(2)), arguments: ["supervised", "dpo", "reinforcement"])
+    @Test(.timeLimit(.minutes(10)), arguments: ["supervised", "dpo", "reinforcement"])
     func `the largest batch and the longest answer end the process of no worker`(method: String) throws {
         let prompts = ["one", "two"].map {
             "{\"messages\": [{\"role\": \"user\", \"content\": \"\($0)\"}], \"wanted\": \"\($0)\"}"

@@ -83,7 +83,7 @@ extension ReplicaGroup {
     private func watch(_ replica: Replica, _ process: EngineProcess) async {
         let started = ContinuousClock.now
         while !Task.isCancelled {
-            guard (try? await Task.sleep(for: .milliseconds(500))) != nil else { return }
+            guard (try? await environment.clock.sleep(.milliseconds(500))) != nil else { return }
             let (state, connection) = replica.state.withLock { ($0.life.info.state, $0.connection) }
             if state == .starting, started.duration(to: .now) > Self.loadLimit {
                 replica.change { $0.reports(MartletError(.deadlineExceeded, "it did not load in 300 s")) }
@@ -115,10 +115,11 @@ extension ReplicaGroup {
     }
 
     private func answers(_ connection: EngineConnection) async -> Bool {
-        await withTaskGroup(of: Bool.self) { group in
+        let clock = environment.clock
+        return await withTaskGroup(of: Bool.self) { group in
             group.addTask { (try? await connection.request(.ping)) != nil }
             group.addTask {
-                try? await Task.sleep(for: .seconds(4))
+                try? await clock.sleep(.seconds(4))
                 return false
             }
             let first = await group.next() ?? false
