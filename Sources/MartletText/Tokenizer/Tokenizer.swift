@@ -115,7 +115,7 @@ public final class Tokenizer: Sendable {
         var empty = Encoding()
         empty.ids = [Self.standIn]
         let frame = process([empty], addSpecialTokens).ids
-        return try cut(Array(text.utf8), keepsPlaces: asksForPlaces) { run, _ in
+        return try cut(Array(text.utf8), findsPlaces: false) { run, _ in
             var ids: [Int] = []
             ids.reserveCapacity(frame.count + frame.count(where: { $0 == Self.standIn }) * run.ids.count)
             for id in frame {
@@ -128,7 +128,7 @@ public final class Tokenizer: Sendable {
     private static let standIn = -1
 
     private func run(_ bytes: [UInt8]) throws -> Encoding {
-        try cut(bytes, keepsPlaces: true) { run, text in
+        try cut(bytes, findsPlaces: true) { run, text in
             var result = Encoding()
             result.ids = run.ids.map { Int($0) }
             result.typeIds = [Int](repeating: 0, count: run.ids.count)
@@ -141,7 +141,7 @@ public final class Tokenizer: Sendable {
 
     /// Cuts a text and gives `body` what came of it.
     private func cut<Result>(
-        _ bytes: [UInt8], keepsPlaces: Bool, _ body: (TokenRun, PieceText) -> Result
+        _ bytes: [UInt8], findsPlaces: Bool, _ body: (TokenRun, PieceText) -> Result
     ) throws -> Result {
         guard bytes.count <= Self.textLimit else {
             throw MartletError(
@@ -149,7 +149,7 @@ public final class Tokenizer: Sendable {
             )
         }
         var text = PieceText(
-            text: AlignedText(identity: bytes, keepsPlaces: keepsPlaces),
+            text: AlignedText(identity: bytes, keepsPlaces: findsPlaces || asksForPlaces),
             pieces: bytes.isEmpty ? [] : [Piece(start: 0, end: bytes.count)])
         addedTokens.find(in: &text, normalized: false)
         if let normalizer { try text.rewrite { try normalizer.apply(&$0) } }
@@ -157,9 +157,12 @@ public final class Tokenizer: Sendable {
         preTokenizer?.apply(&text)
         var cache = caches.withLock { $0.popLast() } ?? TokenCache()
         var run = cache.takeRun()
+        run.keepsPlaces = findsPlaces
         run.ids.reserveCapacity(text.text.bytes.count / 3)
-        run.starts.reserveCapacity(text.text.bytes.count / 3)
-        run.ends.reserveCapacity(text.text.bytes.count / 3)
+        if findsPlaces {
+            run.starts.reserveCapacity(text.text.bytes.count / 3)
+            run.ends.reserveCapacity(text.text.bytes.count / 3)
+        }
         try text.text.bytes.withUnsafeBufferPointer { buffer in
             guard let base = buffer.baseAddress else { return }
             for piece in text.pieces {
@@ -168,6 +171,7 @@ public final class Tokenizer: Sendable {
                 } else {
                     try model.tokenize(base, piece.start, piece.end, cache: &cache, into: &run)
                 }
+                run.endWord()
             }
         }
         let result = body(run, text)

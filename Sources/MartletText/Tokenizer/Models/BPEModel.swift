@@ -176,6 +176,7 @@ struct BPEModel: TokenModel {
             place = next
         }
         if isShort { cache.keep(key, at: start, run, from: first) }
+        run.endWord()
     }
 
     private func addBytes(_ key: UnsafeBufferPointer<UInt8>, _ merger: inout PairMerger) {

@@ -1,9 +1,18 @@
 /// Tokens as a model puts them out: identifiers, and where each stands in the text.
 struct TokenRun: Sendable {
     var ids: [Int32] = []
-    /// Bytes in the text that was cut, which has fewer than 2³¹.
+    /// Bytes in the text that was cut, which has fewer than 2³¹; of the last tokens alone where places are not kept.
     var starts: [Int32] = []
     var ends: [Int32] = []
+    var keepsPlaces = true
+
+    /// Between two words: forgets places that are not kept, so that their memory stays near.
+    @inline(__always)
+    mutating func endWord() {
+        guard !keepsPlaces, !ends.isEmpty else { return }
+        starts.removeAll(keepingCapacity: true)
+        ends.removeAll(keepingCapacity: true)
+    }
 
     @inline(__always)
     mutating func append(_ id: Int32, _ start: Int, _ end: Int) {
@@ -112,6 +121,10 @@ struct TokenCache: Sendable {
         let entry = words.value(key)
         guard entry >= 0 else { return false }
         let span = spans[Int(entry)]
+        guard run.keepsPlaces else {
+            for index in Int(span.start)..<Int(span.start + span.count) { run.ids.append(ids[index]) }
+            return true
+        }
         var place = start
         for index in Int(span.start)..<Int(span.start + span.count) {
             let next = place + Int(lengths[index])
@@ -133,18 +146,20 @@ struct TokenCache: Sendable {
         words.set(key, Int32(spans.count))
         spans.append((Int32(ids.count), Int32(run.ids.count - first)))
         var place = Int32(start)
+        let placeless = run.ids.count - run.ends.count
         for index in first..<run.ids.count {
             ids.append(run.ids[index])
-            lengths.append(run.ends[index] - place)
-            place = run.ends[index]
+            lengths.append(run.ends[index - placeless] - place)
+            place = run.ends[index - placeless]
         }
     }
 }
 
 extension TokenRun {
     mutating func removeAll(from index: Int) {
-        ids.removeLast(ids.count - index)
-        starts.removeLast(starts.count - index)
-        ends.removeLast(ends.count - index)
+        let count = ids.count - index
+        ids.removeLast(count)
+        starts.removeLast(min(count, starts.count))
+        ends.removeLast(min(count, ends.count))
     }
 }
