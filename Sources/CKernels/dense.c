@@ -8,6 +8,8 @@
 // Rows that are done one after another with the same panel, and rows that are added up at once into the gradient of a
 // weight: a panel stays in the nearest cache.
 enum { BLOCK = 48, DEPTH = 128 };
+// Outputs that are turned at once where there are few rows: a share of the work is whole ones of these.
+enum { TURNED = 16 };
 
 INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 INLINE int64_t pieces(int64_t count, int64_t size) { return (count + size - 1) / size; }
@@ -145,12 +147,14 @@ INLINE void pack_columns(
     }
 }
 
-// Rows [N, K], panel `p` of them → [K, width], what is missing zero.
-INLINE void pack_rows(const float *rows, int64_t count, int64_t columns, int64_t p, int64_t width, float *out) {
+// Rows [N, K], panel `p` of them → [K, width], what is missing zero; of it columns [from, to).
+INLINE void pack_rows(
+    const float *rows, int64_t count, int64_t columns, int64_t p, int64_t from_column, int64_t to, int64_t width,
+    float *out) {
     int64_t first = p * width, there = smaller(count - first, width);
-    if (there < width) memset(out, 0, (size_t)(columns * width) * sizeof(float));
-    for (int64_t k = 0; k < columns; k += CK_LANES) {
-        int64_t end = smaller(k + CK_LANES, columns);
+    if (there < width) memset(out + from_column * width, 0, (size_t)((to - from_column) * width) * sizeof(float));
+    for (int64_t k = from_column; k < to; k += CK_LANES) {
+        int64_t end = smaller(k + CK_LANES, to);
         for (int64_t r = 0; r < there; ++r) {
             const float *from = rows + (first + r) * columns;
             for (int64_t i = k; i < end; ++i) out[i * width + r] = from[i];
@@ -158,16 +162,44 @@ INLINE void pack_rows(const float *rows, int64_t count, int64_t columns, int64_t
     }
 }
 
+INLINE void prepare_few(const ck_dense *d, int64_t part, int64_t width) {
+    int64_t lanes = pieces(d->inputs, CK_LANES), from = share(lanes, part, d->parts) * CK_LANES;
+    int64_t to = smaller(share(lanes, part + 1, d->parts) * CK_LANES, d->inputs);
+    for (int64_t p = 0; from < to && p < pieces(d->rows, width); ++p)
+        pack_rows(d->x, d->rows, d->inputs, p, from, to, width, d->packed + p * width * d->inputs);
+}
+
 INLINE void prepare(const ck_dense *d, int64_t part, int rows, int wide) {
     (void)rows;
     int64_t width = wide * CK_LANES, panels = pieces(d->outputs, width);
+    if (d->few) return prepare_few(d, part, width);
     for (int64_t p = share(panels, part, d->parts); p < share(panels, part + 1, d->parts); ++p)
-        pack_rows(d->weight, d->outputs, d->inputs, p, width, d->packed + p * width * d->inputs);
+        pack_rows(d->weight, d->outputs, d->inputs, p, 0, d->inputs, width, d->packed + p * width * d->inputs);
     if (!d->norm_weight) return;
     for (int64_t r = share(d->rows, part, d->parts); r < share(d->rows, part + 1, d->parts); ++r) normalize(d, r);
 }
 
+// W·xᵀ by blocks of outputs, each turned as it is written.
+INLINE void multiply_few(const ck_dense *d, int64_t part, int rows, int wide) {
+    float turned[TURNED * CK_PANEL_LIMIT];
+    int64_t width = wide * CK_LANES, blocks = pieces(d->outputs, TURNED);
+    for (int64_t b = share(blocks, part, d->parts); b < share(blocks, part + 1, d->parts); ++b) {
+        int64_t from = b * TURNED, count = smaller(d->outputs - from, TURNED);
+        for (int64_t first = 0; first < d->rows; first += width) {
+            panel(
+                d->weight + from * d->inputs, d->inputs, 1, d->packed + first * d->inputs, width, d->inputs, turned,
+                width, count, width, 0, rows, wide);
+            for (int64_t r = first; r < smaller(first + width, d->rows); ++r) {
+                float *y = d->y + r * d->outputs + from;
+                for (int64_t n = 0; n < count; ++n) y[n] = turned[n * width + r - first];
+                finish(d, r, from, count);
+            }
+        }
+    }
+}
+
 INLINE void multiply(const ck_dense *d, int64_t part, int rows, int wide) {
+    if (d->few) return multiply_few(d, part, rows, wide);
     int64_t width = wide * CK_LANES, panels = pieces(d->outputs, width), blocks = pieces(d->rows, BLOCK);
     const float *x = d->norm_weight ? d->normed : d->x;
     int finishes = d->bias || d->residual || d->activation != CK_DENSE_NONE;

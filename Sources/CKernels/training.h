@@ -40,7 +40,7 @@ typedef struct {
     float *y;                             // [M, N]
     float *slope;                         // [M, N]: the activation's derivative; NULL where it is not wanted
     float *normed, *statistics;           // [M, K], [M, 2], where there is a norm
-    float *packed;                        // K·N up, for the gradient K up·N
+    float *packed;                        // K·N up, or K·M up where there are few rows; for the gradient K up·N
     const float *gradient;                // [M, N] of y
     float *x_gradient;                    // [M, K] or NULL
     float *weight_gradient;               // [N, K] or NULL
@@ -51,6 +51,7 @@ typedef struct {
     int64_t rows, inputs, outputs, parts; // parts: how many shares the work is split into
     float epsilon;
     int32_t activation, stage;
+    int32_t few; // lays out the rows for the product instead of the weight; without a norm
     int32_t cpu; // what of the CPU it may use, the same for all stages
 } ck_dense;
 // Blocks of rows that `norm_sums` has, and shares [begin, end) of a stage of a `ck_dense *`; every share of a stage must

@@ -56,6 +56,9 @@ int64_t parts_of(int64_t rows, int64_t inputs, int64_t outputs) {
     return std::clamp<int64_t>(most, 1, 4 * at::get_num_threads());
 }
 
+// With few rows a large weight costs more to lay out for the product than the product.
+bool are_few(int64_t rows, int64_t inputs, int64_t outputs) { return rows < 128 && inputs * outputs > 16384; }
+
 enum Input { X, WEIGHT, BIAS, NORM_WEIGHT, NORM_BIAS, RESIDUAL, INPUTS };
 
 using Inputs = std::array<at::Tensor, INPUTS>;
@@ -80,6 +83,7 @@ ck_dense work_of(const Inputs &given, const Shape &shape, double epsilon, int64_
     work.outputs = shape.outputs;
     work.parts = parts_of(shape.rows, shape.inputs, shape.outputs);
     work.epsilon = static_cast<float>(epsilon);
+    work.few = !given[NORM_WEIGHT].defined() && are_few(shape.rows, shape.inputs, shape.outputs);
     work.activation = static_cast<int32_t>(activation);
     work.cpu = static_cast<int32_t>(cpu);
     return work;
@@ -103,7 +107,7 @@ Kept compute(const Inputs &given, double epsilon, int64_t activation, int64_t cp
         kept.normed = at::empty({shape.rows, shape.inputs}, options);
         kept.statistics = at::empty({shape.rows, 2}, options);
     }
-    int64_t packed = up(shape.outputs) * shape.inputs;
+    int64_t packed = up(work.few ? shape.rows : shape.outputs) * shape.inputs;
     Scratch scratch(given[X], {packed});
     work.y = room(kept.y);
     work.slope = room(kept.slope);

@@ -25,6 +25,8 @@ constexpr size_t class_count = small_classes + (64 - 12) * 8;
 // Each size has its own peak, at its own moment: together they come to 7 to 32 % more than the peak of all.
 constexpr size_t least_beyond = size_t(32) << 20;
 constexpr size_t beyond_share = 8;
+// A larger block that takes a tensor's place is at most twice as large.
+constexpr size_t within = 8;
 // From here on a block is a mapping of its own: what is dropped goes back to the system, whatever lies beside it.
 constexpr size_t mapped_from = size_t(1) << 20;
 
@@ -75,12 +77,14 @@ class KeepingAllocator final : public c10::Allocator {
         size_t index = class_of(bytes), size = size_of(index);
         {
             std::lock_guard<std::mutex> lock(mutex);
-            auto &list = kept[index];
-            if (!list.empty()) {
-                Header *header = list.back();
-                list.pop_back();
-                held -= size;
-                count(size);
+            // A server's batches have many sizes: rather a larger block than to drop one for each.
+            size_t last = kept[index].empty() && live + held + size > limit() ? index + within : index;
+            for (size_t found = index; found <= std::min(last, class_count - 1); ++found) {
+                if (kept[found].empty()) continue;
+                Header *header = kept[found].back();
+                kept[found].pop_back();
+                held -= header->size;
+                count(header->size);
                 return header + 1;
             }
         }
@@ -127,10 +131,22 @@ class KeepingAllocator final : public c10::Allocator {
         live -= header->size;
         held += header->size;
         kept[header->index].push_back(header);
-        size_t limit = most + std::max(least_beyond, most / beyond_share);
-        for (size_t index = class_count; live + held > limit && index-- > 0;) {
-            while (live + held > limit && !kept[index].empty()) drop(index);
+        last_used[header->index] = ++uses;
+        while (live + held > limit()) {
+            size_t index = least_recently_used();
+            while (live + held > limit() && !kept[index].empty()) drop(index);
         }
+    }
+
+    size_t limit() const { return most + std::max(least_beyond, most / beyond_share); }
+
+    size_t least_recently_used() const {
+        size_t oldest = class_count;
+        for (size_t index = 0; index < class_count; ++index) {
+            if (kept[index].empty()) continue;
+            if (oldest == class_count || last_used[index] < last_used[oldest]) oldest = index;
+        }
+        return oldest;
     }
 
     void drop(size_t index) {
@@ -148,6 +164,8 @@ class KeepingAllocator final : public c10::Allocator {
 
     std::mutex mutex;
     std::array<std::vector<Header *>, class_count> kept;
+    std::array<size_t, class_count> last_used{};
+    size_t uses = 0;
     size_t live = 0; // bytes in tensors
     size_t held = 0; // bytes waiting
     size_t most = 0; // the most that `live` ever was

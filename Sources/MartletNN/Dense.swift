@@ -13,7 +13,7 @@ extension Linear {
         _ x: Tensor, after norm: LayerNorm? = nil, then activation: Activation = .none, adding residual: Tensor? = nil,
         _ forward: Forward
     ) throws -> Tensor {
-        if forward.training, let kind = activation.denseKind, suitsDense(x) {
+        if forward.training, let kind = activation.denseKind, suitsDense(x, norms: norm != nil) {
             return try Op.dense.tensor(
                 .tensor(x), .tensor(weight.value), .optional(bias?.value), .optional(norm?.weight.value),
                 .optional(norm?.bias?.value), .optional(residual), .double(norm?.epsilon ?? 0), .int(kind))
@@ -25,12 +25,12 @@ extension Linear {
     }
 
     /// Beyond this, libtorch's products take what their own operators cost.
-    private func suitsDense(_ x: Tensor) -> Bool {
+    private func suitsDense(_ x: Tensor, norms: Bool) -> Bool {
         let weight = weight.value
         guard x.scalarType == .float32, weight.scalarType == .float32, x.device == .cpu else { return false }
         let (count, inputs) = (weight.count, weight.size(1))
-        // With few rows, a large weight costs more to lay out for the product than the product.
-        return count <= 16_384 || (count <= 1 << 20 && inputs <= 2_048 && x.count >= 128 * inputs)
+        // With few rows these are laid out for the product instead of the weight, which a norm is not made for.
+        return count <= 16_384 || (count <= 1 << 20 && inputs <= 2_048 && x.count >= (norms ? 128 : 16) * inputs)
     }
 }
 

@@ -28,6 +28,11 @@ import Testing
         Case(rows: [3, 7], inputs: 17, outputs: 31, norm: false, activation: .gelu),
         Case(rows: [50], inputs: 10, outputs: 1, activation: .sigmoid, adds: true),
         Case(rows: [2, 3, 5], inputs: 5, outputs: 4, activation: .geluTanh),
+        // Few rows, which are laid out instead of the weight.
+        Case(rows: [32], inputs: 1000, outputs: 128, activation: .relu),
+        Case(rows: [5, 9], inputs: 301, outputs: 67, bias: false, activation: .gelu, adds: true),
+        Case(rows: [127], inputs: 97, outputs: 200, adds: true),
+        Case(rows: [1], inputs: 200, outputs: 100),
         Case(rows: [1], inputs: 1, outputs: 1),
         Case(rows: [0], inputs: 4, outputs: 3, norm: true, activation: .gelu),
     ]
