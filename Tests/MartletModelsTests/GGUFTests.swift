@@ -177,9 +177,87 @@ import Testing
         #expect(try tokens("the", tokenizer(silent)) == ["the"])
         #expect(try tokens("the", tokenizer([silent[1], named("llama-bpe")])) == ["the"])
         #expect {
-            _ = try tokenizer([named("tekken")])
+            _ = try tokenizer([named("falcon")])
         } throws: { error in
-            (error as? MartletError)?.message.contains("'tekken' is not supported; supported are gpt-2") == true
+            (error as? MartletError)?.message.contains("'falcon' is not supported; supported are gpt-2") == true
+        }
+    }
+
+    /// Each name stands for a model's way to split texts; `tokenizers` made the hashes with that model's own.
+    @Test func `texts are split as by the models that the pre-tokenizers are named for`() throws {
+        let golden = try JSONParser.parse(Data(contentsOf: Self.golden("splits.json")), limits: .trusted)
+        let texts = try #require(golden["texts"]?.array).compactMap(\.string)
+        let chunk = try #require(golden["chunk"]?.int)
+        let hashes = try #require(golden["hashes"]?.object)
+        #expect(texts.count == 1000 && hashes.count == 10)
+        for (name, rows) in hashes {
+            let tokenizer = try split(by: name)
+            for (index, row) in try #require(rows.array).enumerated() {
+                var numbers: [Int32] = []
+                for text in texts[index * chunk..<(index + 1) * chunk] {
+                    let ids = try tokenizer.encode(text, addSpecialTokens: false).ids
+                    numbers += [Int32(ids.count)] + ids.map { Int32($0) }
+                }
+                let hash = numbers.withUnsafeBytes { ContentHash.of([UInt8]($0)) }.prefix(16)
+                #expect(row.string == String(hash), "\(name), texts from \(index * chunk) on")
+            }
+        }
+    }
+
+    /// The tokenizer of splits.gguf with another name of its pre-tokenizer; a description that nobody reads takes or
+    /// gives the bytes between.
+    private func split(by name: String) throws -> Tokenizer {
+        var bytes = [UInt8](try Data(contentsOf: Self.golden("splits.gguf")))
+        func string(_ text: String) -> [UInt8] { [UInt8(text.utf8.count), 0, 0, 0, 0, 0, 0, 0] + Array(text.utf8) }
+        let text = String(repeating: "x", count: 64)
+        let cut = String(repeating: "x", count: 64 + "qwen2".utf8.count - name.utf8.count)
+        for (old, new) in [("tokenizer.ggml.pre=qwen2", "tokenizer.ggml.pre=\(name)"), (text, cut)] {
+            let place = try #require(bytes.firstRange(of: Self.bytes(old, string)))
+            bytes.replaceSubrange(place, with: Self.bytes(new, string))
+        }
+        return try withScratch { scratch in
+            let (file, target) = (scratch.appending(path: "split.gguf"), scratch.appending(path: "bundle"))
+            try Data(bytes).write(to: file)
+            _ = try onCompute { try ModelImport.run(from: file, to: target) }
+            return try Tokenizer(json: Data(contentsOf: target.appending(path: "tokenizer.json")))
+        }
+    }
+
+    /// As in the files of Qwen3-Embedding: an end token behind each text, and vectors of the last state.
+    @Test func `files of embedding models say how texts end and how vectors are made`() throws {
+        let changes = [
+            ("tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"),
+            // As long as before: what follows stays in its place.
+            ("qwen2.attention.value_length", "qwen2.pooling_type"), ("<extra14>", "<extra14>0123456789"),
+        ]
+        func file(pooling: UInt8, adding: UInt8) throws -> Data {
+            var bytes = [UInt8](try renamed(changes))
+            for (key, value) in [("tokenizer.ggml.add_eos_token", adding), ("qwen2.pooling_type", pooling)] {
+                // Behind the key stands a type of four bytes.
+                bytes[try #require(bytes.firstRange(of: Array(key.utf8))).upperBound + 4] = value
+            }
+            return Data(bytes)
+        }
+        try withScratch { scratch in
+            let (source, target) = (scratch.appending(path: "embedding.gguf"), scratch.appending(path: "bundle"))
+            for (way, pooling) in [TextEncoder.Pooling.mean, .first, .last].enumerated() {
+                try file(pooling: UInt8(way + 1), adding: 1).write(to: source)
+                let made = try onCompute {
+                    _ = try ModelImport.run(from: source, to: target)
+                    return try LanguageBundle.load(target).pooling
+                }
+                #expect(try made.get() == pooling)
+                let tokenizer = try Tokenizer(json: Data(contentsOf: target.appending(path: "tokenizer.json")))
+                let ids = try tokenizer.encode("the", addSpecialTokens: true).ids
+                #expect(ids.map { tokenizer.token(of: $0) } == ["the", "<|im_end|>"])
+                try FileManager.default.removeItem(at: target)
+            }
+            try file(pooling: 4, adding: 0).write(to: source)
+            #expect {
+                _ = try onCompute { try ModelImport.run(from: source, to: target) }
+            } throws: { error in
+                (error as? MartletError)?.message.contains("'qwen2.pooling_type' (4)") == true
+            }
         }
     }
 

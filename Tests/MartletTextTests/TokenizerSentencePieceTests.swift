@@ -4,7 +4,10 @@ import MartletWire
 import Testing
 
 @Suite struct TokenizerSentencePieceTests {
-    static let kinds = ["unigram", "unigram-bytes", "bpe", "bpe-plain"]
+    static let kinds = [
+        "unigram", "unigram-bytes", "unigram-symbols", "unigram-ties", "bpe", "bpe-plain", "bpe-symbols", "char",
+        "word",
+    ]
 
     private func model(_ kind: String) throws -> Data {
         try Data(contentsOf: try TokenizerGolden().folder.appending(path: "\(kind).model"))
@@ -16,12 +19,14 @@ import Testing
         let samples = try #require(golden.json["sentencepiece"]?[kind]?.array)
         #expect(samples.count > 50)
         for sample in samples {
-            let index = try #require(sample["index"]?.int)
-            let ids = try tokenizer.encode(golden.text(index)).ids
-            #expect(ids == sample["ids"]?.integers, "\(index)")
+            let text = try sample["text"]?.string ?? golden.text(#require(sample["index"]?.int))
+            let ids = try tokenizer.encode(text).ids
+            #expect(ids == sample["ids"]?.integers, "\(text.debugDescription)")
+            #expect(try tokenizer.ids(of: text) == ids)
             // SentencePiece shows what it does not know as ⁇, Martlet leaves special tokens out.
             guard let decoded = sample["decoded"]?.string, !decoded.contains("\u{2047}") else { continue }
-            #expect(tokenizer.decode(ids).unicodeScalars.elementsEqual(decoded.unicodeScalars), "\(index)")
+            #expect(
+                tokenizer.decode(ids).unicodeScalars.elementsEqual(decoded.unicodeScalars), "\(text.debugDescription)")
         }
     }
 
@@ -59,6 +64,18 @@ import Testing
         #expect(time < .seconds(60))
         let plain = try Tokenizer(json: try SentencePieceModel(try model(kind)).tokenizerJSON())
         #expect(try ids == plain.encode(text).ids)
+    }
+
+    /// Settings are added to the file's own, as messages of Protocol Buffers are joined.
+    @Test func whatIsNotSupportedIsRefusedByItsName() throws {
+        for (kind, field, name) in [("word", 35, "byte_fallback"), ("bpe", 24, "treat_whitespace_as_suffix")] {
+            let setting: [UInt8] = [UInt8(field << 3 & 127 | 128), UInt8(field >> 4), 1]
+            #expect {
+                _ = try SentencePieceModel(model(kind) + [2 << 3 | 2, 3] + setting)
+            } throws: { error in
+                (error as? MartletError)?.message.contains(name) == true
+            }
+        }
     }
 
     @Test func damagedFilesAreRefused() throws {

@@ -2,23 +2,32 @@
 """Small GGUF files and what transformers reads from them, for Tests/MartletModelsTests.
 
     python3 -m venv /tmp/golden
-    /tmp/golden/bin/pip install torch==2.13.0 transformers==5.23.0 safetensors==0.8.0 numpy==2.4.6 gguf==0.19.0
+    /tmp/golden/bin/pip install torch==2.13.0 transformers==5.23.0 safetensors==0.8.0 numpy==2.4.6 gguf==0.19.0 tokenizers==0.23.3
     /tmp/golden/bin/python scripts/golden/make_gguf.py
 
 One file of llama's kind, whose weights are in the K formats, and one of qwen2's, whose are in the older ones. The K
 blocks are random bytes with scales of a sensible size, since the gguf package reads but does not make them.
 Those of Gemma's and Phi's kinds are written of a random model as llama.cpp's convert_hf_to_gguf.py writes them; expected
 are that model's own logits, and the tokens that transformers' tokenizer of the file gives.
+The vocabulary of splits.gguf joins across every border, so that its tokens tell how a text was split: splits.json has
+what `tokenizers` makes of random texts with the pre-tokenizer of the model that each name of llama.cpp's stands for.
 """
+import array
+import hashlib
+import json
 import math
 import pathlib
+import sys
 
 import gguf
 import numpy
+import tokenizers
 import torch
 from gguf import GGMLQuantizationType as T
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Gemma2Config, Gemma3TextConfig, Phi3Config
+
+from random_text import string
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "Tests" / "MartletModelsTests" / "Golden" / "gguf"
 random = numpy.random.default_rng(20261121)
@@ -261,8 +270,119 @@ def families():
                              long_factor=long)), sentencepiece, phi3)
 
 
+CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+LETTERS = (
+    "A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af\u0370-\u0373\u0376\u0377"
+    "\u037b-\u037d\u037f\u0386\u0388-\u038a\u038c\u038e-\u03a1\u03a3-\u03f5\u03f7-\u0481\u048a-\u052f\u0531-\u0556"
+    "\u10a0-\u10c5\u13a0-\u13f5\u13f8-\u13fd\u1c90-\u1cba\u1cbd-\u1cbf\u1d00-\u1d2b\u1d6b-\u1d77\u1d79-\u1d9a\u1e00-\u1f15"
+    "\u1f18-\u1f1d\u1f20-\u1f45\u1f48-\u1f4d\u1f50-\u1f57\u1f59\u1f5b\u1f5d\u1f5f-\u1f7d\u1f80-\u1fb4\u1fb6-\u1fbc\u1fbe"
+    "\u1fc2-\u1fc4\u1fc6-\u1fcc\u1fd0-\u1fd3\u1fd6-\u1fdb\u1fe0-\u1fec\u1ff2-\u1ff4\u1ff6-\u1ffc\u2102\u2107\u210a-\u2113"
+    "\u2115\u2119-\u211d\u2124\u2126\u2128\u212a-\u212d\u212f-\u2134\u2139\u213c-\u213f\u2145-\u2149\u214e\u2183\u2184"
+    "\u2c00-\u2c7b\u2c7e-\u2ce4\u2ceb-\u2cee\u2cf2\u2cf3\ua640-\ua66d\ua680-\ua69b\ua722-\ua76f\ua771-\ua787\ua78b-\ua78e"
+    "\uab70-\uabbf\ufb00-\ufb06\ufb13-\ufb17\uff21-\uff3a\uff41-\uff5a\U00010400-\U0001044f\U000104b0-\U000104d3"
+    "\U000104d8-\U000104fb\U00010c80-\U00010cb2\U00010cc0-\U00010cf2\U000118a0-\U000118df\U0001e900-\U0001e943")
+
+
+def ways():
+    """The pre-tokenizers of the models that llama.cpp's names stand for, whether words that are tokens are taken whole, and
+    whether characters are composed."""
+    cut = tokenizers.pre_tokenizers
+
+    def split(regex):
+        return cut.Split(tokenizers.Regex(regex), "isolated")
+
+    def words(digits):
+        return split(CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|" + digits
+                     + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+    def cased(digits, end):
+        return split(r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+" + end
+                     + r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*" + end
+                     + "|" + digits + r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+    lines, single = split("[\r\n]"), cut.Digits(individual_digits=True)
+    asian = split("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+")
+    return {
+        "gpt-2": ([], False, False), "smollm": ([single], False, False),
+        "llama-bpe": ([words(r"\p{N}{1,3}")], True, False), "dbrx": ([words(r"\p{N}{1,3}")], False, False),
+        "qwen2": ([words(r"\p{N}")], False, True),
+        "minicpm5": ([split(r"\p{N}{1,3}"), words(r"\p{N}+")], True, False),
+        "gpt-4o": ([cased(r"\p{N}{1,3}", CONTRACTIONS + "?")], False, False),
+        "tekken": ([cased(r"\p{N}", "")], True, False),
+        "deepseek-llm": ([
+            lines, split(r"\s?[" + LETTERS + "]+"),
+            split(r"\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+"), split(r"\s+$"), asian, single],
+            False, False),
+        "deepseek-coder": ([lines, split(r"\s?\p{L}+"), split(r"\s?\p{P}+"), asian, single], False, False),
+    }
+
+
+def splits():
+    seed, count, chunk, size, width = 20261122, 1000, 50, 1500, 8
+    texts = [string(seed, i) for i in range(count)]
+    trained = tokenizers.Tokenizer(tokenizers.models.BPE())
+    trained.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    trained.train_from_iterator(texts, tokenizers.trainers.BpeTrainer(
+        vocab_size=size, show_progress=False, max_token_length=6,
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet()))
+    path = OUT / "splits.gguf"
+    if not path.exists():
+        model = json.loads(trained.to_str())["model"]
+        writer = gguf.GGUFWriter(path, "qwen2")
+        # Cut as the name of the pre-tokenizer grows.
+        writer.add_string("general.description", "x" * 64)
+        writer.add_context_length(64)
+        writer.add_embedding_length(width)
+        writer.add_block_count(1)
+        writer.add_feed_forward_length(width)
+        writer.add_head_count(1)
+        writer.add_head_count_kv(1)
+        writer.add_layer_norm_rms_eps(1e-5)
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("qwen2")
+        writer.add_token_list(sorted(model["vocab"], key=model["vocab"].get))
+        # Some tokens are made by no merge: only models that take whole words find them.
+        writer.add_token_merges([" ".join(pair) for i, pair in enumerate(model["merges"]) if i % 9 != 4])
+        writer.add_token_types([1] * len(model["vocab"]))
+        shapes = {"token_embd": (len(model["vocab"]), width), "output_norm": (width,), "blk.0.attn_norm": (width,),
+                  "blk.0.ffn_norm": (width,)}
+        for part in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"):
+            shapes[f"blk.0.{part}"] = (width, width)
+        for part in ("attn_q", "attn_k", "attn_v"):
+            writer.add_tensor(f"blk.0.{part}.bias", numpy.zeros(width, dtype=numpy.float32))
+        for name, shape in shapes.items():
+            kind = numpy.float16 if len(shape) > 1 else numpy.float32
+            writer.add_tensor(name + ".weight", numpy.zeros(shape, dtype=kind))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    fields = gguf.GGUFReader(path).fields
+    names = fields["tokenizer.ggml.tokens"].contents()
+    merges = [tuple(pair.split(" ")) for pair in fields["tokenizer.ggml.merges"].contents()]
+    hashes = {}
+    for name, (steps, whole, composes) in ways().items():
+        tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(
+            vocab={token: id for id, token in enumerate(names)}, merges=merges, ignore_merges=whole))
+        if composes:
+            tokenizer.normalizer = tokenizers.normalizers.NFC()
+        tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(steps + [
+            tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=name in ("gpt-2", "smollm"))])
+        hashes[name] = []
+        for start in range(0, count, chunk):
+            ids = [encoding.ids for encoding in tokenizer.encode_batch(texts[start:start + chunk])]
+            flat = array.array("i", [number for row in ids for number in [len(row), *row]])
+            hashes[name].append(hashlib.sha256(flat.tobytes()).hexdigest()[:16])
+    assert len({row[0] for row in hashes.values()}) == len(hashes), "two names split alike"
+    (OUT / "splits.json").write_text(json.dumps({"texts": texts, "chunk": chunk, "hashes": hashes}) + "\n")
+    print(path.name, path.stat().st_size, len(names))
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
+    splits()
+    if sys.argv[1:] == ["splits"]:
+        sys.exit()
     make("llama", sentencepiece, (T.Q6_K, T.Q4_K, T.Q5_K, T.Q3_K, T.BF16, T.Q2_K, T.Q4_K, T.Q3_K),
          lambda add, width, size: add("output.weight", (VOCABULARY, width), T.Q5_K), 256, 256, 8)
     make("qwen2", bytelevel, (T.Q8_0, T.Q4_0, T.Q4_1, T.Q5_0, T.F16, T.Q5_1, T.Q4_0, T.Q8_0), biases, 64, 96, 16)

@@ -13,6 +13,7 @@ import copy
 import hashlib
 import json
 import pathlib
+import struct
 import sys
 import tempfile
 
@@ -20,7 +21,7 @@ import sentencepiece
 import tokenizers
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from random_text import string
+from random_text import Random, string
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUT = ROOT / "Tests" / "MartletTextTests" / "Golden" / "Tokenizers"
@@ -182,44 +183,91 @@ def bert():
     return tokenizer
 
 
-def sentence_piece(kind, **options):
+def sentence_piece(kind, vocab_size=1500, rules=None, **options):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder)
         # Lines: what SentencePiece would take for the end of one is left out.
         lines = [" ".join("".join(c for c in text if ord(c) < 0x530).split()) for text in corpus()]
         (path / "corpus.txt").write_text("\n".join(line for line in lines if line), encoding="utf-8")
+        if rules:
+            (path / "rules.tsv").write_text("".join(
+                "\t".join(" ".join(f"{ord(c):X}" for c in side) for side in rule) + "\n" for rule in rules))
+            options["normalization_rule_tsv"] = str(path / "rules.tsv")
         sentencepiece.SentencePieceTrainer.train(
-            input=str(path / "corpus.txt"), model_prefix=str(path / "m"), model_type=kind, vocab_size=1500,
+            input=str(path / "corpus.txt"), model_prefix=str(path / "m"), model_type=kind, vocab_size=vocab_size,
             character_coverage=0.99, num_threads=1, minloglevel=2, hard_vocab_limit=False, **options)
         return (path / "m.model").read_bytes()
 
 
+def varint(data, at):
+    value = shift = 0
+    while True:
+        value |= (data[at] & 127) << shift
+        shift += 7
+        at += 1
+        if data[at - 1] < 128:
+            return value, at
+
+
+def fields(data):
+    """The numbers of a message's fields, where each begins and ends, and what those of bytes hold."""
+    at = 0
+    while at < len(data):
+        begin = at
+        key, at = varint(data, at)
+        value = None
+        if key & 7 == 2:
+            size, at = varint(data, at)
+            value = data[at : at + size]
+            at += size
+        elif key & 7 == 0:
+            _, at = varint(data, at)
+        else:
+            at += 4 if key & 7 == 5 else 8
+        yield key >> 3, data[begin:at], value
+
+
+def with_ties(model):
+    """A model of few scores, so that many ways through a text have the same sum but for rounding; some pieces are not
+    used."""
+    out, normal = b"", 0
+    for number, whole, value in fields(model):
+        if number == 1:
+            parts = {n: (v, w) for n, w, v in fields(value)}
+            text, (score,) = parts[1][0], struct.unpack("<f", parts[2][1][1:])
+            kind = parts[3][1][1] if 3 in parts else 1
+            if kind == 1:
+                normal += 1
+                kind = 5 if normal % 11 == 0 else 1
+                score = round(score, 1)
+            value = b"\x0a" + bytes([len(text)]) + text + b"\x15" + struct.pack("<f", score) + b"\x18" + bytes([kind])
+            whole = b"\x0a" + bytes([len(value)]) + value
+        out += whole
+    return out
+
+
+# Rules of normalization, beside which symbols stay as they are: SentencePiece's own make a file large.
+RULES = [("\n", " "), ("\t", " "), ("\u00a0", " "), ("\uff21", "A"), ("\uff1c", "<"), ("\uff53", "s"), ("\uff1e", ">"),
+         ("\u00e9", "e")]
+# What looks like a token that no text is cut into, and symbols at the ends and between spaces.
+TEXTS = ["", " ", "word", " word", "word ", "  the  word\nword  ", "\n", "a\n", "thing", "swordfish the\u2581word", "\uff21\u00e9A",
+         "\uff1c/s\uff1e the \uff1c\uff53\uff1e", "<0x41>", "<0x0A>x<0xFF>", "\u2581", "the \u2581\u2581", "a\u2581\u2581\u2581a\u2581",
+         "\u6771\u4eac the \u6771 \u4eac x", "\u6771 \u4eac\u4eac", "the of and " * 20]
+
+
+def letters(seed):
+    """A long text of rare words: its best ways have nearly the same sum, and SentencePiece adds in 32 bits."""
+    random = Random(seed)
+    return " ".join("".join(chr(97 + random.below(26)) for _ in range(2 + random.below(8))) for _ in range(60))
+
+
+TEXTS += [letters(seed) for seed in (2, 4, 10, 12)]
+
+
 def charsmap(model):
     """The compiled normalization in a SentencePiece model: field 2 of its field 3."""
-    def fields(data):
-        at = 0
-        while at < len(data):
-            key, at = varint(data, at)
-            if key & 7 == 2:
-                size, at = varint(data, at)
-                yield key >> 3, data[at : at + size]
-                at += size
-            elif key & 7 == 0:
-                _, at = varint(data, at)
-            else:
-                at += 4 if key & 7 == 5 else 8
-
-    def varint(data, at):
-        value = shift = 0
-        while True:
-            value |= (data[at] & 127) << shift
-            shift += 7
-            at += 1
-            if data[at - 1] < 128:
-                return value, at
-
-    spec = next(value for number, value in fields(model) if number == 3)
-    return next(value for number, value in fields(spec) if number == 2)
+    spec = next(value for number, _, value in fields(model) if number == 3)
+    return next(value for number, _, value in fields(spec) if number == 2)
 
 
 def unigram(byte_fallback, normalizer, model):
@@ -355,7 +403,7 @@ def training():
 
 
 def sentence_pieces():
-    """Models of both kinds, and what SentencePiece itself makes of text without its control tokens."""
+    """Models of all kinds, and what SentencePiece itself makes of text without its control tokens."""
     result = {}
     for name, kind, options in [
         ("unigram", "unigram", {}),
@@ -365,22 +413,39 @@ def sentence_pieces():
         ("bpe-plain", "bpe", {
             "normalization_rule_name": "identity", "add_dummy_prefix": False, "split_digits": True,
             "user_defined_symbols": ["word", "\u2581\u2581"]}),
+        # Symbols behind a space that is put before the text, and such as the rules would change.
+        ("unigram-symbols", "unigram", {
+            "vocab_size": 600, "rules": RULES, "user_defined_symbols": ["word", "\n", "\uff21", "ing", "th", "the"]}),
+        ("bpe-symbols", "bpe", {
+            "vocab_size": 600, "byte_fallback": True, "normalization_rule_name": "identity",
+            "remove_extra_whitespaces": False, "user_defined_symbols": ["word", "\n", "the", "\u2581\u2581"]}),
+        ("char", "char", {"vocab_size": 300, "rules": RULES, "user_defined_symbols": ["word"]}),
+        ("word", "word", {"vocab_size": 600, "rules": RULES, "user_defined_symbols": ["\u2581word", "\n"]}),
+        ("unigram-ties", None, {}),
     ]:
         path = OUT / f"{name}.model"
         if not path.exists():
-            path.write_bytes(sentence_piece(kind, **options))
+            path.write_bytes(
+                sentence_piece(kind, **options) if kind else with_ties((OUT / "unigram-bytes.model").read_bytes()))
         model = path.read_bytes()
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        controls = [processor.id_to_piece(i) for i in range(processor.get_piece_size())
+                    if processor.is_control(i) or processor.is_unknown(i)]
         chosen = [
-            i for i in range(3000) if "<" not in string(SEED, i) and "\0" not in string(SEED, i)][:200]
-        result[name] = [{
-            "index": i, "ids": processor.encode(string(SEED, i)), "decoded": processor.decode(processor.encode(string(SEED, i)))
-        } for i in chosen]
+            i for i in range(3000) if "\0" not in string(SEED, i) and not any(c in string(SEED, i) for c in controls)][:200]
+        samples = [{"index": i, "ids": processor.encode(string(SEED, i))} for i in chosen]
+        samples += [{"text": text, "ids": processor.encode(text)} for text in TEXTS]
+        for sample in samples:
+            sample["decoded"] = processor.decode(sample["ids"])
+        result[name] = samples
     return result
 
 
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
+    if sys.argv[1:] == ["sentencepiece"]:
+        write({**json.loads((OUT / "golden.json").read_text()), "sentencepiece": sentence_pieces()})
+        return
     texts = [string(SEED, i) for i in range(COUNT)]
     golden = {"seed": SEED, "count": COUNT, "chunk": CHUNK, "tokenizers": tokenizers.__version__, "kinds": {}, "variants": {}}
     for name, trained in build().items():
@@ -396,6 +461,10 @@ def main():
         golden["variants"][name] = {"changes": changes, "digests": digests(tokenizer, few)}
     golden["training"] = training()
     golden["sentencepiece"] = sentence_pieces()
+    write(golden)
+
+
+def write(golden):
     (OUT / "golden.json").write_text(json.dumps(golden, ensure_ascii=True, separators=(",", ":")))
 
 

@@ -10,6 +10,8 @@ struct AddedTokens: Sendable {
         var stripsLeft: Bool
         var stripsRight: Bool
         var isNormalized: Bool
+        /// Looked for in normalized text as it is, not as normalizing makes it.
+        var isLiteral: Bool
     }
 
     private(set) var tokens: [Int: Token] = [:]
@@ -34,11 +36,14 @@ struct AddedTokens: Sendable {
                 throw MartletError(.invalidData, "an added token of the tokenizer has no content; export it again")
             }
             let isSpecial = json["special"]?.bool ?? false
+            let isLiteral = json["literal"]?.bool ?? false
             try add(
                 Token(
                     content: try tape.string(content), id: 0, isSpecial: isSpecial,
                     isSingleWord: json["single_word"]?.bool ?? false, stripsLeft: json["lstrip"]?.bool ?? false,
-                    stripsRight: json["rstrip"]?.bool ?? false, isNormalized: json["normalized"]?.bool ?? !isSpecial),
+                    stripsRight: json["rstrip"]?.bool ?? false,
+                    isNormalized: isLiteral || json["normalized"]?.bool ?? !isSpecial,
+                    isLiteral: isLiteral),
                 model: model, normalizer: normalizer)
         }
         build()
@@ -64,7 +69,7 @@ struct AddedTokens: Sendable {
             let size = model.count
             token.id = highest >= 0 && (highest >= size || size == 0) ? highest + 1 : size
         }
-        if token.isNormalized, let normalizer {
+        if token.isNormalized, !token.isLiteral, let normalizer {
             var text = AlignedText(identity: token.content, keepsPlaces: false)
             try normalizer.apply(&text)
             if text.bytes != token.content { normalizedContents[token.id] = text.bytes }

@@ -70,6 +70,11 @@ enum GGUFImport {
             if let template = tokenizer?.chatTemplate {
                 try Data(template.utf8).write(to: target.appending(path: "chat_template.jinja"))
             }
+            if let pooling = model.pooling {
+                let folder = target.appending(path: "1_Pooling")
+                try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
+                try pooling.data.write(to: folder.appending(path: "config.json"))
+            }
         } catch {
             throw MartletError(.storageFull, "the imported model could not be written; make room and try again")
         }

@@ -6,6 +6,8 @@ struct GGUFModel {
     let config: JSON
     /// Names here → tensors in the file, with what is to be taken back.
     let tensors: [(name: String, entry: GGUFFile.Entry, change: GGUFKind.Change?)]
+    /// What sentence-transformers' `1_Pooling/config.json` says; nil where the file does not say how vectors are made.
+    let pooling: JSON?
 
     private static let outer = [
         "token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight",
@@ -29,6 +31,7 @@ struct GGUFModel {
             let (name, part) = try GGUFModel.name(entry.name, kind)
             return (name, entry, kind.change(name, part: part, heads: heads, groups: groups))
         }
+        pooling = try GGUFModel.pooling(fields)
         var config = try GGUFModel.config(fields, file, heads: heads, groups: groups)
         config["architectures"] = [.string(kind.names.architecture)]
         config["model_type"] = .string(kind.names.modelType)
@@ -68,6 +71,18 @@ struct GGUFModel {
             config["rope_scaling"] = scaling
         }
         return config
+    }
+
+    private static func pooling(_ fields: GGUFFields) throws -> JSON? {
+        // Numbers as in llama.cpp.
+        let ways = ["none", "mean", "cls", "lasttoken"]
+        guard let way = try fields.optionalSize("pooling_type", zero: true), way > 0 else { return nil }
+        guard ways.indices.contains(way) else {
+            throw MartletError(
+                .unsupportedFormat,
+                "'\(fields.prefix).pooling_type' (\(way)) in a GGUF file is not supported; 0 to \(ways.count - 1) are")
+        }
+        return ["pooling_mode": .string(ways[way])]
     }
 
     private static func scaling(_ fields: GGUFFields, _ file: GGUFFile, context: Int) throws -> JSON? {

@@ -48,6 +48,7 @@ struct GGUFTokenizer {
         let ends = try read.ends()
         generation["eos_token_id"] = ends.count > 1 ? .array(ends.map { JSON($0) }) : ends.first.map { JSON($0) }
         config["add_bos_token"] = .bool(try read.addsStart())
+        config["add_eos_token"] = .bool(try read.addsEnd())
         tokenizerConfig = .object(config)
         generationConfig = .object(generation)
     }
@@ -96,12 +97,18 @@ struct GGUFTokenizer {
             return ends
         }
 
+        private func preTokenizer() throws -> GGUFPreTokenizer {
+            try GGUFPreTokenizer(metadata["tokenizer.ggml.pre"]?.string ?? "default")
+        }
+
         func addsStart() throws -> Bool {
             // What llama.cpp does where the file does not say it.
-            let isLlama =
-                metadata["tokenizer.ggml.model"]?.string == "llama"
-                || GGUFTokenizer.llama3.contains(metadata["tokenizer.ggml.pre"]?.string ?? "")
-            return try metadata["tokenizer.ggml.add_bos_token"]?.bool ?? isLlama && id("bos") != nil
+            let usually = try metadata["tokenizer.ggml.model"]?.string == "llama" || preTokenizer().addsStart
+            return try metadata["tokenizer.ggml.add_bos_token"]?.bool ?? usually && id("bos") != nil
+        }
+
+        func addsEnd() throws -> Bool {
+            try metadata["tokenizer.ggml.add_eos_token"]?.bool ?? false && id("eos") != nil
         }
 
         /// As text: a tree's keys are strings, of which Unicode calls some equal that are different tokens.
@@ -135,21 +142,26 @@ struct GGUFTokenizer {
                 && !["<unk>", "<s>", "<|endoftext|>"].contains(tokens[id])
         }
 
-        /// A start token before the text, where the model wants one.
-        private func postProcessor() throws -> JSON? {
-            guard try addsStart(), let bos = try id("bos") else { return nil }
-            let start: JSON = ["SpecialToken": ["id": .string(tokens[bos]), "type_id": 0]]
-            let (first, second): (JSON, JSON) = (
-                ["Sequence": ["id": "A", "type_id": 0]], ["Sequence": ["id": "B", "type_id": 1]]
-            )
+        /// A start token before the text and an end token behind it, where the model wants them.
+        private func postProcessor() throws -> JSON {
+            let start = try addsStart() ? id("bos") : nil
+            let end = try addsEnd() ? id("eos") : nil
+            guard start != nil || end != nil else { return .null }
+            func around(_ text: String, _ type: Int) -> [JSON] {
+                func special(_ id: Int?) -> [JSON] {
+                    id.map { [["SpecialToken": ["id": .string(tokens[$0]), "type_id": JSON(type)]]] } ?? []
+                }
+                return special(start) + [["Sequence": ["id": .string(text), "type_id": JSON(type)]]] + special(end)
+            }
+            var specials = JSONObject()
+            for id in [start, end].compactMap({ $0 }) {
+                specials[tokens[id]] = [
+                    "id": .string(tokens[id]), "ids": [JSON(id)], "tokens": [.string(tokens[id])],
+                ]
+            }
             return [
-                "type": "TemplateProcessing", "single": [start, first], "pair": [start, first, start, second],
-                "special_tokens": .object(
-                    [
-                        tokens[bos]: [
-                            "id": .string(tokens[bos]), "ids": [JSON(bos)], "tokens": [.string(tokens[bos])],
-                        ]
-                    ].map { ($0.key, $0.value) }.reduce(into: JSONObject()) { $0[$1.0] = $1.1 }),
+                "type": "TemplateProcessing", "single": .array(around("A", 0)),
+                "pair": .array(around("A", 0) + around("B", 1)), "special_tokens": .object(specials),
             ]
         }
 
@@ -172,25 +184,15 @@ struct GGUFTokenizer {
             guard let merges = metadata["tokenizer.ggml.merges"]?.strings else {
                 throw MartletError(.invalidData, "the GGUF file's tokenizer has no merges")
             }
-            let pre = metadata["tokenizer.ggml.pre"]?.string ?? "default"
-            let pattern = try GGUFTokenizer.pattern(pre)
-            let bytes: JSON = [
-                "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false,
-                "use_regex": .bool(pattern == nil),
-            ]
-            var split: JSON? = pattern.map {
-                ["type": "Split", "pattern": ["Regex": .string($0)], "behavior": "Isolated", "invert": false]
-            }
-            if pre == "smollm" { split = ["type": "Digits", "individual_digits": true] }
-            let preTokenizer = split.map { ["type": "Sequence", "pretokenizers": [$0, bytes]] } ?? bytes
+            let pre = try preTokenizer()
             return try file(
-                normalizer: pre == "qwen2" ? ["type": "NFC"] : .null, preTokenizer: preTokenizer,
+                normalizer: pre.composes ? ["type": "NFC"] : .null, preTokenizer: pre.json,
                 decoder: ["type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true],
-                postProcessor: postProcessor() ?? .null,
+                postProcessor: postProcessor(),
                 model: [
                     "type": "BPE", "dropout": .null, "unk_token": .null, "continuing_subword_prefix": .null,
                     "end_of_word_suffix": .null, "fuse_unk": false, "byte_fallback": false,
-                    "ignore_merges": .bool(GGUFTokenizer.llama3.contains(pre)),
+                    "ignore_merges": .bool(pre.takesWholeWords),
                     "merges": .array(merges.map(JSON.string)),
                 ])
         }
@@ -214,7 +216,7 @@ struct GGUFTokenizer {
                 normalizer: startsWithSpace
                     ? ["type": "Sequence", "normalizers": [["type": "Prepend", "prepend": "▁"], replace]] : replace,
                 preTokenizer: .null, decoder: ["type": "Sequence", "decoders": .array(decoders)],
-                postProcessor: postProcessor() ?? .null,
+                postProcessor: postProcessor(),
                 model: [
                     "type": "BPE", "dropout": .null, "unk_token": unknown, "continuing_subword_prefix": .null,
                     "end_of_word_suffix": .null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
@@ -246,30 +248,4 @@ struct GGUFTokenizer {
     private static let turnEnds: Set<String> = [
         "<|eot_id|>", "<|im_end|>", "<|end|>", "<|endoftext|>", "<|end_of_text|>", "<end_of_turn>",
     ]
-
-    /// Names of Llama 3's tokenizer.
-    private static let llama3: Set<String> = ["llama-bpe", "llama3", "llama-v3"]
-
-    /// How GPT-4o's tokenizer, which Phi-4-mini has too, splits text.
-    private static let gpt4o =
-        #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"#
-        + #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"#
-        + #"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
-
-    /// The expression that splits text before merging; nil is GPT-2's own.
-    private static func pattern(_ name: String) throws -> String? {
-        let start = #"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"#
-        let end = #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
-        switch name {
-        case "gpt-2", "default", "smollm": return nil
-        case _ where llama3.contains(name) || name == "dbrx": return start + #"\p{N}{1,3}"# + end
-        case "gpt-4o": return gpt4o
-        case "qwen2", "deepseek-r1-qwen": return start + #"\p{N}"# + end
-        default:
-            throw MartletError(
-                .unsupportedFormat,
-                "the GGUF pre-tokenizer '\(name)' is not supported; supported are gpt-2, llama-bpe, qwen2, "
-                    + "deepseek-r1-qwen, dbrx, gpt-4o and smollm: take the model's Hugging Face folder")
-        }
-    }
 }

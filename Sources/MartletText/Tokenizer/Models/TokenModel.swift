@@ -20,6 +20,12 @@ struct TokenRun: Sendable {
         starts.append(Int32(truncatingIfNeeded: start))
         ends.append(Int32(truncatingIfNeeded: end))
     }
+
+    /// Lets the last token reach further.
+    mutating func extendLast(to end: Int) {
+        guard !ends.isEmpty else { return }
+        ends[ends.count - 1] = Int32(truncatingIfNeeded: end)
+    }
 }
 
 /// What cuts a piece of text into tokens of a vocabulary.

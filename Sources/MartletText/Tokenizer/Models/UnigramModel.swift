@@ -10,6 +10,10 @@ struct UnigramModel: TokenModel {
     private let reach: Int
     private let unknown: Int32
     private let unknownScore: Double
+    /// Whether sums are rounded to 32 bits, as SentencePiece's are.
+    private let isSingle: Bool
+    /// Whether there are tokens that no text is cut into.
+    private let hidesTokens: Bool
     var nameless: Int32 { unknown }
     private let byteTokens: [Int32]
 
@@ -41,10 +45,18 @@ struct UnigramModel: TokenModel {
         }
         let unknownId = tape.value("unk_id", of: node).flatMap { tape.index($0) }
         let fallback = tape.value("byte_fallback", of: node).map { try? tape.json($0) } ?? nil
-        try self.init(pieces, unknown: unknownId, byteFallback: fallback?.bool ?? false)
+        let single = tape.value("single_precision", of: node).map { try? tape.json($0) } ?? nil
+        let hidden = tape.value("hidden", of: node).map { list in
+            tape.nodes[list].kind == .array ? tape.elements(of: list).compactMap { tape.index($0) } : []
+        }
+        try self.init(
+            pieces, unknown: unknownId, byteFallback: fallback?.bool ?? false, hidden: Set(hidden ?? []),
+            isSingle: single?.bool ?? false)
     }
 
-    init(_ pieces: [([UInt8], Double)], unknown: Int?, byteFallback: Bool) throws {
+    init(
+        _ pieces: [([UInt8], Double)], unknown: Int?, byteFallback: Bool, hidden: Set<Int> = [], isSingle: Bool = false
+    ) throws {
         if let unknown, unknown >= pieces.count {
             throw MartletError(
                 .invalidData, "the tokenizer's unk_id \(unknown) is not in its vocabulary of \(pieces.count) tokens")
@@ -54,7 +66,7 @@ struct UnigramModel: TokenModel {
         var trie = ByteTrie(capacity: pieces.count * 2)
         for (id, piece) in pieces.enumerated() {
             vocabulary.set(piece.0, id)
-            if piece.0.count <= Self.longest { trie.insert(piece.0, Int32(id)) }
+            if piece.0.count <= Self.longest, !hidden.contains(id) { trie.insert(piece.0, Int32(id)) }
         }
         self.vocabulary = vocabulary
         self.trie = trie
@@ -64,7 +76,10 @@ struct UnigramModel: TokenModel {
         while reach <= min(lengths.max() ?? 0, Self.longest) { reach *= 2 }
         self.reach = reach
         self.unknown = unknown.map { Int32($0) } ?? -1
-        unknownScore = (scores.min() ?? 0) - Self.unknownPenalty
+        self.isSingle = isSingle
+        hidesTokens = !hidden.isEmpty
+        let lowest = pieces.indices.lazy.filter { !hidden.contains($0) }.map { pieces[$0].1 }.min() ?? 0
+        unknownScore = isSingle ? Double(Float(lowest - Self.unknownPenalty)) : lowest - Self.unknownPenalty
         byteTokens = byteFallback ? ByteFallback.tokens(in: vocabulary) : []
     }
 
@@ -121,7 +136,8 @@ struct UnigramModel: TokenModel {
         _ bestScores: UnsafeMutableBufferPointer<Double>
     ) throws {
         let mask = reach - 1
-        func offer(_ id: Int32, _ score: Double, _ place: Int) {
+        func offer(_ id: Int32, _ sum: Double, _ place: Int) {
+            let score = isSingle ? Double(Float(sum)) : sum
             if tokens[place] == Self.nothing || score > bestScores[place & mask] {
                 bestScores[place & mask] = score
                 tokens[place] = id
@@ -156,7 +172,7 @@ struct UnigramModel: TokenModel {
         _ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int, _ id: Int32, into run: inout TokenRun
     ) throws {
         let text = UnsafeBufferPointer(start: bytes + start, count: end - start)
-        let known = vocabulary.table.value(text)
+        let known = hidesTokens && id == unknown ? -1 : vocabulary.table.value(text)
         if known >= 0 {
             run.append(known, start, end)
             return

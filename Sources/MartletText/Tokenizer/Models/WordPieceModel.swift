@@ -64,10 +64,14 @@ struct WordPieceModel: TokenModel {
 struct WordLevelModel: TokenModel {
     let vocabulary: ModelVocabulary
     private let unknown: Int32
+    /// Whether unknown words side by side are one token.
+    private let fusesUnknown: Bool
 
     init(_ tape: JSONTape, _ node: Int) throws {
         vocabulary = try TokenizerReader.vocabulary(tape, node, "WordLevel")
         unknown = vocabulary.table.value(try TokenizerReader.text(tape, node, "unk_token") ?? Array("<unk>".utf8))
+        let fuses = tape.value("fuse_unk", of: node).map { try? tape.json($0) } ?? nil
+        fusesUnknown = fuses?.bool ?? false
     }
 
     func tokenize(
@@ -81,6 +85,10 @@ struct WordLevelModel: TokenModel {
             throw MartletError(
                 .invalidRequest, "the text has '\(word)', which the tokenizer does not know; it has no unknown token")
         }
-        run.append(id, start, end)
+        if fusesUnknown, id == unknown, run.ids.last == unknown {
+            run.extendLast(to: end)
+        } else {
+            run.append(id, start, end)
+        }
     }
 }

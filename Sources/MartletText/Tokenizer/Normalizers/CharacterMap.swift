@@ -9,12 +9,25 @@ struct CharacterMap: Sendable {
     private let replacements: [UInt8]
     /// Whether the longest entry is replaced, as SentencePiece does; `tokenizers` goes by user-perceived characters.
     private let takesLongest: Bool
+    /// Texts that are left as they are where the longest entries are replaced.
+    private var kept = ByteTrie()
+    private static let longestKept = 1024
 
-    init(base64: String, takesLongest: Bool = false) throws {
+    init(base64: String, takesLongest: Bool = false, kept: [[UInt8]] = []) throws {
         guard let data = Data(base64Encoded: base64) else {
             throw MartletError(.invalidData, "the tokenizer's precompiled_charsmap is not base64; export it again")
         }
         try self.init(Array(data), takesLongest: takesLongest)
+        for text in kept where !text.isEmpty {
+            // One is looked for at each place of a text.
+            guard text.count <= Self.longestKept else {
+                throw MartletError(
+                    .unsupportedFormat,
+                    "the tokenizer keeps a text of \(text.count) bytes as it is; at most \(Self.longestKept) are supported"
+                )
+            }
+            self.kept.insert(text, 1)
+        }
     }
 
     init(_ bytes: [UInt8], takesLongest: Bool) throws {
@@ -61,6 +74,18 @@ struct CharacterMap: Sendable {
         return found
     }
 
+    /// The end of the longest kept text that `bytes[start..<end]` begins with, or `start`.
+    private func keptEnd(_ bytes: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
+        var node: Int32 = 0
+        var found = start
+        for index in start..<end {
+            node = kept.child(node, bytes[index])
+            guard node >= 0 else { return found }
+            if kept.values[Int(node)] >= 0 { found = index + 1 }
+        }
+        return found
+    }
+
     func apply(_ text: inout AlignedText) {
         var changes: [(code: UInt32, change: Int)] = []
         changes.reserveCapacity(text.bytes.count)
@@ -76,6 +101,12 @@ struct CharacterMap: Sendable {
             if takesLongest {
                 var index = 0
                 while index < bytes.count {
+                    let whole = keptEnd(base, index, bytes.count)
+                    if whole > index {
+                        for scalar in UTF8Scan.scalars(bytes[index..<whole]) { changes.append((scalar, 0)) }
+                        index = whole
+                        continue
+                    }
                     let stop = replacement(base, index, bytes.count)?.end ?? index
                     if stop > index, rewrite(index, stop) {
                         index = stop

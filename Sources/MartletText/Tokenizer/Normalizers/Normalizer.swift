@@ -32,7 +32,8 @@ indirect enum Normalizer: Sendable {
         case "Precompiled":
             self = .precompiled(
                 try CharacterMap(
-                    base64: json["precompiled_charsmap"]?.string ?? "", takesLongest: json["longest"]?.bool ?? false))
+                    base64: json["precompiled_charsmap"]?.string ?? "", takesLongest: json["longest"]?.bool ?? false,
+                    kept: (json["kept"]?.array ?? []).compactMap { $0.string.map { Array($0.utf8) } }))
         case "ByteLevel": self = .byteLevel
         case "Sequence": self = .sequence(try (json["normalizers"]?.array ?? []).map { try Normalizer($0) })
         default: throw TokenizerReader.unknown(kind, "normalizer")

@@ -18,26 +18,47 @@ extension SentencePieceModel {
         if !characterMap.isEmpty {
             steps.append([
                 "type": "Precompiled", "precompiled_charsmap": .string(Data(characterMap).base64EncodedString()),
-                // Martlet's own: Hugging Face's libraries pass over it, and go by user-perceived characters.
+                // Martlet's own: Hugging Face's libraries pass over them, and go by user-perceived characters.
                 "longest": true,
+                "kept": .array(pieces.indices.filter { pieces[$0].kind == .userDefined }.map { .string(text($0)) }),
             ])
         }
         if removesSpaces {
-            steps.append(Self.replace(regex: #"\A +| +\z"#, with: ""))
             steps.append(Self.replace(regex: " {2,}", with: " "))
+            steps.append(Self.replace(regex: #"\A "#, with: ""))
         }
         if addsSpace { steps.append(["type": "Prepend", "prepend": .string(Self.space)]) }
         steps.append(Self.replace(" ", with: Self.space))
+        // At the end the visible character goes too, where the text has it.
+        if removesSpaces { steps.append(Self.replace(regex: Self.space + #"+\z"#, with: "")) }
         var decoders: [JSON] = [Self.replace(Self.space, with: " "), ["type": "ByteFallback"], ["type": "Fuse"]]
         if addsSpace { decoders.append(["type": "Strip", "content": " ", "start": 1, "stop": 0]) }
         var out = #"{"version":"1.0","truncation":null,"padding":null,"added_tokens":"#
         out += JSON.array(addedTokens() + added).serialized()
         out += #","normalizer":"# + (["type": "Sequence", "normalizers": .array(steps)] as JSON).serialized()
-        out += #","pre_tokenizer":null,"post_processor":"# + Self.template(begin, end).serialized()
+        out += #","pre_tokenizer":"# + (kind == .word ? Self.words : .null).serialized()
+        out += #","post_processor":"# + Self.template(begin, end).serialized()
         out += #","decoder":"# + (["type": "Sequence", "decoders": .array(decoders)] as JSON).serialized()
-        out += #","model":"# + (kind == .unigram ? unigram() : try bpe()) + "}"
+        out += #","model":"# + (try modelJSON()) + "}"
         return Data(out.utf8)
     }
+
+    private func modelJSON() throws -> String {
+        switch kind {
+        case .unigram: unigram()
+        case .word: try word()
+        // Characters are pieces that nothing joins.
+        case .bpe, .character: try bpe()
+        }
+    }
+
+    /// Words begin with the visible character for a space.
+    private static let words: JSON = [
+        "type": "Split", "pattern": ["String": .string(space)], "behavior": "MergedWithNext", "invert": false,
+    ]
+
+    /// Whether a piece is found in every text before it is cut. Words are looked up as they are.
+    private func isSymbol(_ id: Int) -> Bool { pieces[id].kind == .userDefined && kind != .word }
 
     /// The texts of the pieces.
     public var pieceTexts: [[UInt8]] { pieces.map(\.text) }
@@ -66,12 +87,14 @@ extension SentencePieceModel {
     private func addedTokens() -> [JSON] {
         pieces.enumerated().compactMap { id, piece in
             let isSpecial = piece.kind == .control || piece.kind == .unknown
-            guard isSpecial || piece.kind == .userDefined else { return nil }
-            return [
+            guard isSpecial || isSymbol(id) else { return nil }
+            var token: JSONObject = [
                 "id": JSON(id), "content": .string(text(id)), "single_word": false, "lstrip": false, "rstrip": false,
-                // Looked for in the prepared text, as SentencePiece does, unless preparing would put a space before it.
                 "normalized": .bool(!isSpecial && !addsSpace), "special": .bool(isSpecial),
             ]
+            // Martlet's own: as it is, in the prepared text. Hugging Face's libraries would put a space before it too.
+            if !isSpecial { token["literal"] = true }
+            return .object(token)
         }
     }
 
@@ -103,13 +126,23 @@ extension SentencePieceModel {
 
     private func unigram() -> String {
         let list = pieces.indices.map { "[\(quoted($0)),\(Double(pieces[$0].score))]" }.joined(separator: ",")
+        let hidden = pieces.indices.filter { pieces[$0].kind != .normal }.map(String.init).joined(separator: ",")
         return
             #"{"type":"Unigram","unk_id":\#(unknownId.map(String.init) ?? "null"),"byte_fallback":\#(fallsBackToBytes),"#
-            + #""vocab":[\#(list)]}"#
+            // Martlet's own: tokens that no text is cut into, and sums of 32 bits, which decide where two ways are alike.
+            + #""hidden":[\#(hidden)],"single_precision":true,"vocab":[\#(list)]}"#
     }
 
-    /// Every way to join two pieces into a third is a merge; pieces of a higher score are joined first.
-    private func bpe() throws -> String {
+    private func word() throws -> String {
+        _ = try table()
+        return #"{"type":"WordLevel","unk_token":\#(unknownId.map { quoted($0) } ?? "null"),"fuse_unk":true,"#
+            + #""vocab":{\#(vocabulary)}}"#
+    }
+
+    private var vocabulary: String { pieces.indices.map { "\(quoted($0)):\($0)" }.joined(separator: ",") }
+
+    /// Pieces by their texts.
+    private func table() throws -> ByteTable {
         var table = ByteTable(minimumCapacity: pieces.count)
         for (id, piece) in pieces.enumerated() {
             guard table.value(piece.text) < 0 else {
@@ -118,6 +151,12 @@ extension SentencePieceModel {
             }
             table.set(piece.text, Int32(id))
         }
+        return table
+    }
+
+    /// Every way to join two pieces into a third is a merge; pieces of a higher score are joined first.
+    private func bpe() throws -> String {
+        let table = try table()
         var merges: [(score: Float, left: Int, right: Int, leftCount: Int)] = []
         // No merge makes a longer piece than any vocabulary has: all its cuts would take their time.
         for piece in pieces where piece.kind == .normal && (2...1024).contains(piece.text.count) {
@@ -135,7 +174,6 @@ extension SentencePieceModel {
         let order = merges.indices.sorted {
             (merges[$1].score, merges[$1].leftCount, $0) < (merges[$0].score, merges[$0].leftCount, $1)
         }
-        let vocabulary = pieces.indices.map { "\(quoted($0)):\($0)" }.joined(separator: ",")
         let list = order.map { "[\(quoted(merges[$0].left)),\(quoted(merges[$0].right))]" }.joined(separator: ",")
         let unknown = unknownId.map { quoted($0) } ?? "null"
         return #"{"type":"BPE","dropout":null,"unk_token":\#(unknown),"continuing_subword_prefix":null,"#

@@ -54,9 +54,10 @@ public struct SentencePieceModel: Sendable {
             throw MartletError(
                 .invalidData, "the file is no SentencePiece model: it has no pieces; name its .model file")
         }
-        guard kind == .unigram || kind == .bpe else {
+        guard kind != .word || !fallsBackToBytes else {
             throw MartletError(
-                .unsupportedFormat, "the SentencePiece model is of the kind '\(kind)'; unigram and bpe are what is read"
+                .unsupportedFormat,
+                "the SentencePiece model is of the kind 'word' with byte_fallback, which is not supported; train it without"
             )
         }
         guard !isSuffixed, escapesSpaces else {
