@@ -118,10 +118,30 @@ extension Configuration {
         guard tlsCertificate.isEmpty == tlsKey.isEmpty else {
             throw MartletError(.usage, "tls_certificate and tls_key go together; set both or neither")
         }
+        try checkNames()
         guard bodyLimitBytes <= Frame.byteLimit / 2 else {
             throw MartletError(
                 .usage, "body_limit_bytes is \(bodyLimitBytes); use at most \(Frame.byteLimit / 2)",
                 param: "body_limit_bytes")
+        }
+    }
+
+    /// Names and origins as clients send them: an address where a name belongs would never be met.
+    private func checkNames() throws {
+        for name in otherHostNames where name.contains(where: { "/:@ ".contains($0) }) {
+            throw MartletError(
+                .usage, "host_names has '\(name)'; write names alone, such as models.example.com", param: "host_names")
+        }
+        for origin in otherOrigins where origin != "*" && origin != "null" {
+            let parts = origin.components(separatedBy: "://")
+            guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty,
+                !parts[1].contains(where: { "/?#@ ".contains($0) })
+            else {
+                throw MartletError(
+                    .usage,
+                    "cors_origins has '\(origin)'; write origins as browsers send them, such as https://app.example.com, "
+                        + "or * for all", param: "cors_origins")
+            }
         }
     }
 

@@ -5,6 +5,11 @@ import MartletWire
 public struct Configuration: Codable, Sendable, Equatable {
     /// Where HTTP listens: `address:port`. Beyond loopback TLS is required.
     public var listen = "127.0.0.1:8080"
+    /// Names that clients call this server by beside its own, such as that of a proxy before it; commas between them.
+    public var hostNames = ""
+    /// Origins whose pages may call this server from a browser, with commas between them: `https://app.example.com`, or
+    /// `*` for all. Empty is none but its own.
+    public var corsOrigins = ""
     /// PEM files of the certificate chain and its key; empty means no TLS.
     public var tlsCertificate = ""
     public var tlsKey = ""
@@ -72,7 +77,8 @@ public struct Configuration: Codable, Sendable, Equatable {
     public init() {}
 
     enum CodingKeys: String, CodingKey, CaseIterable {
-        case listen, tlsCertificate = "tls_certificate", tlsKey = "tls_key", enginePath = "engine_path"
+        case listen, hostNames = "host_names", corsOrigins = "cors_origins"
+        case tlsCertificate = "tls_certificate", tlsKey = "tls_key", enginePath = "engine_path"
         case workerThreads = "worker_threads", replicaThreads = "replica_threads"
         case maxRunningJobs = "max_running_jobs", maxSideJobs = "max_side_jobs", maxQueuedJobs = "max_queued_jobs",
             maxRestarts = "max_restarts"
@@ -90,6 +96,16 @@ public struct Configuration: Codable, Sendable, Equatable {
         case headerLimitBytes = "header_limit_bytes", headerTimeoutSeconds = "header_timeout_seconds"
         case minBodyBytesPerSecond = "min_body_bytes_per_second", maxConnections = "max_connections"
         case logLevel = "log_level", serverName = "server_name"
+    }
+
+    /// The entries of `host_names`, in lower case.
+    public var otherHostNames: [String] { Self.entries(hostNames) }
+
+    /// The entries of `cors_origins`, in lower case as browsers send them.
+    public var otherOrigins: [String] { Self.entries(corsOrigins) }
+
+    private static func entries(_ list: String) -> [String] {
+        list.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces).lowercased() }.filter { !$0.isEmpty }
     }
 
     /// Where a value came from, for `martlet config`.

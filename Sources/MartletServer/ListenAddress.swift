@@ -22,7 +22,7 @@ package struct ListenAddress: Sendable {
                 "refusing to listen on \(host), beyond this machine, without TLS; give --tls-cert and --tls-key",
                 param: "listen")
         }
-        names = [ProcessInfo.processInfo.hostName, host]
+        names = [ProcessInfo.processInfo.hostName, host] + configuration.otherHostNames
         guard !configuration.tlsCertificate.isEmpty else {
             tls = nil
             return

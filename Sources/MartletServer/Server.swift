@@ -40,7 +40,9 @@ public struct MartletServer: Sendable {
         gateway = try Gateway(
             table: RouteTable(routes + api.descriptions(of: described, metrics: metrics)), metrics: metrics,
             keys: platform.keys,
-            hosts: HostCheck(names: address.names, port: address.port, takesAnyName: address.tls != nil),
+            hosts: HostCheck(
+                names: address.names, port: address.port, takesAnyName: address.tls != nil,
+                origins: configuration.otherOrigins),
             limits: self.limits,
             log: RequestLog(configuration.logLevel))
     }

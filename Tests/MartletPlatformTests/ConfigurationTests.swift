@@ -24,6 +24,15 @@ import Testing
         #expect(origins["worker_threads"] == .file && origins["body_limit_bytes"] == .default)
     }
 
+    @Test func listsHaveCommas() throws {
+        let loaded = try load(
+            "cors_origins: ' https://App.example.com , null,tauri://localhost:1420, '\nhost_names: A,b")
+        #expect(
+            loaded.configuration.otherOrigins == ["https://app.example.com", "null", "tauri://localhost:1420"])
+        #expect(loaded.configuration.otherHostNames == ["a", "b"])
+        #expect(Configuration().otherOrigins.isEmpty && Configuration().otherHostNames.isEmpty)
+    }
+
     @Test(arguments: [
         ("lisen: 127.0.0.1:1", "the nearest is 'listen'"), ("max_batch: many", "give a whole number"),
         ("max_batch: -1", "give a whole number"), ("max_batch: 0", "must be 1 or more"),
@@ -32,6 +41,9 @@ import Testing
         ("request_timeout_seconds: 9223372036854775807", "use at most"),
         ("header_timeout_seconds: 1000000001", "use at most"), ("json_depth_limit: 257", "use at most 256"),
         ("min_body_bytes_per_second: 9223372036854775807", "use at most"),
+        ("cors_origins: app.example.com", "write origins as browsers send them"),
+        ("cors_origins: '*, https://app.example.com/'", "has 'https://app.example.com/'"),
+        ("host_names: models.example.com:8080", "write names alone"),
     ])
     func whatIsWrongIsNamed(_ yaml: String, _ message: String) {
         #expect {

@@ -1,6 +1,7 @@
 import Foundation
 import MartletServer
 import MartletWire
+import NIOHTTP1
 import Testing
 
 @Suite("What is answered", .serialized)
@@ -15,6 +16,50 @@ struct AnswerTests {
             #expect(answer.status == 403)
             let projects = try await live.platform.projects.list(by: live.admin)
             #expect(!projects.contains { $0.name == "x" })
+        }
+    }
+
+    @Test func pagesOfListedOriginsAreAnswered() async throws {
+        let page = "https://app.example.com"
+        let question = [
+            ("Origin", page), ("Access-Control-Request-Method", "POST"),
+            ("Access-Control-Request-Headers", "authorization,content-type,x-stainless-os"),
+            ("Access-Control-Request-Private-Network", "true"),
+        ]
+        try await LiveServer.with {
+            $0.corsOrigins = "https://other.example, " + page
+            $0.hostNames = "models.example.com"
+        } _: { live in
+            let told = try await live.ask(.OPTIONS, "/v1/chat/completions", key: "", headers: question)
+            #expect(told.status == 204 && told.text.isEmpty)
+            #expect(told.headers.first(name: "access-control-allow-origin") == page)
+            #expect(told.headers.first(name: "access-control-allow-methods")?.contains("POST") == true)
+            #expect(
+                told.headers.first(name: "access-control-allow-headers") == "authorization,content-type,x-stainless-os")
+            #expect(told.headers.first(name: "access-control-allow-private-network") == "true")
+            #expect(told.headers.first(name: "access-control-allow-credentials") == nil)
+            for (key, status) in [(nil, 200), ("", 401), ("wrong", 401)] as [(String?, Int)] {
+                let answer = try await live.ask(.GET, "/v1/models", key: key, headers: [("Origin", page)])
+                #expect(answer.status == status)
+                #expect(answer.headers.first(name: "access-control-allow-origin") == page)
+                #expect(answer.headers.first(name: "access-control-expose-headers") == "*")
+                #expect(answer.headers.first(name: "vary") == "Origin")
+            }
+            let stranger = [("Origin", "https://evil.example")] + question.dropFirst()
+            for method in [.OPTIONS, .GET] as [HTTPMethod] {
+                let answer = try await live.ask(method, "/v1/models", headers: stranger)
+                #expect(answer.status == 403 && answer.text.contains("cors_origins"))
+                #expect(answer.headers.first(name: "access-control-allow-origin") == nil)
+            }
+            #expect(try await live.ask(.OPTIONS, "/v1/models", headers: [("Origin", page)]).status == 405)
+            #expect(try await live.ask(.GET, "/v1/models", headers: [("Host", "models.example.com")]).status == 200)
+        }
+        try await LiveServer.with { live in
+            let own = [("Origin", live.url)] + question.dropFirst()
+            let answer = try await live.ask(.OPTIONS, "/v1/models", headers: own)
+            #expect(answer.status == 405 && answer.headers.first(name: "vary") == nil)
+            let named = try await live.ask(.GET, "/v1/models", headers: [("Host", "models.example.com")])
+            #expect(named.status == 403 && named.text.contains("host_names"))
         }
     }
 

@@ -39,6 +39,23 @@ struct GuardTests {
         }
     }
 
+    @Test func pagesOfListedOriginsMayCall() throws {
+        let some = HostCheck(names: [], port: 8080, origins: ["https://app.example.com", "tauri://localhost"])
+        let all = HostCheck(names: [], port: 8080, origins: ["*"])
+        for origin in ["https://app.example.com", "https://App.Example.com", "tauri://localhost"] {
+            try some.check(host: "localhost:8080", origin: origin)
+        }
+        for origin in [
+            "http://app.example.com", "https://app.example.com:444", "https://app.example.com.evil", "null", "*",
+        ] {
+            #expect(throws: MartletError.self) { try some.check(host: "localhost:8080", origin: origin) }
+            try all.check(host: "localhost:8080", origin: origin)
+        }
+        #expect(throws: MartletError.self, "a name that an attacker gave an address of ours") {
+            try all.check(host: "evil.example:8080", origin: "http://evil.example:8080")
+        }
+    }
+
     @Test func listeningBeyondThisMachineNeedsTLS() throws {
         var configuration = Configuration()
         for address in ["0.0.0.0:8080", "[::]:8080", "192.168.1.5:80", "box.example:443"] {

@@ -1,4 +1,5 @@
 import Foundation
+import MartletTesting
 import MartletWire
 import Testing
 
@@ -23,6 +24,24 @@ struct OpenAIAnswerTests {
             for name in ["x-request-id", "openai-processing-ms", "x-ratelimit-limit-requests"] {
                 #expect(answer.headers.first(name: name) != nil, "\(name)")
             }
+        }
+    }
+
+    /// Proxies close a connection on which nothing comes for a minute, and a long prompt can take longer.
+    @Test func aSilentStreamTellsThatItWaits() async throws {
+        let slow: OpenAIFake.Answer = { request, exchange in
+            try exchange.send(.started(promptTokens: 5, cachedTokens: 0))
+            try await sleepByTurns(.seconds(10))
+            try exchange.send(.text(choice: 0, "late", tokens: []))
+            try exchange.send(.finished(choice: 0, .stop, completionTokens: 1))
+            try exchange.send(.done(OpenAIFake.usage(completion: 1)))
+        }
+        try await OpenAIFake.with(slow) { fake in
+            let answer = try await fake.post("/v1/chat/completions", OpenAIFake.chat(["stream": true]))
+            let blocks = answer.text.components(separatedBy: "\n\n").filter { !$0.isEmpty }
+            #expect(blocks.contains(": wait") && blocks.last == "data: [DONE]", "\(answer.text)")
+            #expect(blocks.allSatisfy { $0 == ": wait" || $0.hasPrefix("data: ") })
+            #expect(answer.text.contains("\"late\""))
         }
     }
 

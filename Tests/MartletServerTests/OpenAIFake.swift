@@ -266,6 +266,7 @@ struct OpenAIFake: Sendable {
 
     static func documents(_ answer: LiveServer.Answer) throws -> [JSON] {
         #expect(answer.headers.first(name: "content-type")?.hasPrefix("text/event-stream") == true)
+        #expect(answer.headers.first(name: "x-accel-buffering") == "no", "a proxy passes on what it gets")
         return try answer.text.components(separatedBy: "\n\n").filter { !$0.isEmpty }.map { block in
             let data = try #require(block.split(separator: "\n").last { $0.hasPrefix("data: ") }?.dropFirst(6))
             return data == "[DONE]" ? .string("[DONE]") : try JSONParser.parse(String(data), limits: .trusted)

@@ -19,7 +19,7 @@ struct OpenAIRequestTests {
         (["frequency_penalty": -3], "frequency_penalty"), (["seed": 1.5], "seed"),
         (["logit_bias": ["x": 1]], "logit_bias"),
         (["logit_bias": ["-1": 1]], "logit_bias"), (["logit_bias": ["1": 101]], "logit_bias"),
-        (["stop": ["a", "b", "c", "d", "e"]], "stop"), (["stop": ""], "stop"), (["stop": 7], "stop"),
+        (["stop": .array((0...32).map { .string("\($0)") })], "stop"), (["stop": ""], "stop"), (["stop": 7], "stop"),
         (["stream_options": ["include_usage": true]], "stream_options"),
         (["stream": true, "stream_options": ["usage": true]], "stream_options.usage"),
         (["chat_template": "{{ 1 }}"], "chat_template"), (["chat_template_kwargs": [1]], "chat_template_kwargs"),
@@ -195,6 +195,54 @@ struct OpenAIRequestTests {
                 #expect(answer.status == 400 && error?["param"]?.string == fields.keys.first, "\(answer.text)")
                 #expect(error?["message"]?.string?.contains(remedy) == true, "\(answer.text)")
             }
+        }
+    }
+
+    @Test func theSameInOtherSpellingsIsTaken() async throws {
+        try await OpenAIFake.with { fake in
+            let body =
+                "\u{FEFF}{\"model\": \"tiny\", \"messages\": [{\"role\": \"user\", \"content\": \"x\"}], \"max_tokens\": 5.0, "
+                + "\"seed\": 42.0, \"n\": 1e0, \"top_k\": 4.0}"
+            let answer = try await fake.live.post("/v1/chat/completions", body)
+            #expect(answer.status == 200, "\(answer.text)")
+            #expect(fake.asked.last?.maxTokens == 5 && fake.asked.last?.sampling.seed == 42)
+        }
+    }
+
+    /// Hints about what is worth keeping, as other services take them, and as many stops as editors send.
+    @Test func whatEditorsAndAgentsSendIsTaken() async throws {
+        try await OpenAIFake.with { fake in
+            let hint: JSON = ["type": "ephemeral"]
+            let stops = (0..<32).map { "stop \($0)" }
+            let answer = try await fake.post(
+                "/v1/chat/completions",
+                OpenAIFake.chat([
+                    "messages": [
+                        ["role": "system", "content": "a", "cache_control": hint],
+                        ["role": "user", "content": [["type": "text", "text": "b", "cache_control": hint]]],
+                    ], "stop": .array(stops.map { .string($0) }),
+                    "tools": [["type": "function", "function": ["name": "f"], "cache_control": hint]],
+                ]))
+            #expect(answer.status == 200, "\(answer.text)")
+            #expect(fake.asked.last?.stop == stops)
+            guard case .chat(let messages, let tools)? = fake.asked.last?.prompt else { return #expect(Bool(false)) }
+            #expect(messages == [["role": "system", "content": "a"], ["role": "user", "content": "b"]])
+            #expect(tools.first?.object?.keys == ["type", "function"])
+        }
+    }
+
+    @Test func aCallWithoutArgumentsHasNone() async throws {
+        try await OpenAIFake.with { fake in
+            let call: JSON = ["id": "c", "type": "function", "function": ["name": "now", "arguments": ""]]
+            let turns: JSON = [
+                ["role": "user", "content": "x"], ["role": "assistant", "content": "", "tool_calls": [call]],
+                ["role": "tool", "tool_call_id": "c", "content": "12:00"],
+            ]
+            let answer = try await fake.post("/v1/chat/completions", OpenAIFake.chat(["messages": turns]))
+            #expect(answer.status == 200, "\(answer.text)")
+            guard case .chat(let messages, _)? = fake.asked.last?.prompt else { return #expect(Bool(false)) }
+            #expect(
+                messages[1]["tool_calls"]?.array?.first?["function"]?["arguments"] == [:], "templates walk over them")
         }
     }
 

@@ -33,6 +33,17 @@ struct ConstraintTests {
         #"{"type":"object","properties":{},"additionalProperties":false}"#,
         #"{"type":"array","items":{"type":"array","items":{"type":"number"},"maxItems":2},"maxItems":3}"#,
         #"{"properties":{"x":{"type":"string","title":"X","description":"d","default":"q"}},"required":["x"],"title":"T"}"#,
+        ##"{"$defs":{"c":{"type":"object","properties":{"k":{"const":"c","default":"c","type":"string"},"v":{"type":"integer"}},"required":["v"]},"d":{"type":"object","properties":{"k":{"const":"d","default":"d","type":"string"}}}},"type":"object","properties":{"p":{"discriminator":{"propertyName":"k"},"oneOf":[{"$ref":"#/$defs/c"},{"$ref":"#/$defs/d"}]}},"required":["p"],"additionalProperties":false}"##,
+        // As Pydantic and Zod write addresses, identifiers, decimals and the like.
+        #"{"anyOf":[{"type":"number"},{"type":"string","pattern":"^(?!^[-+.]*$)[+-]?0*\\d*\\.?\\d*$"},{"type":"null"}]}"#,
+        #"{"type":"string","format":"uri","minLength":1,"maxLength":2083}"#,
+        #"{"type":"string","format":"email","pattern":"^(?!\\.)(?!.*\\.\\.)([A-Za-z0-9_'+\\-\\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\\-]*\\.)+[A-Za-z]{2,}$"}"#,
+        #"{"type":"string","format":"uuid","pattern":"^([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}|00000000-0000-0000-0000-000000000000)$"}"#,
+        #"{"type":"string","format":"base64","pattern":"^$|^(?:[0-9a-zA-Z+/]{4})*(?:(?:[0-9a-zA-Z+/]{2}==)|(?:[0-9a-zA-Z+/]{3}=))?$"}"#,
+        #"{"type":"string","pattern":"^[a-z]+$","minLength":1}"#, #"{"type":"string","pattern":"x","minLength":1}"#,
+        #"{"type":"string","pattern":"^[a-z][a-z0-9_]*$","minLength":3,"maxLength":8}"#,
+        #"{"type":"string","pattern":"^[A-Z]{3}$|^\\d{2,6}$","minLength":3,"maxLength":5}"#,
+        #"{"type":"string","pattern":"^.*$","minLength":2,"maxLength":4}"#,
     ]
 
     @Test(arguments: schemas)
@@ -49,7 +60,7 @@ struct ConstraintTests {
 
     /// Keys without a name may repeat: any JSON reader takes them, and the last counts.
     @Test(arguments: [
-        #"{"type":"object"}"#, "{}",
+        #"{"type":"object"}"#, "{}", #"{"type":"object","propertyNames":{"type":"string","title":"Key"}}"#,
         #"{"type":"object","properties":{"a":{"type":"integer"},"ab":{"const":1}},"required":["a"],"additionalProperties":{"type":"string"}}"#,
     ])
     func whatHasFreeKeysParses(text: String) throws {
@@ -130,6 +141,13 @@ struct ConstraintTests {
     }
 
     @Test(arguments: [
+        #"{"type":"string","pattern":"^[a-z](?:[a-z-]*[a-z])?$","maxLength":63}"#,
+        #"{"type":"string","pattern":"^(\\w{2,}|a)$","maxLength":9}"#,
+        #"{"type":"string","pattern":"[a-z]","maxLength":9}"#,
+        #"{"type":"string","pattern":"^[a-z]{3}$","minLength":4}"#,
+        #"{"type":"string","format":"email","maxLength":20}"#, #"{"type":"object","propertyNames":{"pattern":"^a"}}"#,
+        #"{"anyOf":[{"type":"string","pattern":"(?!a)"},{"type":"null"}]}"#,
+        #"{"type":"string","format":"email","pattern":"(?!a)"}"#, #"{"type":"string","format":7}"#,
         #"{"type":"array","uniqueItems":true}"#, #"{"not":{}}"#, #"{"type":"object","patternProperties":{}}"#,
         #"{"if":{},"then":{}}"#, #"{"type":"number","multipleOf":3}"#, #"{"type":"string","format":"nonsense"}"#,
         #"{"type":"strin"}"#, #"{"type":5}"#, #"{"type":"string","pattern":"(?=a)"}"#,
@@ -163,6 +181,32 @@ struct ConstraintTests {
             #expect(error?.code == .invalidRequest && error?.message.contains("lower") == true, "\(text)")
         }
         _ = try CompiledConstraint(.jsonSchema(["type": "array", "items": ["type": "string"], "minItems": 1_000_000]))
+    }
+
+    @Test func aRecordOfZodHasItsValues() throws {
+        let machine = try ConstraintWalk.machine(
+            .jsonSchema([
+                "type": "object", "propertyNames": ["type": "string"], "additionalProperties": ["type": "integer"],
+            ]), Self.index)
+        #expect(try ConstraintWalk.accepts(machine, #"{"a": 1, "日本": 2}"#))
+        #expect(try !ConstraintWalk.accepts(machine, #"{"a": "b"}"#))
+    }
+
+    /// A length beside a pattern is held to by the count of the one character that may come more or less often.
+    @Test func aPatternHoldsItsLength() throws {
+        let cases: [(String, [String], [String])] = [
+            (
+                #"{"type":"string","pattern":"^[a-z][a-z0-9]*$","minLength":3,"maxLength":5}"#,
+                [#""abc""#, #""a1234""#], [#""ab""#, #""a12345""#, #""1ab""#]
+            ),
+            (#"{"type":"string","pattern":"^é*$","maxLength":2}"#, ["\"\"", #""éé""#], [#""ééé""#]),
+            (#"{"type":"string","pattern":"^a{2,9}b$","minLength":4}"#, [#""aaab""#, #""aaaaaaaaab""#], [#""aab""#]),
+        ]
+        for (schema, good, bad) in cases {
+            let machine = try ConstraintWalk.machine(.jsonSchema(try JSONParser.parse(schema)), Self.index)
+            for text in good { #expect(try ConstraintWalk.accepts(machine, text), "\(text) of \(schema)") }
+            for text in bad { #expect(try !ConstraintWalk.accepts(machine, text), "\(text) of \(schema)") }
+        }
     }
 
     @Test func anUnknownKeywordIsNamed() throws {

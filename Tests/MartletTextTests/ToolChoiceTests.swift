@@ -1,3 +1,4 @@
+import Foundation
 import MartletText
 import MartletWire
 import Testing
@@ -73,6 +74,41 @@ struct ToolChoiceTests {
     ])
     func aMarkOfTextBeginsCalls(said: String, call: String) throws {
         try Self.expectCalls(behind: said + call, .hermes, said: said)
+    }
+
+    /// As of a foreign program's tools: nobody here can mend them.
+    @Test(arguments: [
+        #"{"type":"object","properties":{"a":{"type":"array","uniqueItems":true}}}"#,
+        ##"{"type":"object","properties":{"a":{"$ref":"#/$defs/a"},"b":{"not":{}}},"$defs":{"a":{"type":"integer"}}}"##,
+        #"{"type":"object","patternProperties":{"^x":{}}}"#,
+        #"{"type":"object","properties":{"a":{"pattern":"(?=a)"}}}"#,
+    ])
+    func aToolThatCannotBeHeldToLeavesTheOthersHeld(odd: String) throws {
+        let tools = [.init(name: "odd", parameters: try JSONParser.parse(odd))] + Self.tools
+        for format in [ToolCallFormat.hermes, .llama3] {
+            let machine = try Self.machine(format, of: tools)
+            let begin = format.isBare ? "" : "<tool_call>\n"
+            for tool in tools {
+                let text = begin + "{\"name\": \"\(tool.name)\", \"\(format.argumentsKey)\": "
+                let state = try Self.state(behind: text, machine)
+                for seed: UInt64 in 0..<10 {
+                    let rest = try ConstraintWalk.walk(machine, from: state, seed: seed, limit: 40).text
+                    var parser = ToolCallParser(format, names: Set(tools.map(\.name)))
+                    let parts = try parser.append(text + String(decoding: rest, as: UTF8.self)) + parser.finish()
+                    var arguments = ""
+                    for case .arguments(0, let more) in parts { arguments += more }
+                    if tool.name == "odd" {
+                        #expect(try JSONSerialization.jsonObject(with: Data(arguments.utf8)) is [String: Any])
+                        continue
+                    }
+                    let value = try JSONParser.parse(arguments)
+                    #expect(try SchemaCheck(root: tool.parameters).holds(value, tool.parameters), "\(arguments)")
+                }
+            }
+        }
+        #expect(throws: MartletError.self, "what must be called is held to, or refused") {
+            try CompiledConstraint(.toolCalls(tools, .hermes, isParallel: true))
+        }
     }
 
     @Test func aListBeginsBehindItsMark() throws {

@@ -12,8 +12,13 @@ public struct HostCheck: Sendable {
     /// Behind TLS a name is checked by the certificate already, which a rebound name does not have.
     private let takesAnyName: Bool
 
-    public init(names: [String], port: Int, takesAnyName: Bool = false) {
+    /// Pages of these may call all the same.
+    let crossOrigin: CrossOrigin
+
+    /// - Parameter origins: what `cors_origins` lists.
+    public init(names: [String], port: Int, takesAnyName: Bool = false, origins: [String] = []) {
         self.takesAnyName = takesAnyName
+        crossOrigin = CrossOrigin(origins)
         self.names = Set(names.map { $0.lowercased() } + ["localhost"])
         usual = ["127.0.0.1:\(port)", "localhost:\(port)", "127.0.0.1", "localhost"]
     }
@@ -24,14 +29,17 @@ public struct HostCheck: Sendable {
             guard allows(host) else {
                 throw MartletError(
                     .forbidden,
-                    "the host '\(host.prefix(80))' is not a name of this server; use its address or localhost")
+                    "the host '\(host.prefix(80))' is not a name of this server; use its address or localhost, or list the "
+                        + "name in host_names")
             }
         }
-        guard let origin else { return }
+        guard let origin, !crossOrigin.allows(origin) else { return }
         guard let separator = origin.range(of: "://"), ["http", "https"].contains(origin[..<separator.lowerBound]),
             let host, origin[separator.upperBound...].lowercased() == host.lowercased()
         else {
-            throw MartletError(.forbidden, "requests from pages of '\(origin.prefix(80))' are not taken here")
+            throw MartletError(
+                .forbidden,
+                "requests from pages of '\(origin.prefix(80))' are not taken here; list the origin in cors_origins")
         }
     }
 

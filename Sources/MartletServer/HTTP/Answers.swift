@@ -23,3 +23,10 @@ extension Response {
     /// `204 No Content`.
     static var nothing: Response { Response(status: .noContent) }
 }
+
+extension HTTPFields {
+    /// Of server-sent events, which no proxy should keep until there are many (nginx does, unless it is told).
+    static let events: HTTPFields = [
+        .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache", .accelBuffering: "no",
+    ]
+}

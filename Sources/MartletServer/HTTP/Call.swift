@@ -95,7 +95,11 @@ public struct Call: Sendable {
             throw MartletError(.invalidRequest, "the request has no body; send a JSON object")
         }
         return try buffer.withUnsafeReadableBytes { bytes in
-            try JSONParser.parse(bytes, limits: JSONLimits(depth: limits.jsonDepth, values: limits.jsonValues))
+            // Some programs write a mark before UTF-8, and RFC 8259 lets a reader pass over it.
+            let mark = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+            return try JSONParser.parse(
+                UnsafeRawBufferPointer(rebasing: bytes[mark...]),
+                limits: JSONLimits(depth: limits.jsonDepth, values: limits.jsonValues))
         }
     }
 
@@ -151,6 +155,9 @@ extension HTTPField.Name {
     static let retryAfterMilliseconds = known("retry-after-ms")
     static let shouldRetry = known("x-should-retry")
     static let processingMilliseconds = known("openai-processing-ms")
+    static let privateNetworkQuestion = known("access-control-request-private-network")
+    static let privateNetworkAnswer = known("access-control-allow-private-network")
+    static let accelBuffering = known("x-accel-buffering")
     static let requestLimit = known("x-ratelimit-limit-requests")
     static let requestRoom = known("x-ratelimit-remaining-requests")
     static let requestReset = known("x-ratelimit-reset-requests")

@@ -40,7 +40,7 @@ extension Gateway {
             var head = HTTPResponse(status: .init(code: failure.httpStatus), headerFields: Failure.headers(failure))
             head.headerFields[.contentLength] = String(text.readableBytes)
             addHeaders(
-                to: &head.headerFields, path: candidate.head.path, requestID: requestID, arrival: candidate.arrival)
+                to: &head.headerFields, of: candidate.head, requestID: requestID, arrival: candidate.arrival)
             lastUse.store(DispatchTime.now().uptimeNanoseconds, ordering: .relaxed)
             finish(
                 candidate.head.method, requestID: requestID, arrival: candidate.arrival, status: failure.httpStatus,

@@ -76,7 +76,7 @@ final class Gateway: Sendable {
             try await writer.writeInformationalHead(HTTPResponse(status: .continue))
         }
         var response = await answer(request, match, requestID: requestID, arrival: arrival, &outcome)
-        addHeaders(to: &response.headers, path: request.head.path, requestID: requestID, arrival: arrival)
+        addHeaders(to: &response.headers, of: request.head, requestID: requestID, arrival: arrival)
         if response.status.code >= 400, Self.hasLargeBody(request.headers) { response.headers[.connection] = "close" }
         if request.method == .head { response = response.createHeadResponse() }
         let status = response.status.code
@@ -100,6 +100,9 @@ final class Gateway: Sendable {
         var dialect: Route.Dialect = path.hasPrefix("/v2") ? .openInference : .native
         do {
             try hosts.check(host: request.head.authority, origin: request.headers[.origin])
+            if let headers = hosts.crossOrigin.answer(to: request.head) {
+                return Response(status: .noContent, headers: headers)
+            }
             switch match {
             case .none:
                 throw NotOffered.error(request.method.rawValue, bare)
@@ -155,10 +158,11 @@ final class Gateway: Sendable {
             status: status, isLogged: route?.isLogged ?? true)
     }
 
-    func addHeaders(to headers: inout HTTPFields, path: String?, requestID: String, arrival: UInt64) {
+    func addHeaders(to headers: inout HTTPFields, of request: HTTPRequest, requestID: String, arrival: UInt64) {
         headers[.requestID] = requestID
         headers[.date] = dates.now
-        if path?.hasPrefix("/v1/") ?? false {
+        hosts.crossOrigin.mark(&headers, for: request.headerFields[.origin])
+        if request.path?.hasPrefix("/v1/") ?? false {
             let elapsed = (DispatchTime.now().uptimeNanoseconds &- arrival) / 1_000_000
             headers[.processingMilliseconds] = String(elapsed)
         }

@@ -22,7 +22,7 @@ struct JobEventStream: Sendable {
 
     func response(_ updates: JobUpdates) -> Response {
         Response(
-            status: .ok, headers: [.contentType: "text/event-stream", .cacheControl: "no-cache"],
+            status: .ok, headers: .events,
             body: ResponseBody { writer in
                 // A stream must not hold the server's end up.
                 try await withGracefulShutdownHandler {

@@ -23,9 +23,11 @@ final class ConstraintLibrary: Sendable {
         case .tools(let tools):
             call(tools, format, &plan)
             plan.choosesCalls = true
-            // A schema that cannot be held to is left to the model: it was asked to choose for itself.
-            let form = Constraint.textOrToolCalls(tools, format, isParallel: request.parallelToolCalls)
-            plan.constraint = (try? machine(form).start()).map { AnswerConstraint($0) }
+            // What cannot be held to is left to the model: it was asked to choose for itself.
+            let calls = try? offered(tools) {
+                .textOrToolCalls($0, format, isParallel: request.parallelToolCalls)
+            }.start()
+            plan.constraint = calls.map { AnswerConstraint($0) }
             return
         case .requiredTools(let tools):
             call(tools, format, &plan)
@@ -34,22 +36,22 @@ final class ConstraintLibrary: Sendable {
         case .jsonOrTools(let tools, let schema):
             call(tools, format, &plan)
             let object = format.isBare ? Constraint.jsonObjectUnlikeCalls(tools.map(\.name)) : .jsonObject
+            let calls = try offered(tools) { .offeredCalls($0, format, isParallel: request.parallelToolCalls) }
             plan.constraint = AnswerConstraint(
                 text: try machine(schema.map { Constraint.jsonSchema($0) } ?? object).start(),
-                orCalls: try offered(tools, format, isParallel: request.parallelToolCalls).start())
+                orCalls: try calls.start())
         }
         // The constraint alone says when an answer may end.
         if plan.constraint != nil { plan.settings.minTokens = 0 }
     }
 
-    /// Calls that the model may make or not. Where a function's schema cannot be held to, arguments are any objects: the
-    /// answer's own schema is held to all the same.
+    /// Calls that the model may make or not. What all the functions' schemas are together may be too much to be held to:
+    /// then arguments are any objects.
     private func offered(
-        _ tools: [GenerationRequest.Tool], _ format: ToolCallFormat, isParallel: Bool
+        _ tools: [GenerationRequest.Tool], _ form: ([GenerationRequest.Tool]) -> Constraint
     ) throws -> ConstraintMachine {
-        if let machine = try? machine(.toolCalls(tools, format, isParallel: isParallel)) { return machine }
-        let loose = tools.map { GenerationRequest.Tool(name: $0.name, parameters: ["type": "object"]) }
-        return try machine(.toolCalls(loose, format, isParallel: isParallel))
+        if let machine = try? machine(form(tools)) { return machine }
+        return try machine(form(tools.map { GenerationRequest.Tool(name: $0.name, parameters: ["type": "object"]) }))
     }
 
     private func call(_ tools: [GenerationRequest.Tool], _ format: ToolCallFormat, _ plan: inout GenerationPlan) {

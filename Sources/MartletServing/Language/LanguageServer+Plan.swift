@@ -98,10 +98,11 @@ extension LanguageServer {
     func checked(_ tokens: [Int], param: String) throws -> [Int32] {
         try tokens.map { token in
             guard token >= 0, token < bounds.vocabularyCount else {
+                let hint = param == "input" ? " (LangChain: check_embedding_ctx_length=False sends text)" : ""
                 throw MartletError(
                     .invalidRequest,
                     "\(param) has token \(token); the model has 0 to \(bounds.vocabularyCount - 1): send text, or ids that "
-                        + "this model's own tokenizer gave",
+                        + "this model's own tokenizer gave" + hint,
                     param: param)
             }
             return Int32(token)

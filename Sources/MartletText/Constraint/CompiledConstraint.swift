@@ -11,7 +11,9 @@ public enum Constraint: Sendable {
     case regex(String)
     /// One call, or several where `isParallel`, of these functions in a model's own format.
     case toolCalls([GenerationRequest.Tool], ToolCallFormat, isParallel: Bool)
-    /// Free text, or such calls from where the text has come to what a call begins with.
+    /// The same of functions that the model may call or not: one whose schema cannot be held to takes any object.
+    case offeredCalls([GenerationRequest.Tool], ToolCallFormat, isParallel: Bool)
+    /// Free text, or offered calls from where the text has come to what a call begins with.
     case textOrToolCalls([GenerationRequest.Tool], ToolCallFormat, isParallel: Bool)
 }
 
@@ -40,7 +42,11 @@ public struct CompiledConstraint: Sendable {
         case .regex(let pattern): end = try builder.pattern(pattern, .plain, from: start)
         case .toolCalls(let tools, let format, let isParallel):
             end = try builder.toolCalls(tools, format, isParallel: isParallel, markers: markers, from: start)
+        case .offeredCalls(let tools, let format, let isParallel):
+            builder.loosensTools = true
+            end = try builder.toolCalls(tools, format, isParallel: isParallel, markers: markers, from: start)
         case .textOrToolCalls(let tools, let format, let isParallel):
+            builder.loosensTools = true
             end = try builder.textOrToolCalls(tools, format, isParallel: isParallel, markers: markers, from: start)
         }
         grammar = try builder.finished(start: start, end: end)

@@ -3,15 +3,19 @@ import MartletWire
 extension ConstraintBuilder {
     /// A whole text that `pattern` matches from end to end.
     mutating func pattern(_ pattern: String, _ encoding: ConstraintEncoding, from: Int) throws -> Int {
-        let alternatives = try PatternParser.parse(pattern)
-        return try self.alternatives(alternatives.count, from: from) { builder, index, start in
+        try self.pattern(try PatternParser.parse(pattern), encoding, from: from)
+    }
+
+    mutating func pattern(
+        _ alternatives: [PatternAlternative], _ encoding: ConstraintEncoding, from: Int
+    ) throws -> Int {
+        try self.alternatives(alternatives.count, from: from) { builder, index, start in
             try builder.regex(alternatives[index].body, encoding, from: start)
         }
     }
 
-    /// A JSON string that `pattern` matches somewhere: JSON schema does not anchor patterns.
-    mutating func jsonString(matching pattern: String, from: Int) throws -> Int {
-        let alternatives = try PatternParser.parse(pattern)
+    /// A JSON string that a pattern matches somewhere: JSON schema does not anchor patterns.
+    mutating func jsonString(matching alternatives: [PatternAlternative], from: Int) throws -> Int {
         let open = try literal("\"", from: from)
         let end = try self.alternatives(alternatives.count, from: open) { builder, index, start in
             let alternative = alternatives[index]

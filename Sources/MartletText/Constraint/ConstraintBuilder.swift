@@ -6,6 +6,8 @@ struct ConstraintBuilder {
     let limits: ConstraintLimits
     private let deadline: ContinuousClock.Instant
     var memo = ConstraintRuleMemo()
+    /// Whether a function takes any object where its schema cannot be held to: where it is the model that chooses calls.
+    var loosensTools = false
 
     init(limits: ConstraintLimits) {
         self.limits = limits
@@ -117,6 +119,31 @@ struct ConstraintBuilder {
         if let maximum, maximum <= 0 { return from }
         let open = try openRepetition(separatedBy: mark, from: from)
         return try close(open, at: try build(&self, open.first), minimum: minimum, maximum: maximum)
+    }
+
+    /// A place to come back to where what was begun from a state cannot be built.
+    struct Checkpoint {
+        fileprivate let from: Int
+        fileprivate let state: ConstraintGrammar.State
+        fileprivate let stateCount: Int
+        fileprivate let repetitionCount: Int
+        fileprivate let ruleCount: Int
+        fileprivate let memo: ConstraintRuleMemo
+    }
+
+    func checkpoint(at from: Int) -> Checkpoint {
+        Checkpoint(
+            from: from, state: grammar.states[from], stateCount: grammar.states.count,
+            repetitionCount: grammar.repetitions.count, ruleCount: grammar.rules.count, memo: memo)
+    }
+
+    /// Forgets what was built since; nothing but the checkpoint's own state led to it.
+    mutating func goBack(to place: Checkpoint) {
+        grammar.states.removeLast(grammar.states.count - place.stateCount)
+        grammar.repetitions.removeLast(grammar.repetitions.count - place.repetitionCount)
+        grammar.rules.removeLast(grammar.rules.count - place.ruleCount)
+        grammar.states[place.from] = place.state
+        memo = place.memo
     }
 
     /// A new rule with its first state, to be built later.

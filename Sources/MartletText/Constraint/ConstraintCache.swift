@@ -73,6 +73,8 @@ extension Constraint {
         case .regex(let pattern): return "regex " + pattern
         case .toolCalls(let tools, let format, let isParallel):
             return try "tools " + Self.key(tools, format, isParallel, limits)
+        case .offeredCalls(let tools, let format, let isParallel):
+            return try "offered tools " + Self.key(tools, format, isParallel, limits)
         case .textOrToolCalls(let tools, let format, let isParallel):
             return try "text or tools " + Self.key(tools, format, isParallel, limits)
         }

@@ -5,30 +5,53 @@ extension SchemaCompiler {
         let minimum = try count("minLength", of: object, at: path) ?? 0
         let maximum = try count("maxLength", of: object, at: path)
         if let maximum, maximum < minimum { throw refusal("'maxLength' is below 'minLength'", at: path) }
-        let hasLength = minimum > 0 || maximum != nil
-        if let pattern = object["pattern"] {
-            guard let pattern = pattern.string else { throw refusal("'pattern' must be a string", at: path) }
-            guard !hasLength, object["format"] == nil else {
-                throw refusal("'pattern' cannot stand beside a length or a format; put it into the pattern", at: path)
-            }
-            return try builder.jsonString(matching: pattern, from: from)
-        }
-        if let format = object["format"] {
-            guard let format = format.string else { throw refusal("'format' must be a string", at: path) }
-            if let pattern = Self.formats[format] {
-                guard !hasLength else {
-                    throw refusal("'format' cannot stand beside a length; leave one out", at: path)
-                }
-                let open = try builder.literal("\"", from: from)
-                return try builder.literal("\"", from: try builder.pattern(pattern, .json, from: open))
-            }
-            guard Self.looseFormats.contains(format) else {
+        if let pattern = try pattern(of: object, at: path) {
+            guard let held = Self.held(try PatternParser.parse(pattern), to: minimum, maximum) else {
                 throw refusal(
-                    "the format '\(format.prefix(40))' is not supported; leave it out or use 'pattern'", at: path)
+                    "'pattern' cannot stand beside this 'minLength' or 'maxLength'; put the length into the pattern",
+                    at: path)
             }
+            return try builder.jsonString(matching: held, from: from)
+        }
+        if let format = object["format"]?.string, let pattern = Self.formats[format] {
+            let whole = try PatternParser.parse(pattern).map {
+                PatternAlternative(startsAtStart: true, endsAtEnd: true, body: $0.body)
+            }
+            guard let held = Self.held(whole, to: minimum, maximum) else {
+                throw refusal(
+                    "the format '\(format)' cannot stand beside this 'minLength' or 'maxLength'; leave one out",
+                    at: path)
+            }
+            return try builder.jsonString(matching: held, from: from)
         }
         return try builder.jsonString(minimum: minimum, maximum: maximum, from: from)
     }
+
+    /// What `pattern` asks for; nil where there is none, or none that the format does not keep already. A format beside
+    /// any other is the annotation that JSON schema says it is.
+    private func pattern(of object: JSONObject, at path: String) throws -> String? {
+        let format = object["format"]
+        if let format, format.string == nil { throw refusal("'format' must be a string", at: path) }
+        guard let pattern = object["pattern"] else {
+            guard let name = format?.string, Self.formats[name] == nil, !Self.looseFormats.contains(name) else {
+                return nil
+            }
+            throw refusal("the format '\(name.prefix(40))' is not supported; leave it out or use 'pattern'", at: path)
+        }
+        guard let pattern = pattern.string else { throw refusal("'pattern' must be a string", at: path) }
+        return format?.string == "email" && pattern == Self.addressPattern ? nil : pattern
+    }
+
+    private static func held(
+        _ alternatives: [PatternAlternative], to minimum: Int, _ maximum: Int?
+    ) -> [PatternAlternative]? {
+        let held = alternatives.compactMap { $0.held(to: minimum, maximum) }
+        return held.count == alternatives.count ? held : nil
+    }
+
+    /// What Zod writes beside the format `email`. It looks ahead, for dots that no address of the format has.
+    private static let addressPattern =
+        #"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"#
 
     /// Formats that say how a string is read, not what is in it.
     private static let looseFormats: Set<String> = [

@@ -15,7 +15,7 @@ struct SchemaCompiler {
         "type", "properties", "required", "additionalProperties", "items", "prefixItems", "enum", "const", "anyOf",
         "oneOf", "allOf", "$ref", "minLength", "maxLength", "pattern", "format", "minimum", "maximum",
         "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "nullable", "uniqueItems",
-        "additionalItems",
+        "additionalItems", "propertyNames",
     ]
     private static let maximumDepth = 64
 
@@ -31,13 +31,13 @@ struct SchemaCompiler {
         // Moved, not copied: a copy of a large grammar for each of many tools would take its time.
         var compiler = SchemaCompiler(
             root: schema, builder: exchange(&builder, with: ConstraintBuilder(limits: limits)))
+        defer { builder = compiler.builder }
         let end = try compiler.value(schema, at: "", from: from)
         while let (pointer, rule) = compiler.builder.memo.pending.popLast() {
             let target = try compiler.resolve(pointer)
             let start = Int(compiler.builder.grammar.rules[rule])
             compiler.builder.finishRule(at: try compiler.value(target, at: pointer, from: start))
         }
-        builder = compiler.builder
         return end
     }
 
@@ -97,8 +97,20 @@ struct SchemaCompiler {
             throw refusal("the keyword 'uniqueItems' is not supported; leave it out", at: path)
         }
         keys.remove("uniqueItems")
+        if let names = object["propertyNames"], !Self.takesAnyName(names) {
+            throw refusal(
+                "the keyword 'propertyNames' is not supported but for names of any text; leave it out", at: path)
+        }
+        keys.remove("propertyNames")
         if object["nullable"]?.bool == false { keys.remove("nullable") }
         return keys
+    }
+
+    /// Whether a schema of names says no more than that they are texts, as Zod does of every record.
+    private static func takesAnyName(_ schema: JSON) -> Bool {
+        if schema.bool == true { return true }
+        guard let object = schema.object, object["type"].map({ $0 == "string" }) ?? true else { return false }
+        return object.keys.allSatisfy { $0 == "type" || annotations.contains($0) }
     }
 
     mutating func builderAlternatives<Item>(
@@ -147,19 +159,23 @@ struct SchemaCompiler {
     // MARK: Choices
 
     private mutating func choice(_ object: JSONObject, _ key: String, at path: String, from: Int) throws -> Int {
-        guard let options = object[key]?.array, !options.isEmpty else {
+        guard var options = object[key]?.array, !options.isEmpty else {
             throw refusal("'\(key)' must be a list that is not empty", at: path)
         }
+        if key == "anyOf" { options = Self.followed(options) }
         guard object[key == "anyOf" ? "oneOf" : "anyOf"] == nil else {
             throw refusal("'anyOf' and 'oneOf' cannot stand side by side", at: path)
         }
         var base = object
         base[key] = nil
         let isPlain = try constraints(of: base, at: path).isEmpty
-        let merged = try options.map { option -> JSON in
+        var merged = try options.map { option -> JSON in
             isPlain ? option : try merge(.object(base), option, at: path)
         }
         if key == "oneOf" {
+            if let name = object["discriminator"]?["propertyName"]?.string {
+                merged = try merged.map { try tagged($0, by: name, at: path) }
+            }
             for (index, one) in merged.enumerated() {
                 for other in merged[..<index] where try !areApart(one, other, depth: 0) {
                     throw refusal(
@@ -171,6 +187,25 @@ struct SchemaCompiler {
         return try builderAlternatives(Array(merged.enumerated()), from: from) { compiler, option, start in
             try compiler.value(option.element, at: "\(path)/\(key)/\(option.offset)", from: start)
         }
+    }
+
+    /// `option` with the property that tells it from the others of `oneOf`, which is always written: Pydantic does not
+    /// require it where it has a default.
+    private func tagged(_ option: JSON, by name: String, at path: String) throws -> JSON {
+        guard let object = option.object else { return option }
+        let target = try object["$ref"] == nil ? option : .object(merged(object, at: path))
+        let required = target["required"]?.array ?? []
+        guard target["properties"]?[name] != nil, !required.contains(.string(name)) else { return option }
+        return try merge(["required": [.string(name)]], option, at: path)
+    }
+
+    /// Those whose patterns can be followed, where that leaves more than null; else all. What is written for them fits the
+    /// whole: Pydantic's decimals are numbers, or texts of a pattern that looks ahead.
+    private static func followed(_ options: [JSON]) -> [JSON] {
+        let followed = options.filter { option in
+            option["pattern"]?.string.map { (try? PatternParser.parse($0)) != nil } ?? true
+        }
+        return followed.contains { $0["type"] != "null" } ? followed : options
     }
 
     // MARK: Constants

@@ -103,9 +103,14 @@ extension ConstraintBuilder {
     }
 
     mutating func arguments(of tool: GenerationRequest.Tool, from: Int) throws -> Int {
+        let before = checkpoint(at: from)
         do {
             return try SchemaCompiler.add(Self.arguments(tool.parameters), to: &self, from: from)
         } catch var error as MartletError {
+            guard !loosensTools else {
+                goBack(to: before)
+                return try jsonObject(from: from)
+            }
             error.message = "the tool '\(tool.name)': " + error.message
             error.param = "tools"
             throw error

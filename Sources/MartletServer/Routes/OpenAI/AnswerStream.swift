@@ -28,6 +28,8 @@ extension StreamedAnswer {
 /// A client that leaves ends the work; so does a key that is revoked, within five seconds.
 struct AnswerStream: Sendable {
     private static let tickInterval = Duration.seconds(4)
+    /// Ticks without a chunk after which a comment goes out: proxies give up on what is silent for a minute.
+    private static let silentTicks = 2
     private let keys: KeyService
     private let secret: String
     private let departure: Departure
@@ -45,7 +47,7 @@ struct AnswerStream: Sendable {
     func response<Answer: StreamedAnswer>(
         _ set: GenerationSet, _ answer: Answer, finished: @escaping @Sendable (Answer) async throws -> Void = { _ in }
     ) -> Response {
-        var headers: HTTPFields = [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"]
+        var headers = HTTPFields.events
         headers.setLimits(of: set.generation)
         return Response(
             status: .ok, headers: headers,
@@ -69,7 +71,14 @@ struct AnswerStream: Sendable {
         do {
             try await send(answer.chunks(set.first), as: Answer.self, to: &writer)
             var isDone = false
+            var silence = 0
             for try await item in set.rest {
+                guard let item else {
+                    silence += 1
+                    if silence % Self.silentTicks == 0 { try await tell(": wait\n\n", to: &writer) }
+                    continue
+                }
+                silence = 0
                 try await send(answer.chunks(item), as: Answer.self, to: &writer)
                 if case .done = item.event { isDone = true }
             }
@@ -96,6 +105,10 @@ struct AnswerStream: Sendable {
             if let name = type.eventName(of: chunk) { text += "event: \(name)\n" }
             text += "data: \(chunk)\n\n"
         }
+        try await tell(text, to: &writer)
+    }
+
+    private func tell(_ text: String, to writer: inout any ResponseBodyWriter) async throws {
         do {
             try await writer.write(ByteBuffer(string: text))
         } catch {
@@ -107,6 +120,7 @@ struct AnswerStream: Sendable {
         while (try? await Task.sleep(for: Self.tickInterval)) != nil {
             do {
                 _ = try await keys.authenticate(secret)
+                set.tick()
             } catch {
                 return set.end(Failure.known(error))
             }

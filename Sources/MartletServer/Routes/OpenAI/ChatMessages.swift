@@ -24,6 +24,8 @@ enum ChatMessages {
         }
         var message: JSONObject = ["role": .string(role == "developer" ? "system" : role)]
         if let name = try fields.string("name") { message["name"] = .string(name) }
+        // Beginnings that prompts share are always kept.
+        fields.ignore("cache_control")
         switch role {
         case "assistant": try assistant(&fields, &message)
         case "tool":
@@ -76,9 +78,11 @@ enum ChatMessages {
         return call(id: id, name: name, arguments: arguments)
     }
 
-    /// A call as templates read it: they print the arguments as JSON; what does not parse is shown as it was.
+    /// A call as templates read it: they print the arguments as JSON, or walk over them; what does not parse is shown as
+    /// it was. Of a function without arguments some clients send an empty text.
     static func call(id: String, name: String, arguments: String) -> JSON {
-        let parsed = (try? JSONParser.parse(arguments)).flatMap { $0.object == nil ? nil : $0 }
+        let read: JSON? = arguments.isEmpty ? [:] : try? JSONParser.parse(arguments)
+        let parsed = read.flatMap { $0.object == nil ? nil : $0 }
         return [
             "id": .string(id), "type": "function",
             "function": ["name": .string(name), "arguments": parsed ?? .string(arguments)],
@@ -103,7 +107,7 @@ enum ChatMessages {
         switch try fields.requiredString("type") {
         case "text", "input_text", "output_text":
             let text = try fields.requiredString("text")
-            fields.ignore("annotations", "logprobs", "prompt_cache_breakpoint")
+            fields.ignore("annotations", "logprobs", "prompt_cache_breakpoint", "cache_control")
             try fields.finish()
             return text
         case "refusal":

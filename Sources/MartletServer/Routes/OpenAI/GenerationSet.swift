@@ -11,8 +11,10 @@ struct GenerationSet: Sendable {
     /// The first generation, for what a response says of the model.
     let generation: Generation
     let first: Item
-    /// What follows; ends once every prompt is done, or throws.
-    let rest: AsyncThrowingStream<Item, any Error>
+    /// What follows, nil for each tick; ends once every prompt is done, or throws.
+    let rest: AsyncThrowingStream<Item?, any Error>
+    /// Wakes who reads the rest, though nothing has come.
+    let tick: @Sendable () -> Void
     let end: @Sendable (MartletError) -> Void
 
     /// Prompts of one request that are at the replica at a time.
@@ -33,7 +35,7 @@ struct GenerationSet: Sendable {
         } catch {
             throw renamed(error)
         }
-        let (stream, continuation) = AsyncThrowingStream<Item, any Error>.makeStream()
+        let (stream, continuation) = AsyncThrowingStream<Item?, any Error>.makeStream()
         let work = Task {
             do {
                 try await withThrowingTaskGroup(of: Void.self) { group in
@@ -54,9 +56,9 @@ struct GenerationSet: Sendable {
             }
         }
         continuation.onTermination = { _ in work.cancel() }
-        for try await item in stream {
+        for try await case let item? in stream {
             return GenerationSet(
-                generation: generation, first: item, rest: stream,
+                generation: generation, first: item, rest: stream, tick: { continuation.yield(nil) },
                 end: { error in
                     continuation.finish(throwing: error)
                     work.cancel()
@@ -66,7 +68,7 @@ struct GenerationSet: Sendable {
     }
 
     private static func pass(
-        _ generation: Generation, prompt: Int, to continuation: AsyncThrowingStream<Item, any Error>.Continuation
+        _ generation: Generation, prompt: Int, to continuation: AsyncThrowingStream<Item?, any Error>.Continuation
     ) async throws {
         for try await event in generation.events { continuation.yield(Item(prompt: prompt, event: event)) }
     }
@@ -74,7 +76,7 @@ struct GenerationSet: Sendable {
     /// All events to the end. Throws `cancelled` where the caller is cancelled before.
     func collect(_ take: (Item) -> Void) async throws {
         take(first)
-        for try await item in rest { take(item) }
+        for try await case let item? in rest { take(item) }
         guard !Task.isCancelled else {
             throw MartletError(.cancelled, "the client left before the answer was there")
         }

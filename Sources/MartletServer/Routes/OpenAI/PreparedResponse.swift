@@ -51,7 +51,7 @@ struct PreparedResponse: TextRequest {
         var answer = answer(set.generation)
         log.append(answer.chunks(set.first))
         var isDone = false
-        for try await item in set.rest {
+        for try await case let item? in set.rest {
             log.append(answer.chunks(item))
             if case .done = item.event { isDone = true }
         }

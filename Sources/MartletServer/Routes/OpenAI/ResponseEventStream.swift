@@ -20,7 +20,7 @@ struct ResponseEventStream: Sendable {
 
     func response(_ log: ResponseLog, from number: Int) -> Response {
         Response(
-            status: .ok, headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
+            status: .ok, headers: .events,
             body: ResponseBody { writer in
                 let (signals, continuation) = AsyncStream<Signal>.makeStream()
                 try await withGracefulShutdownHandler {

@@ -38,7 +38,8 @@ struct ResponseInput {
         case "item_reference":
             throw fields.fault(
                 "type",
-                "is 'item_reference'; send the item itself, or previous_response_id of a response with store: true")
+                "is 'item_reference'; send the item itself (clients that refer to what they were told do so with store: "
+                    + "false), or previous_response_id of a response with store: true")
         case let type:
             throw fields.fault(
                 "type", "is '\(type.prefix(60))'; taken are message, function_call, function_call_output and reasoning")

@@ -104,7 +104,6 @@ struct ResponseReplay {
 
     var response: Response {
         Response(
-            status: .ok, headers: [.contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache"],
-            body: ResponseBody(byteBuffer: ByteBuffer(string: events.joined())))
+            status: .ok, headers: .events, body: ResponseBody(byteBuffer: ByteBuffer(string: events.joined())))
     }
 }

@@ -13,7 +13,8 @@ struct SamplingFields {
     static let tokenLimit = Int(Int32.max) - 1
     private static let penaltyRange = -2.0...2.0
     private static let biasLimit = 1024
-    private static let stopLimit = 4
+    /// OpenAI takes 4; editors and programs that measure models send as many as they know.
+    private static let stopLimit = 32
     private static let stopByteLimit = 1024
 
     /// Reads the fields of chat and text completions. `choiceLimit` is the configuration's `max_choices`.
@@ -63,10 +64,10 @@ struct SamplingFields {
 
     private static func seed(_ fields: inout RequestFields) throws -> UInt64? {
         guard let value = fields.value("seed") else { return nil }
-        guard case .int(let seed) = value else {
+        guard let seed = value.int else {
             throw fields.fault("seed", "is \(value.serialized().prefix(40)); give a whole number of 64 bits")
         }
-        return UInt64(bitPattern: seed)
+        return UInt64(bitPattern: Int64(seed))
     }
 
     /// Keys are checked against the vocabulary by the replica.

@@ -32,6 +32,7 @@ struct TokenRoutes {
         var isChat = false
         if case .chat = input { isChat = true }
         let addsSpecial = try fields.bool("add_special_tokens") ?? !isChat
+        try OtherServers.refuse(&fields)
         try fields.finish()
         let request = TokenizeRequest(input: input, addSpecialTokens: addsSpecial, templateVariables: variables)
         let reply = try await platform.deployments.tokenize(model: model, request: request, by: call.caller())

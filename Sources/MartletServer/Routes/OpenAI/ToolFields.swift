@@ -24,6 +24,7 @@ struct ToolFields {
             var tool = try RequestFields(value, path: fields.param("tools[\(index)]"))
             try Self.checkType(&tool)
             let function = try tool.required("function")
+            tool.ignore("cache_control")
             try tool.finish()
             try add(function, path: tool.param("function"))
         }
