@@ -42,6 +42,22 @@ struct CommandLineTests {
         #expect(Self.options(command).sorted() == FrozenCommands.all)
     }
 
+    @Test func whatATestStartsHoldsNoFileOfAnother() async throws {
+        // Not closed on exec, as the sockets of a server are not.
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        defer { close(ends[0]) }
+        let scratch = try Scratch()
+        let child = try ChildProcess(["sleep", "600"], environment: [:], folder: scratch.path, name: "sleep")
+        defer { child.kill() }
+        let terminal = try PseudoTerminal(["sleep", "600"])
+        defer { terminal.finish() }
+        close(ends[1])
+        var watch = pollfd(fd: ends[0], events: Int16(POLLIN), revents: 0)
+        try await eventually { poll(&watch, 1, 0) == 1 && watch.revents & Int16(POLLHUP) != 0 }
+        #expect(child.poll() == nil && terminal.poll() == nil)
+    }
+
     @Test func everyCommandTakesTheSharedOptions() async throws {
         let (output, _, _) = try await Self.run(["--experimental-dump-help"])
         func check(_ command: JSON) {
