@@ -211,7 +211,7 @@ def test_M10_hostile_templates_stop_within_their_budget(server, folder, kind):
             again = chat(server, {"model": "hostile"})
             assert again.status == 400 and again.error["message"], again.text
             # A second is its budget; the rest is for a busy machine.
-            assert again.seconds < 3, again.seconds
+            assert again.computed < 3, again.computed
             assert "uid=" not in again.text and "root:" not in again.text
         finally:
             server.run("models", "delete", "hostile", "--force")
@@ -244,7 +244,7 @@ def test_I11_variables_of_a_request_are_in_the_templates_budget(server, folder):
         for variables in ({"many": list(range(20_000))}, {"more": "x"}):
             answer = asked(variables)
             assert answer.status == 400 and answer.error["param"] == "chat_template_kwargs", answer.text
-            assert answer.seconds < 5, answer.seconds
+            assert answer.computed < 5, answer.computed
     finally:
         server.run("models", "delete", "variables", "--force")
     alive(server)
