@@ -93,6 +93,52 @@ struct CommandLineTests {
         #expect(listen["origin"] == "flag")
     }
 
+    @Test(arguments: [["audit"], ["help", "audit"], ["audit", "--help"]])
+    func aGroupBehindSharedOptionsTellsItsCommands(words: [String]) async throws {
+        let (output, error, status) = try await Self.run(["--home", "/nowhere", "--json"] + words)
+        #expect(status == 0 && String(decoding: output, as: UTF8.self).contains("verify"), "\(error)")
+        #expect(try await Self.run(["--home", "/nowhere", "audit", "fly"]).status == 64)
+        #expect(try await Self.run(["--home", "/nowhere", "fly"]).status == 64)
+    }
+
+    @Test func aHomeThatCannotBeIsTold() async throws {
+        let scratch = try Scratch()
+        let file = try scratch.write("file", "x")
+        for home in [file, file + "/home"] {
+            for command in [["usage"], ["serve", "--listen", "127.0.0.1:0"]] {
+                let (_, error, status) = try await Self.run(command + ["--home", home])
+                #expect(status == 64 && error.contains("the home '\(home)' cannot be made"), "\(error)")
+                #expect(error.contains("choose another with --home"), "\(error)")
+            }
+        }
+        let (output, _, status) = try await Self.run(["doctor", "--home", file + "/home"])
+        let told = String(decoding: output, as: UTF8.self)
+        #expect(status == 69 && told.contains("'\(file)' is no folder") && told.contains("→ choose another"), "\(told)")
+    }
+
+    @Test func whatCannotBeMeantIsToldBeforeAServerIsAsked() async throws {
+        let (_, error, status) = try await Self.run(["usage", "--url", "nonsense", "--api-key", "k"])
+        #expect(status == 64 && error.contains("'nonsense' is no server's URL"), "\(error)")
+        let scratch = try Scratch()
+        try scratch.write("m/model.safetensors", "x")
+        let (_, told, code) = try await Self.run([
+            "models", "import", scratch.path + "/m", "--name", "m", "--home", scratch.path + "/home",
+        ])
+        #expect(code == 65 && told.contains("\(scratch.path)/m' has no config.json; name the folder"), "\(told)")
+        #expect(!FileManager.default.fileExists(atPath: scratch.path + "/home"))
+    }
+
+    @Test func aPortInUseIsToldAndNothingElse() async throws {
+        try await LiveServer.with { live in
+            let scratch = try Scratch()
+            let (_, error, status) = try await Self.run([
+                "serve", "--home", scratch.path, "--listen", "127.0.0.1:\(live.port)",
+            ])
+            #expect(status == 69 && error.hasPrefix("martlet: port \(live.port) of 127.0.0.1 is in use"), "\(error)")
+            #expect(error.split(separator: "\n").count == 1, "\(error)")
+        }
+    }
+
     @Test func listeningBeyondThisMachineIsRefused() async throws {
         let home = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString).path
         defer { try? FileManager.default.removeItem(atPath: home) }
