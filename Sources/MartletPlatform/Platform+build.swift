@@ -80,7 +80,7 @@ extension Platform {
 
         init(_ home: String) throws {
             path = URL(fileURLWithPath: home).standardizedFileURL.path
-            try DurableFile.makeFolder(path)
+            try HomeFolder.make(path)
             lock = try HomeLock(home: path)
             try DurableFile.makeFolder(path + "/run/jobs")
             store = try Store(path: path + "/martlet.sqlite")

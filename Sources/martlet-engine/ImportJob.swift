@@ -93,6 +93,7 @@ struct ImportJob {
         card.environment = [
             "libtorch": Torch.version, "cpu": Torch.cpuCapability, "architecture": report.architecture,
         ]
+        if !report.findings.isEmpty { card.environment["import"] = report.findings.joined(separator: "\n") }
         return card
     }
 

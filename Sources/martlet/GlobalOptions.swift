@@ -44,6 +44,14 @@ struct GlobalOptions: ParsableArguments {
 
     /// `arguments` with the global options that stand before the command moved behind it, where commands read them.
     static func moved(_ arguments: [String]) -> [String] {
+        let (leading, rest) = split(arguments)
+        guard !leading.isEmpty, !rest.isEmpty else { return arguments }
+        let end = rest.firstIndex(of: "--") ?? rest.endIndex
+        return Array(rest[..<end]) + leading + Array(rest[end...])
+    }
+
+    /// The global options that stand before the command, and the command.
+    static func split(_ arguments: [String]) -> (leading: [String], command: ArraySlice<String>) {
         var leading: [String] = []
         var index = 0
         while index < arguments.count {
@@ -60,10 +68,7 @@ struct GlobalOptions: ParsableArguments {
                 break
             }
         }
-        guard !leading.isEmpty, index < arguments.count else { return arguments }
-        let rest = arguments[index...]
-        let end = rest.firstIndex(of: "--") ?? rest.endIndex
-        return Array(rest[..<end]) + leading + Array(rest[end...])
+        return (leading, arguments[min(index, arguments.count)...])
     }
 }
 

@@ -20,11 +20,23 @@ struct Martlet: AsyncParsableCommand {
             Usage.self, Budget.self, Audit.self, GC.self,
         ])
 
+    /// The command. A group of commands and `help` tell what there is; global options before them say nothing more.
+    private static func parsed(_ arguments: [String]) throws -> any ParsableCommand {
+        do {
+            return try parseAsRoot(GlobalOptions.moved(arguments))
+        } catch {
+            let (leading, bare) = GlobalOptions.split(arguments)
+            guard !leading.isEmpty, !bare.isEmpty, let command = try? parseAsRoot(Array(bare)),
+                bare.first == "help" || !type(of: command).configuration.subcommands.isEmpty
+            else { throw error }
+            return command
+        }
+    }
+
     static func main() async {
         signal(SIGPIPE, SIG_IGN)
         do {
-            let arguments = GlobalOptions.moved(Array(CommandLine.arguments.dropFirst()))
-            var command = try parseAsRoot(arguments)
+            var command = try parsed(Array(CommandLine.arguments.dropFirst()))
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -75,6 +76,21 @@ class Martlet:
             process for process in map(Process, filter(str.isdigit, os.listdir("/proc")))
             if process.reads("cmdline").endswith(b"\0replica\0") and control in process.reads("environ")
         ]
+
+    def standing(self, seconds=120):
+        """Waits until no model computes anything any more."""
+        end, before = time.monotonic() + seconds, None
+        while time.monotonic() < end:
+            now = {process.pid: process.cpu_seconds for process in self.replicas()}
+            if before is not None and all(seconds - before.get(pid, 0) < 0.02 for pid, seconds in now.items()):
+                return
+            before = now
+            time.sleep(1)
+        raise AssertionError("the models do not stop computing")
+
+    def billed(self, key, of="completion_tokens"):
+        """What the usage has of the key that `keys create --json` gave."""
+        return sum(row[of] for row in self.json("usage")["data"] if key["id"] in row.values())
 
     @property
     def url(self):

@@ -103,9 +103,8 @@ def test_a_batch_of_a_thousand_lines(server, client):
         output_expires_after={"anchor": "created_at", "seconds": 7200})
     assert batch.status == "validating" and batch.request_counts.total == 0
     # Someone who waits goes first.
-    start = time.monotonic()
     client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "Hi"}], max_tokens=4)
-    assert time.monotonic() - start < 20
+    assert client.batches.retrieve(batch.id).request_counts.completed < 500
     done = until(lambda: client.batches.retrieve(batch.id), ["completed", "failed", "expired", "cancelled"])
     assert done.status == "completed", done.errors
     counts = done.request_counts

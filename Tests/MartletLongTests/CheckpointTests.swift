@@ -134,7 +134,7 @@ extension LongTests {
                     try (home.job(id)["progress"]?["step"]?.int ?? 0) > 900
                 }
                 try home.json("jobs", "pause", id)
-                try waitUntil("the pause", seconds: 20) { try home.job(id)["state"]?.string == "paused" }
+                try waitUntil("the pause", seconds: 60) { try home.job(id)["state"]?.string == "paused" }
                 let folder = "\(home.home)/run/jobs/\(id)/checkpoints"
                 let steps = try FileManager.default.contentsOfDirectory(atPath: folder)
                     .compactMap { Int($0.dropFirst("step-".count)) }

@@ -116,7 +116,7 @@ extension LongTests {
                     }
                     if number % 10 == 0, let serve = home.owner?.pid {
                         kill(serve, SIGKILL)
-                        try waitUntil("the server's end", seconds: 10) { !ProcessTable.isAlive(serve) }
+                        try waitUntil("the server's end", seconds: 60) { !ProcessTable.isAlive(serve) }
                         try home.serve()
                     }
                     isInjected = number % 2 == 1

@@ -20,7 +20,7 @@ extension LongTests {
         }
 
         private static func fill(_ path: String) throws {
-            let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+            let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
             guard descriptor >= 0 else { throw HarnessError("the filler cannot be made") }
             defer { close(descriptor) }
             for size in [1 << 16, 512, 1] {
@@ -55,7 +55,7 @@ extension LongTests {
                     let kept = try FileManager.default.contentsOfDirectory(atPath: folder)
                     #expect(kept.contains { $0.hasPrefix("step-") }, "\(kept)")
                     unlink(filler)
-                    try waitUntil("the resumption", seconds: 20) {
+                    try waitUntil("the resumption", seconds: 60) {
                         try home.run("jobs", "resume", id).code == 0
                             && home.job(id)["state"]?.string != "paused"
                     }

@@ -28,7 +28,7 @@ extension LongTests {
                     let server = try #require(home.owner?.pid)
                     kill(server, SIGKILL)
                     _ = try load.stop()
-                    try waitUntil("the server's end", seconds: 5) { !ProcessTable.isAlive(server) }
+                    try waitUntil("the server's end", seconds: 60) { !ProcessTable.isAlive(server) }
                     try home.serve()
                     port = try #require(home.owner?.port)
                 }
@@ -58,7 +58,7 @@ extension LongTests {
                     let server = try #require(home.owner?.pid)
                     let signalled = Date()
                     kill(server, SIGTERM)
-                    try waitUntil("the server's end", seconds: 35) { !ProcessTable.isAlive(server) }
+                    #expect(try countedUntil("the server's end") { !ProcessTable.isAlive(server) } < 35)
                     let outcomes = try load.stop()
                     let before = outcomes.filter { $0.sent < signalled }
                     #expect(before.count > 100)
@@ -67,7 +67,7 @@ extension LongTests {
                     // Whoever comes later finds nobody, or is told so.
                     let later = outcomes.filter { $0.sent >= signalled }
                     #expect(later.allSatisfy { $0.status == nil || $0.status == 200 || $0.status == 503 })
-                    try waitUntil("the end of every engine", seconds: 5) { home.engines().isEmpty }
+                    try waitUntil("the end of every engine", seconds: 60) { home.engines().isEmpty }
                 }
             }
         }
@@ -103,14 +103,17 @@ extension LongTests {
                 for socket in sockets { try socket.write(Array("GET / HTTP/1.1\r\nHost: localhost\r\nX: ".utf8)) }
                 var open: [RawSocket] = sockets
                 var during = 0.0
-                while !open.isEmpty, Date().timeIntervalSince(start) < 20 {
+                var rounds = 0
+                while !open.isEmpty, rounds < 20 {
+                    rounds += 1
                     open = open.filter(Self.isOpenAfterOneMoreByte)
                     if during == 0 { during = try Self.slowest(http) }
                     Thread.sleep(forTimeInterval: 1)
                 }
                 let lasted = Date().timeIntervalSince(start)
                 #expect(open.isEmpty, "\(open.count) are open after \(lasted) s")
-                #expect(lasted > 5 && lasted < 16, "\(lasted) s")
+                // A busy machine makes the rounds late with all the rest.
+                #expect(lasted > 5 && rounds < 16, "\(lasted) s, \(rounds) rounds of a second")
                 #expect(during < 2 * before + 0.05, "99th percentile \(before) s before, \(during) s during")
                 #expect(home.owner?.pid == server)
                 #expect(try http.get("/health/ready").status == 200)

@@ -14,6 +14,23 @@ import Testing
         return root.appending(path: "gguf").appending(path: name)
     }
 
+    /// The bundle of a golden file, and what its import said.
+    private static func imported(
+        _ name: String, _ body: @escaping @Sendable (ImportReport, URL) throws -> Void
+    ) throws {
+        try onCompute {
+            try withScratch { scratch in
+                let target = scratch.appending(path: "bundle")
+                try body(ModelImport.run(from: golden("\(name).gguf"), to: target), target)
+            }
+        }
+    }
+
+    /// What transformers read from it.
+    private static func expected(_ name: String) throws -> SafeTensors {
+        try SafeTensors(path: golden("\(name).safetensors").path)
+    }
+
     /// Names in the file and in the folder, where rows stay in order.
     private static let names = [
         "token_embd.weight": "model.embed_tokens.weight",
@@ -29,28 +46,24 @@ import Testing
     @Test(arguments: ["llama", "qwen2"]) func `weights, logits and names are those that transformers reads`(
         _ name: String
     ) throws {
-        try onCompute {
-            let expected = try SafeTensors(path: Self.golden("\(name).safetensors").path)
-            try withScratch { scratch in
-                let target = scratch.appending(path: "bundle")
-                let report = try ModelImport.run(from: Self.golden("\(name).gguf"), to: target)
-                #expect(report.hasTokenizer)
-                #expect(report.findings.contains { $0.contains("float16") })
-                let saved = try WeightFiles(folder: target)
-                for (theirs, ours) in Self.names where expected.entry("rows/\(theirs)") != nil {
-                    let rows = try expected.tensor("rows/\(theirs)")
-                    let found = try saved.tensor(ours).narrow(0, from: 0, length: 2)
-                    // Blocks give float32; the folder has them as float16.
-                    #expect(try found.equals(rows.to(found.scalarType)), "\(name): \(theirs)")
-                }
-                let model = try LanguageBundle.load(target).model
-                let count = model.geometry.vocabularyCount
-                let logits = try model.logits(of: LanguageGolden.prompt(40, vocabulary: count), rows: 3)
-                let wanted = try expected.tensor("logits")
-                let worst = try difference(logits, wanted)
-                let scale = try wanted.abs().max().item()
-                #expect(worst < 2e-3 * scale, "\(name): \(worst) of \(scale)")
+        try Self.imported(name) { report, target in
+            #expect(report.hasTokenizer)
+            #expect(report.findings.contains { $0.contains("float16") })
+            let expected = try Self.expected(name)
+            let saved = try WeightFiles(folder: target)
+            for (theirs, ours) in Self.names where expected.entry("rows/\(theirs)") != nil {
+                let rows = try expected.tensor("rows/\(theirs)")
+                let found = try saved.tensor(ours).narrow(0, from: 0, length: 2)
+                // Blocks give float32; the folder has them as float16.
+                #expect(try found.equals(rows.to(found.scalarType)), "\(name): \(theirs)")
             }
+            let model = try LanguageBundle.load(target).model
+            let count = model.geometry.vocabularyCount
+            let logits = try model.logits(of: LanguageGolden.prompt(40, vocabulary: count), rows: 3)
+            let wanted = try expected.tensor("logits")
+            let worst = try difference(logits, wanted)
+            let scale = try wanted.abs().max().item()
+            #expect(worst < 2e-3 * scale, "\(name): \(worst) of \(scale)")
         }
     }
 
@@ -60,57 +73,46 @@ import Testing
     @Test(arguments: ["gemma2", "gemma3", "phi3"]) func `files of Gemma and Phi give the models that they were made of`(
         _ name: String
     ) throws {
-        try onCompute {
-            let expected = try SafeTensors(path: Self.golden("\(name).safetensors").path)
-            try withScratch { scratch in
-                let target = scratch.appending(path: "bundle")
-                let report = try ModelImport.run(from: Self.golden("\(name).gguf"), to: target)
-                #expect(report.task == "generate" && report.hasTokenizer)
-                let model = try LanguageBundle.load(target).model
-                let tokens = LanguageGolden.prompt(40, vocabulary: model.geometry.vocabularyCount)
-                #expect(try difference(model.logits(of: tokens, rows: 3), expected.tensor("logits")) <= 1e-4)
-                let tokenizer = try Tokenizer(json: Data(contentsOf: target.appending(path: "tokenizer.json")))
-                for (index, text) in Self.texts.enumerated() {
-                    let ids = try expected.tensor("ids/\(index)").array(of: Int.self)
-                    #expect(try tokenizer.encode(text, addSpecialTokens: true).ids == ids, "\(text)")
-                }
+        try Self.imported(name) { report, target in
+            #expect(report.task == "generate" && report.hasTokenizer)
+            let expected = try Self.expected(name)
+            let model = try LanguageBundle.load(target).model
+            let tokens = LanguageGolden.prompt(40, vocabulary: model.geometry.vocabularyCount)
+            #expect(try difference(model.logits(of: tokens, rows: 3), expected.tensor("logits")) <= 1e-4)
+            let tokenizer = try Tokenizer(json: Data(contentsOf: target.appending(path: "tokenizer.json")))
+            for (index, text) in Self.texts.enumerated() {
+                let ids = try expected.tensor("ids/\(index)").array(of: Int.self)
+                #expect(try tokenizer.encode(text, addSpecialTokens: true).ids == ids, "\(text)")
             }
         }
     }
 
     /// Neither stands in the file: which tokens end a turn, and that those of Phi-3 take the spaces behind them.
     @Test func `an answer ends where the turn does, and marks are those of the model's own folder`() throws {
-        try onCompute {
-            try withScratch { scratch in
-                let (gemma, phi) = (scratch.appending(path: "gemma"), scratch.appending(path: "phi"))
-                _ = try ModelImport.run(from: Self.golden("gemma2.gguf"), to: gemma)
-                let tokenizer = try Tokenizer(json: Data(contentsOf: gemma.appending(path: "tokenizer.json")))
-                let end = try #require(tokenizer.id(of: "<end_of_turn>"))
-                #expect(try ModelFolder(gemma).endTokens == [1, end])
-                _ = try ModelImport.run(from: Self.golden("phi3.gguf"), to: phi)
-                let other = try Tokenizer(json: Data(contentsOf: phi.appending(path: "tokenizer.json")))
-                let ids = { (text: String) in try other.encode(text, addSpecialTokens: false).ids }
-                #expect(try ids("</s>\n the") == ids("</s>the"))
-                #expect(try ids("<s>\n the") != ids("<s>the"))
-            }
+        try Self.imported("gemma2") { _, gemma in
+            let tokenizer = try Tokenizer(json: Data(contentsOf: gemma.appending(path: "tokenizer.json")))
+            let end = try #require(tokenizer.id(of: "<end_of_turn>"))
+            #expect(try ModelFolder(gemma).endTokens == [1, end])
+        }
+        try Self.imported("phi3") { _, phi in
+            let tokenizer = try Tokenizer(json: Data(contentsOf: phi.appending(path: "tokenizer.json")))
+            let ids = { (text: String) in try tokenizer.encode(text, addSpecialTokens: false).ids }
+            #expect(try ids("</s>\n the") == ids("</s>the"))
+            #expect(try ids("<s>\n the") != ids("<s>the"))
         }
     }
 
     @Test func `the tokenizer becomes a tokenizer json`() throws {
-        try onCompute {
-            try withScratch { scratch in
-                let target = scratch.appending(path: "bundle")
-                _ = try ModelImport.run(from: Self.golden("llama.gguf"), to: target)
-                let json = try JSONParser.parse(Data(contentsOf: target.appending(path: "tokenizer.json")))
-                #expect(json["model"]?["byte_fallback"] == true)
-                let merges = try #require(json["model"]?["merges"]?.array)
-                #expect(merges.first == ["▁", "t"])
-                #expect(merges.contains(["▁t", "he"]))
-                let folder = try ModelFolder(target)
-                #expect(folder.chatTemplate?.contains("messages") == true)
-                #expect(folder.generationConfig?["eos_token_id"] == 2)
-                #expect(folder.tokenizerConfig?["bos_token"] == "<s>")
-            }
+        try Self.imported("llama") { _, target in
+            let json = try JSONParser.parse(Data(contentsOf: target.appending(path: "tokenizer.json")))
+            #expect(json["model"]?["byte_fallback"] == true)
+            let merges = try #require(json["model"]?["merges"]?.array)
+            #expect(merges.first == ["▁", "t"])
+            #expect(merges.contains(["▁t", "he"]))
+            let folder = try ModelFolder(target)
+            #expect(folder.chatTemplate?.contains("messages") == true)
+            #expect(folder.generationConfig?["eos_token_id"] == 2)
+            #expect(folder.tokenizerConfig?["bos_token"] == "<s>")
         }
     }
 

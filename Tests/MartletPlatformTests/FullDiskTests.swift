@@ -12,7 +12,7 @@ private let smallDisk = ProcessInfo.processInfo.environment["MARTLET_TEST_SMALL_
     /// Takes all room that is left; the file's removal gives it back.
     private func fill(_ disk: String) throws -> String {
         let path = disk + "/filler"
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         defer { close(descriptor) }
         for size in [1 << 16, 512, 1] {
             let bytes = [UInt8](repeating: 7, count: size)

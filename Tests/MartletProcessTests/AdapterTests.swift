@@ -160,6 +160,7 @@ extension ProcessTests {
                     ("/v1/chat/completions", #"{"model":"encoder","messages":[{"role":"user","content":"a"}]}"#),
                     ("/v1/completions", #"{"model":"encoder","prompt":"a"}"#),
                     ("/v1/responses", #"{"model":"encoder","input":"a"}"#),
+                    ("/api/v1/jobs", #"{"kind":"evaluate","model":"encoder","dataset":"texts"}"#),
                 ] {
                     let refused = try http.post(path, json: body)
                     #expect(refused.status == 400 && refused.text.contains("/v1/embeddings"), "\(refused.text)")

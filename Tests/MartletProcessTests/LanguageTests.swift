@@ -129,7 +129,7 @@ extension ProcessTests {
 
                 let lines = String(repeating: "Hi\n/reset\n", count: 2_000)
                 let chat = try home.start(["chat", "tiny"], input: home.write("lines", lines))
-                try waitUntil("the first words", seconds: 30) { !chat.output.isEmpty }
+                try waitUntil("the first words", seconds: 60) { !chat.output.isEmpty }
                 kill(try #require(home.owner).pid, SIGKILL)
                 #expect(try chat.wait(seconds: 60) == .code(69))
                 #expect(

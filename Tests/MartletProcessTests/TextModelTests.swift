@@ -112,6 +112,15 @@ extension ProcessTests {
                 let chat = #"{"model":"short","messages":[{"role":"user","content":"a"}]}"#
                 #expect(try http.post("/v1/chat/completions", json: chat).status == 400)
                 #expect(try http.post("/v1/embeddings", json: #"{"model":"short","input":"a"}"#).status == 400)
+                let texts = try home.write("texts.jsonl", #"{"text":"a"}"# + "\n")
+                let recipe = try home.write("more.yaml", "name: more\nbase: short\ndata: {source: texts.jsonl}\n")
+                for (command, remedy) in [
+                    (["evaluate", "short", texts], "--graders"), (["train", recipe], "goes on"),
+                ] {
+                    let refused = try home.run(command)
+                    let told = refused.errors.contains("it reads a source before it writes; ")
+                    #expect(refused.code != 0 && told && refused.errors.contains(remedy), "\(refused.errors)")
+                }
 
                 try home.json("models", "export", "short", home.folder + "/exported")
                 for name in ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"] {

@@ -42,6 +42,22 @@ struct CommandLineTests {
         #expect(Self.options(command).sorted() == FrozenCommands.all)
     }
 
+    @Test func whatATestStartsHoldsNoFileOfAnother() async throws {
+        // Not closed on exec, as the sockets of a server are not.
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        defer { close(ends[0]) }
+        let scratch = try Scratch()
+        let child = try ChildProcess(["sleep", "600"], environment: [:], folder: scratch.path, name: "sleep")
+        defer { child.kill() }
+        let terminal = try PseudoTerminal(["sleep", "600"])
+        defer { terminal.finish() }
+        close(ends[1])
+        var watch = pollfd(fd: ends[0], events: Int16(POLLIN), revents: 0)
+        try await eventually { poll(&watch, 1, 0) == 1 && watch.revents & Int16(POLLHUP) != 0 }
+        #expect(child.poll() == nil && terminal.poll() == nil)
+    }
+
     @Test func everyCommandTakesTheSharedOptions() async throws {
         let (output, _, _) = try await Self.run(["--experimental-dump-help"])
         func check(_ command: JSON) {
@@ -75,6 +91,52 @@ struct CommandLineTests {
         let listen = try #require(rows.first { $0["key"] == "listen" })
         #expect(listen["value"] == "127.0.0.1:9")
         #expect(listen["origin"] == "flag")
+    }
+
+    @Test(arguments: [["audit"], ["help", "audit"], ["audit", "--help"]])
+    func aGroupBehindSharedOptionsTellsItsCommands(words: [String]) async throws {
+        let (output, error, status) = try await Self.run(["--home", "/nowhere", "--json"] + words)
+        #expect(status == 0 && String(decoding: output, as: UTF8.self).contains("verify"), "\(error)")
+        #expect(try await Self.run(["--home", "/nowhere", "audit", "fly"]).status == 64)
+        #expect(try await Self.run(["--home", "/nowhere", "fly"]).status == 64)
+    }
+
+    @Test func aHomeThatCannotBeIsTold() async throws {
+        let scratch = try Scratch()
+        let file = try scratch.write("file", "x")
+        for home in [file, file + "/home"] {
+            for command in [["usage"], ["serve", "--listen", "127.0.0.1:0"]] {
+                let (_, error, status) = try await Self.run(command + ["--home", home])
+                #expect(status == 64 && error.contains("the home '\(home)' cannot be made"), "\(error)")
+                #expect(error.contains("choose another with --home"), "\(error)")
+            }
+        }
+        let (output, _, status) = try await Self.run(["doctor", "--home", file + "/home"])
+        let told = String(decoding: output, as: UTF8.self)
+        #expect(status == 69 && told.contains("'\(file)' is no folder") && told.contains("→ choose another"), "\(told)")
+    }
+
+    @Test func whatCannotBeMeantIsToldBeforeAServerIsAsked() async throws {
+        let (_, error, status) = try await Self.run(["usage", "--url", "nonsense", "--api-key", "k"])
+        #expect(status == 64 && error.contains("'nonsense' is no server's URL"), "\(error)")
+        let scratch = try Scratch()
+        try scratch.write("m/model.safetensors", "x")
+        let (_, told, code) = try await Self.run([
+            "models", "import", scratch.path + "/m", "--name", "m", "--home", scratch.path + "/home",
+        ])
+        #expect(code == 65 && told.contains("\(scratch.path)/m' has no config.json; name the folder"), "\(told)")
+        #expect(!FileManager.default.fileExists(atPath: scratch.path + "/home"))
+    }
+
+    @Test func aPortInUseIsToldAndNothingElse() async throws {
+        try await LiveServer.with { live in
+            let scratch = try Scratch()
+            let (_, error, status) = try await Self.run([
+                "serve", "--home", scratch.path, "--listen", "127.0.0.1:\(live.port)",
+            ])
+            #expect(status == 69 && error.hasPrefix("martlet: port \(live.port) of 127.0.0.1 is in use"), "\(error)")
+            #expect(error.split(separator: "\n").count == 1, "\(error)")
+        }
     }
 
     @Test func listeningBeyondThisMachineIsRefused() async throws {

@@ -154,7 +154,7 @@ struct LimitTests {
                     "POST \(path) HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer \(live.adminKey)\r\n"
                         + "Content-Type: multipart/form-data; boundary=b\r\nContent-Length: \(length)\r\n"
                         + "Expect: 100-continue\r\n\r\n")
-                let answer = await socket.read(seconds: 20, until: "\r\n").text
+                let answer = await socket.read(seconds: 120, until: "\r\n").text
                 #expect(answer.hasPrefix(start), "\(length): \(answer)")
             }
         }

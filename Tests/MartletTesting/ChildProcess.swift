@@ -21,37 +21,17 @@ public final class ChildProcess {
     ) throws {
         outputPath = "\(folder)/\(name).out"
         errorPath = "\(folder)/\(name).err"
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        let flags = O_WRONLY | O_CREAT | O_APPEND
-        posix_spawn_file_actions_addopen(&actions, 0, input ?? "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, outputPath, flags, 0o600)
-        posix_spawn_file_actions_addopen(&actions, 2, errorPath, flags, 0o600)
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setpgroup(&attributes, 0)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
-
-        var child: pid_t = 0
-        let texts = arguments.map { strdup($0) } + [nil]
-        let variables = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { for text in texts + variables { free(text) } }
-        let status = posix_spawnp(&child, arguments[0], &actions, &attributes, texts, variables)
-        guard status == 0 else {
-            throw HarnessError("\(arguments[0]) cannot be started: \(String(cString: strerror(status)))")
+        let (output, errors, flags) = (outputPath, errorPath, O_WRONLY | O_CREAT | O_APPEND)
+        pid = try Spawn.start(arguments, environment: environment, flags: Int16(POSIX_SPAWN_SETPGROUP)) { actions in
+            posix_spawn_file_actions_addopen(&actions, 0, input ?? "/dev/null", O_RDONLY, 0)
+            posix_spawn_file_actions_addopen(&actions, 1, output, flags, 0o600)
+            posix_spawn_file_actions_addopen(&actions, 2, errors, flags, 0o600)
         }
-        pid = child
     }
 
     /// How it ended, or nil while it runs.
     public func poll() -> End? {
-        if let end { return end }
-        var status: Int32 = 0
-        guard waitpid(pid, &status, WNOHANG) == pid else { return nil }
-        let signal = status & 0x7F
-        end = signal == 0 ? .code((status >> 8) & 0xFF) : .signal(signal)
+        if end == nil { end = Spawn.end(of: pid) }
         return end
     }
 

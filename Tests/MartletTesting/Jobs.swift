@@ -49,7 +49,7 @@ public final class WorkerWatch: @unchecked Sendable {
     /// The most workers that were alive at one time.
     public func stop() throws -> Int {
         lock.withLock { isStopping = true }
-        try waitUntil("the watch's end", seconds: 10) { lock.withLock { hasStopped } }
+        try waitUntil("the watch's end", seconds: 60) { lock.withLock { hasStopped } }
         return lock.withLock { most }
     }
 }

@@ -23,27 +23,16 @@ public final class PseudoTerminal: Sendable {
             throw HarnessError("there is no terminal: \(String(cString: strerror(errno)))")
         }
         descriptor = terminal
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        // The first terminal that a session's leader opens becomes the session's.
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/pts/\(number)", O_RDWR, 0)
-        posix_spawn_file_actions_adddup2(&actions, 0, 1)
-        posix_spawn_file_actions_adddup2(&actions, 0, 2)
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setflags(&attributes, newSession)
-
-        var child: pid_t = 0
-        let texts = arguments.map { strdup($0) } + [nil]
-        let variables = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { for text in texts + variables { free(text) } }
-        let status = posix_spawnp(&child, arguments[0], &actions, &attributes, texts, variables)
-        pid = child
-        guard status == 0 else {
+        do {
+            pid = try Spawn.start(arguments, environment: environment, flags: newSession) { actions in
+                // The first terminal that a session's leader opens becomes the session's.
+                posix_spawn_file_actions_addopen(&actions, 0, "/dev/pts/\(number)", O_RDWR, 0)
+                posix_spawn_file_actions_adddup2(&actions, 0, 1)
+                posix_spawn_file_actions_adddup2(&actions, 0, 2)
+            }
+        } catch {
             close(terminal)
-            throw HarnessError("\(arguments[0]) cannot be started: \(String(cString: strerror(status)))")
+            throw error
         }
         Thread.detachNewThread { self.readForever() }
     }
@@ -67,11 +56,7 @@ public final class PseudoTerminal: Sendable {
     /// How the program ended, or nil while it runs.
     public func poll() -> ChildProcess.End? {
         end.withLock { end in
-            var status: Int32 = 0
-            if end == nil, waitpid(pid, &status, WNOHANG) == pid {
-                let signal = status & 0x7F
-                end = signal == 0 ? .code((status >> 8) & 0xFF) : .signal(signal)
-            }
+            if end == nil { end = Spawn.end(of: pid) }
             return end
         }
     }

@@ -40,6 +40,8 @@ public final class BudgetService: Sendable {
             let all = try await store.budgets(since: month)
             let reasons = all.filter(\.budget.isSpent).map { ($0.projectID, Self.reason($0.budget)) }
             spent.withLock { $0 = Dictionary(reasons, uniquingKeysWith: { first, _ in first }) }
+        } catch is CancellationError {
+            // The server ends.
         } catch {
             logger.error("budgets could not be read, and stand as they were: \(error)")
         }

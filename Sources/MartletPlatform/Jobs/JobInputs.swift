@@ -111,12 +111,8 @@ struct JobInputs: Sendable {
         guard model.signature.isLanguage, let language = model.signature.language else {
             throw refuse("it is no language model; name one that 'martlet models import' or a recipe's 'model' made")
         }
-        guard language.generates else {
-            throw refuse("it is an encoder and does not go on with text; name a model that generates")
-        }
-        guard language.sourceLength == nil else {
-            throw refuse("it reads a source before it writes; name a model that goes on with its prompt")
-        }
+        let other = "name a model that goes on with its prompt"
+        try Self.checkGoesOn(language, encoder: other, source: other, refuse)
         return try await inputs(model, reference, projectID: projectID, refuse)
     }
 
@@ -131,13 +127,23 @@ struct JobInputs: Sendable {
         guard model.signature.isLanguage else {
             throw refuse("it was imported and no recipe says what its answers are; ask it with martlet predict")
         }
+        try Self.checkGoesOn(
+            language, encoder: "compare its vectors from /v1/embeddings",
+            source: "grade its answers with --graders FILE", refuse)
+        return try await inputs(model, reference, projectID: projectID, refuse)
+    }
+
+    /// Refuses a language model that does not go on with its prompt; what to do with an `encoder`, and with one that has
+    /// a `source`.
+    private static func checkGoesOn(
+        _ language: LanguageSummary, encoder: String, source: String, _ refuse: (String) -> MartletError
+    ) throws {
         guard language.generates else {
-            throw refuse("it is an encoder and foretells no tokens; compare its vectors from /v1/embeddings")
+            throw refuse("it is an encoder and does not go on with a prompt; \(encoder)")
         }
         guard language.sourceLength == nil else {
-            throw refuse("it reads a source before it writes; grade its answers with --graders FILE")
+            throw refuse("it reads a source before it writes; \(source)")
         }
-        return try await inputs(model, reference, projectID: projectID, refuse)
     }
 
     /// A model, and after it the base of an adapter.

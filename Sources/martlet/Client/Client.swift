@@ -84,6 +84,10 @@ struct Client: Sendable {
         } catch is CancellationError {
             throw CancellationError()
         } catch {
+            guard let scheme = URL(string: url)?.scheme, ["http", "https"].contains(scheme) else {
+                throw MartletError(
+                    .usage, "'\(url.prefix(200))' is no server's URL; write it as http://127.0.0.1:8080", param: "url")
+            }
             throw MartletError(.unavailable, "the server at \(url) does not answer; start it with: martlet serve")
         }
         guard (200..<300).contains(Int(response.status.code)) else { throw await Self.failure(response) }

@@ -42,8 +42,7 @@ enum Connection {
     /// Starts `martlet serve` in the background and waits until it answers.
     private static func start(_ options: GlobalOptions) async throws -> String {
         let home = options.homePath
-        try FileManager.default.createDirectory(
-            atPath: home, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        try HomeFolder.make(home)
         let log = home + "/serve.log"
         if !FileManager.default.fileExists(atPath: log) {
             _ = FileManager.default.createFile(atPath: log, contents: nil, attributes: [.posixPermissions: 0o600])

@@ -56,7 +56,8 @@ struct JobFollower {
         switch job.state {
         case .succeeded, .paused, .queued, .running, .pausing: return
         case .failed: throw job.error ?? MartletError(.internal, "the job failed; see: martlet jobs logs \(job.id)")
-        case .cancelled: throw MartletError(.cancelled, "the job was cancelled; start it again with: martlet train")
+        case .cancelled:
+            throw MartletError(.cancelled, "the job was cancelled; give the command again to start it anew")
         }
     }
 }

@@ -31,6 +31,11 @@ struct ModelFiles {
                 .invalidData, "'\(path)' has no .safetensors or .gguf file; name the folder that holds the weights")
         }
         try chooseGGUF(path)
+        let configs = ["config.json", "adapter_config.json"]
+        guard items.contains(where: { configs.contains($0.remote) || $0.remote.lowercased().hasSuffix(".gguf") }) else {
+            throw MartletError(
+                .invalidData, "'\(path)' has no config.json; name the folder that holds it beside the weights")
+        }
         for file in pickled { notes.append("left out \(file.remote): files that can hold code are never read") }
     }
 

@@ -46,13 +46,12 @@ struct Doctor: AsyncParsableCommand {
 
     private func home() -> Check {
         let path = options.homePath
-        guard FileManager.default.fileExists(atPath: path) else {
-            return Check(name: "home", ok: true, detail: "\(path) (the first command makes it)")
+        if let fault = HomeFolder.fault(path) {
+            let parts = fault.message.split(separator: "; ", maxSplits: 1).map(String.init)
+            return Check(name: "home", ok: false, detail: parts[0], remedy: parts.last)
         }
-        let isWritable = FileManager.default.isWritableFile(atPath: path)
-        return Check(
-            name: "home", ok: isWritable, detail: path,
-            remedy: isWritable ? nil : "make it yours: chown -R $USER '\(path)', or choose another with --home")
+        let isThere = FileManager.default.fileExists(atPath: path)
+        return Check(name: "home", ok: true, detail: isThere ? path : "\(path) (the first command makes it)")
     }
 
     private func disk() -> Check {

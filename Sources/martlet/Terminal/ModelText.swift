@@ -11,7 +11,9 @@ enum ModelText {
                 (item.aliases ?? []).joined(separator: " "),
             ])
         }
-        return table.isEmpty ? "no models; train one with: martlet train RECIPE" : table.text
+        return table.isEmpty
+            ? "no models; train one with: martlet train RECIPE, or bring one with: martlet models import FOLDER --name NAME"
+            : table.text
     }
 
     /// What a model was tuned from: an adapter's base, or the recipe's.
@@ -82,6 +84,10 @@ enum ModelText {
             table.add(["trained", "\(Format.count(card.stepsTrained)) steps, \(Format.seconds(card.secondsTrained))"])
         }
         for unmet in card.unmetRequirements { table.add(["not met", unmet]) }
+        var environment = card.environment
+        for finding in environment.removeValue(forKey: "import")?.split(separator: "\n") ?? [] {
+            table.add(["import", String(finding)])
+        }
         var parts = [table.text, lineage(item)]
         let metrics = JobText.metrics(card.metrics, card.confusion)
         if !metrics.isEmpty { parts.append(metrics) }
@@ -94,9 +100,8 @@ enum ModelText {
             files.add([file.path, Format.bytes(file.byteCount), Format.short(hash: file.hash)])
         }
         parts.append(files.text)
-        if !card.environment.isEmpty {
-            parts.append(
-                card.environment.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))
+        if !environment.isEmpty {
+            parts.append(environment.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))
         }
         return parts.joined(separator: "\n\n")
     }
